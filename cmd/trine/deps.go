@@ -1,0 +1,35 @@
+//go:build deps
+
+package main
+
+import (
+	_ "github.com/cespare/xxhash/v2"
+	_ "github.com/coreos/go-systemd/v22/daemon"
+	_ "github.com/danielgtaylor/huma/v2"
+	_ "github.com/dgraph-io/badger/v4"
+	_ "github.com/gaissmai/bart"
+	_ "github.com/hashicorp/go-hclog"
+	_ "github.com/hashicorp/raft"
+	_ "github.com/hashicorp/raft-wal"
+	_ "github.com/klauspost/compress/zstd"
+	_ "github.com/panjf2000/gnet/v2"
+	_ "github.com/prometheus/client_golang/prometheus"
+	_ "github.com/prometheus/client_golang/prometheus/promhttp"
+	_ "github.com/prometheus/client_golang/prometheus/testutil"
+	_ "github.com/rogpeppe/go-internal/testscript"
+	_ "github.com/schollz/progressbar/v3"
+	_ "github.com/spf13/cobra"
+	_ "github.com/spf13/pflag"
+	_ "github.com/zeebo/xxh3"
+	_ "go.yaml.in/yaml/v3"
+	_ "golang.org/x/crypto/argon2"
+	_ "golang.org/x/crypto/md4"
+	_ "golang.org/x/sys/unix"
+	_ "golang.org/x/term"
+	_ "golang.org/x/text/unicode/norm"
+	_ "google.golang.org/protobuf/proto"
+	_ "google.golang.org/protobuf/encoding/protowire"
+	_ "layeh.com/radius"
+	_ "layeh.com/radius/rfc2759"
+	_ "pgregory.net/rapid"
+)
