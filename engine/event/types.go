@@ -1,0 +1,179 @@
+package event
+
+import (
+	"encoding/binary"
+	"strings"
+
+	"github.com/zeebo/xxh3"
+)
+
+// Type numbers an event type. Numbers are never reused.
+type Type uint32
+
+// The event types.
+const (
+	TypeDocumentPut      Type = 1
+	TypeDocumentDeleted  Type = 2
+	TypePasswordSet      Type = 10
+	TypePasswordRemoved  Type = 11
+	TypeSessionReserved  Type = 20
+	TypeSessionsExpired  Type = 21
+	TypeTombstonesSwept  Type = 22
+	TypeSessionClosed    Type = 23
+	TypeAccounted        Type = 30
+	TypeDecided          Type = 40
+	TypeDecisionsMissing Type = 41
+	TypeClusterKeyAdded  Type = 50
+	TypeAPIKeyCreated    Type = 51
+	TypeAPIKeyRevoked    Type = 52
+	TypeStaged           Type = 53
+	TypeStageCommitted   Type = 54
+	TypeStageAbandoned   Type = 55
+	TypeNodeStarted      Type = 56
+)
+
+// Class sorts events for retention. The numbers are raftstore's classes.
+type Class uint32
+
+// The classes.
+const (
+	ClassConfig     Class = 1 // configuration documents
+	ClassIdentity   Class = 2 // users, groups, passwords
+	ClassSession    Class = 3 // reservations, expiries
+	ClassAccounting Class = 4 // accounting records of NASes
+	ClassDecision   Class = 5 // login decisions
+	ClassSystem     Class = 6 // keys, stages, nodes
+)
+
+// classNames holds the name of each class at its number.
+var classNames = [...]string{ClassConfig: "config", ClassIdentity: "identity", ClassSession: "session", ClassAccounting: "accounting", ClassDecision: "decision", ClassSystem: "system"}
+
+// String returns the class's name as commands and the API use it.
+func (c Class) String() string {
+	if int(c) < len(classNames) && classNames[c] != "" {
+		return classNames[c]
+	}
+	return "unknown"
+}
+
+// ParseClass returns the class with the given name.
+func ParseClass(name string) (Class, bool) {
+	for c, n := range classNames {
+		if n != "" && strings.EqualFold(n, name) {
+			return Class(c), true
+		}
+	}
+	return 0, false
+}
+
+// ClassOf returns the class in which documents of a kind are recorded.
+func ClassOf(kind string) Class {
+	if kind == "User" || kind == "Group" {
+		return ClassIdentity
+	}
+	return ClassConfig
+}
+
+// Verdict says how a login request was decided.
+type Verdict uint32
+
+// The verdicts.
+const (
+	Accept    Verdict = 1
+	Reject    Verdict = 2
+	Challenge Verdict = 3
+	Discard   Verdict = 4 // no answer, so that the device tries another node
+)
+
+// String returns the verdict's name.
+func (v Verdict) String() string {
+	switch v {
+	case Accept:
+		return "accept"
+	case Reject:
+		return "reject"
+	case Challenge:
+		return "challenge"
+	case Discard:
+		return "discard"
+	}
+	return "unknown"
+}
+
+// Codes of Apply's results other than 0 (applied). A proposal with one of them is void.
+const (
+	CodeConflict  uint32 = 1 // an expectation or claim does not hold
+	CodeDuplicate uint32 = 2 // an accounting record that was recorded before: void but acknowledged
+	CodeMissing   uint32 = 3 // the object that an event changes does not exist
+	CodeLimit     uint32 = 4 // the simultaneous-use limit is reached
+	CodeStage     uint32 = 5 // a staged proposal lacks pieces, or is unknown
+)
+
+// The stream namespaces. A stream is a namespace and a name, such as "user" and "alice".
+const (
+	StreamDocument = "document" // "Kind/name"
+	StreamUser     = "user"     // user name, folded
+	StreamSession  = "session"  // session id, 16 hexadecimal digits
+	StreamClient   = "client"   // service provider name
+	StreamDecision = "decision" // decision id, as FormatID prints it
+	StreamNAS      = "nas"      // NAS identifier or address, as text
+	StreamMAC      = "mac"      // calling station, as it came, folded
+	StreamStage    = "stage"    // stage id, as FormatID prints it
+)
+
+// StreamKey hashes a stream's namespace and name. The hash is XXH3-64 of namespace, '/', name and is for ever.
+func StreamKey(namespace, name string) uint64 {
+	var buf [96]byte
+	b := append(buf[:0], namespace...)
+	b = append(b, '/')
+	b = append(b, name...)
+	return xxh3.Hash(b)
+}
+
+// FoldName returns the form in which user names and login names are compared: ASCII and Unicode lower case.
+func FoldName(name string) string { return strings.ToLower(name) }
+
+// Key names an object in expectations, references and claims: "Kind/name", user names folded.
+func Key(kind, name string) string {
+	if kind == "User" {
+		name = FoldName(name)
+	}
+	return kind + "/" + name
+}
+
+// SessionID returns the id of the network session that a NAS names by Acct-Session-Id. The NAS is the service provider and
+// the NAS's own identifier, so that equal session ids of two NASes behind one prefix stay apart.
+func SessionID(client string, nas, acctSessionID []byte) uint64 {
+	var buf [384]byte
+	b := appendField(buf[:0], []byte(client))
+	b = appendField(b, nas)
+	b = appendField(b, acctSessionID)
+	return xxh3.Hash(b)
+}
+
+// AccountingKey returns the idempotence key of an accounting record: NAS, Acct-Session-Id, status, and Event-Timestamp where
+// the packet has one (hasEvent), else session time and counters. Acct-Delay-Time, Identifier and authenticators have no part.
+func AccountingKey(a *Accounted, hasEvent bool) uint64 {
+	var buf [512]byte
+	b := appendField(buf[:0], []byte(a.Client))
+	b = appendField(b, a.Nas)
+	b = appendField(b, a.SessionId)
+	b = binary.BigEndian.AppendUint32(b, a.Status)
+	if hasEvent {
+		b = append(b, 1)
+		b = binary.BigEndian.AppendUint64(b, uint64(a.EventUnix))
+	} else {
+		b = append(b, 0)
+		b = binary.BigEndian.AppendUint32(b, a.SessionTime)
+		b = binary.BigEndian.AppendUint64(b, a.InputOctets)
+		b = binary.BigEndian.AppendUint64(b, a.OutputOctets)
+		b = binary.BigEndian.AppendUint64(b, a.InputPackets)
+		b = binary.BigEndian.AppendUint64(b, a.OutputPackets)
+	}
+	return xxh3.Hash(b)
+}
+
+func appendField(b, field []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(field)))
+	return append(b, field...)
+}
