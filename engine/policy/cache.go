@@ -1,0 +1,93 @@
+package policy
+
+import (
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"trine/engine/document"
+)
+
+// Wire compiles the parts of documents that only a protocol understands. What it returns is opaque here and comes back to the
+// protocol in a decision. Errors are for the author of the document: they name the attribute and what was expected.
+type Wire interface {
+	// Client compiles what a protocol needs of a service provider, such as its secrets with their derived keys.
+	Client(sp *document.ServiceProvider) (any, error)
+	// Reply compiles a reply template: lines such as "Tunnel-Type:1 = VLAN".
+	Reply(lines []string) (any, error)
+	// Attribute resolves the name under which an attribute definition is sent (radiusID).
+	Attribute(id string) (any, error)
+}
+
+// Cache is one compiled, immutable configuration.
+type Cache struct {
+	// Index is the log index of the last change that the cache contains.
+	Index uint64
+	// Built is when it was published.
+	Built time.Time
+
+	tables tables
+}
+
+// Client is a service provider of a packet protocol.
+type Client struct {
+	Name     string
+	PublicID string
+	Spec     *document.ServiceProvider
+	Issuer   *Issuer
+	Wire     any // what Wire.Client made of it
+	Reply    any // what Wire.Reply made of its own reply template; nil if it has none
+	// Broken says why the document could not be compiled; every request through this client is then rejected with
+	// reason config.broken. It is nil for a sound one.
+	Broken error
+	// InterimInterval and StaleAfter rule the client's network sessions; see document.RadiusClient.
+	InterimInterval time.Duration
+	StaleAfter      time.Duration
+}
+
+// Issuer is the identity provider that decides for a client.
+type Issuer struct {
+	Name     string
+	PublicID string
+	Spec     *document.IdentityProvider
+}
+
+// Group is a group of people with what it adds to replies.
+type Group struct {
+	Name     string
+	Parent   *Group
+	Reply    any // nil if it has none
+	Sessions int // simultaneous-use limit, 0: none
+	Broken   error
+}
+
+// UserType is a kind of people, with their password policy.
+type UserType struct {
+	Name     string
+	Spec     *document.UserType
+	Sessions int // simultaneous-use limit, 0: none
+}
+
+// ClientFor returns the client whose source prefix is the longest that contains addr, or nil. Wire is "radius" or "tacacs".
+// It does not allocate.
+func (c *Cache) ClientFor(wire string, addr netip.Addr) *Client { return c.tables.clientFor(wire, addr) }
+
+// Client returns the service provider document with that name, or nil.
+func (c *Cache) Client(name string) *Client { return c.tables.clients[name] }
+
+// Group returns the group with that name, or nil. It does not allocate.
+func (c *Cache) Group(name []byte) *Group { return c.tables.groups[string(name)] }
+
+// UserType returns the user type with that name, or nil; an empty name means the type named "default". It does not allocate.
+func (c *Cache) UserType(name []byte) *UserType {
+	if len(name) == 0 {
+		return c.tables.userTypes["default"]
+	}
+	return c.tables.userTypes[string(name)]
+}
+
+// Holder publishes caches.
+type Holder struct{ current atomic.Pointer[Cache] }
+
+// Load returns the cache in force; never nil once the compiler has published its first.
+func (h *Holder) Load() *Cache { return h.current.Load() }
