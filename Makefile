@@ -1,0 +1,49 @@
+# Trine. `make run` starts a node on loopback with examples; `make test` runs everything that must hold.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X trine/appliance/node.version=$(VERSION)
+
+# The versions of the tools that lint and generate; they are Go modules, run without being installed.
+GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# Go source below the agreed folders, generated code left out.
+SOURCES := $(shell git ls-files '*.go' 2>/dev/null | grep -v '\.pb\.go$$')
+
+FUZZTIME ?= 10m
+
+.PHONY: build run test lint bench fuzz generate test-needs clean
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/trine ./cmd/trine
+
+run: build
+	./bin/trine serve --data ./data --quickstart
+
+# Everything that must hold, lint included. The tests come last, so that the last lines are go test's.
+test: test-needs lint build
+	$(GO) test -timeout 14m ./...
+
+# What the tests drive comes from Debian; as root it is installed, otherwise what is missing is named.
+test-needs:
+	@.ci/test-needs
+
+lint:
+	@out=$$($(GO) run $(GOFUMPT) -l $(SOURCES)); if [ -n "$$out" ]; then echo "gofumpt would change:"; echo "$$out"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+# Times and allocations of the parts. Compare runs with benchstat; nothing here is asserted.
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# Every fuzz target in turn, FUZZTIME altogether.
+fuzz:
+	@.ci/fuzz $(FUZZTIME)
+
+generate:
+	$(GO) generate ./...
+
+clean:
+	rm -rf bin
