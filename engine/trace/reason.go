@@ -1,0 +1,150 @@
+package trace
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Reason is the stable code of why a decision came out as it did. Codes are recorded and never change their meaning.
+type Reason string
+
+// The reasons of this release. What each means and what to do about it stands in [All] and in docs/reasons.md.
+const (
+	OK Reason = "ok"
+
+	ClientUnknown Reason = "client.unknown"
+	ConfigBroken  Reason = "config.broken"
+	IssuerMissing Reason = "issuer.missing"
+
+	EndpointUnknown Reason = "endpoint.unknown"
+
+	LogNoLeader    Reason = "log.no-leader"
+	LogNotRecorded Reason = "log.not-recorded"
+
+	OverloadDeadline  Reason = "overload.deadline"
+	OverloadQueueFull Reason = "overload.queue-full"
+	OverloadThrottled Reason = "overload.throttled"
+
+	PasswordChangeDenied  Reason = "password.change-denied"
+	PasswordChangeInvalid Reason = "password.change-invalid"
+	PasswordExpired       Reason = "password.expired"
+	PasswordMissing       Reason = "password.missing"
+	PasswordMustChange    Reason = "password.must-change"
+	PasswordPolicy        Reason = "password.policy"
+	PasswordUnreadable    Reason = "password.unreadable"
+	PasswordWrong         Reason = "password.wrong"
+
+	ProofMalformed Reason = "proof.malformed"
+	ProofMissing   Reason = "proof.missing"
+
+	RadiusCHAPSecretNotKept  Reason = "radius.chap.secret-not-kept"
+	RadiusEAPUnsupported     Reason = "radius.eap.unsupported"
+	RadiusMethodDisabled     Reason = "radius.method.disabled"
+	RadiusMSCHAPHashNotKept  Reason = "radius.mschap.hash-not-kept"
+	RadiusReplyBroken        Reason = "radius.reply.broken"
+	RadiusReplyTooLarge      Reason = "radius.reply.too-large"
+	RadiusServiceUnsupported Reason = "radius.service.unsupported"
+
+	RealmUnknown Reason = "realm.unknown"
+	SessionLimit Reason = "session.limit"
+
+	UserInactive    Reason = "user.inactive"
+	UserMissing     Reason = "user.missing"
+	UserTypeMissing Reason = "user.type-missing"
+	UserUnknown     Reason = "user.unknown"
+
+	WorkerFailed Reason = "worker.failed"
+)
+
+// Class says whose doing a reason is. Its String labels metrics.
+type Class uint8
+
+// The classes of reasons.
+const (
+	ClassUnknown  Class = iota // a code that this release does not know
+	ClassOK                    // nothing is wrong
+	ClassUser                  // the person: wrong name, wrong password, a limit reached
+	ClassClient                // the device: what it sent cannot be used
+	ClassConfig                // the configuration: an administrator has to change something
+	ClassOverload              // more work than the node takes on
+	ClassSystem                // the node or the cluster
+	classes
+)
+
+// classNames holds the name of each class at its number.
+var classNames = [classes]string{"unknown", "ok", "user", "client", "config", "overload", "system"}
+
+// String returns the class's name as metrics use it.
+func (c Class) String() string {
+	if c < classes {
+		return classNames[c]
+	}
+	return classNames[ClassUnknown]
+}
+
+// Info explains a reason.
+type Info struct {
+	Code    Reason
+	Class   Class
+	Meaning string // one plain sentence
+	Remedy  string // what to do about it; empty if nothing
+}
+
+// infos is sorted by code.
+var infos = [...]Info{
+	{ClientUnknown, ClassClient, "The request came from an address that no service provider claims.", "Add the address to the `sourceIPs` of the device's ServiceProvider document, or find out who sends from there."},
+	{ConfigBroken, ClassConfig, "The service provider, or a group that replies for the user, could not be compiled, so nothing is decided through it.", "`trine status` lists broken documents with what is wrong in them; correct the document and apply it."},
+	{EndpointUnknown, ClassUser, "The device asked for MAC authentication, and its address is not known.", "Register the device, or let it authenticate in another way."},
+	{IssuerMissing, ClassConfig, "No identity provider decides for this service provider: it is bound to none, and no local one has the profile enabled.", "Enable the `radius` profile of a local IdentityProvider, or name one in the service provider's `identityProvider`."},
+	{LogNoLeader, ClassSystem, "The login needs a record that only a leader can commit, and there is none now.", "`trine status` shows the cluster's state. The device should try another node meanwhile."},
+	{LogNotRecorded, ClassSystem, "The login needs a record, and the log did not take it: its queue is full, its disk is full, or the node is stopping.", "`trine status` shows the queue and the disk; free space or remove load."},
+	{OK, ClassOK, "Everything that was asked for holds.", ""},
+	{OverloadDeadline, ClassOverload, "Verifying the password took longer than the device waits, so the work was dropped.", "Let user types keep the `keyed` form, which is fast from the start, or add cores or nodes. After a restart this passes by itself."},
+	{OverloadQueueFull, ClassOverload, "Too many slow password verifications wait already, and the newest is refused.", "As for `overload.deadline`."},
+	{OverloadThrottled, ClassOverload, "This user or this source had too many failed logins in a short time; the password was not looked at.", "Nothing, if somebody is guessing. Otherwise find the device that keeps sending an old password."},
+	{PasswordChangeDenied, ClassUser, "The device asked to change the password, and the user's type does not allow it.", "Set `password.allowChange` in the UserType document, or set the password with `trine user passwd`."},
+	{PasswordChangeInvalid, ClassUser, "The request to change the password does not fit the password that is stored, or cannot be decrypted with it.", "The old password was wrong, or the device made a mistake; try again, or set the password with `trine user passwd`."},
+	{PasswordExpired, ClassUser, "The password is right, but older than the user's type allows.", "Change the password."},
+	{PasswordMissing, ClassUser, "The user has no password.", "Set one with `trine user passwd`."},
+	{PasswordMustChange, ClassUser, "The password is right, but must be changed before it can be used.", "Change the password."},
+	{PasswordPolicy, ClassUser, "The new password does not meet the policy of the user's type.", "Choose another one; the UserType document says what is asked for."},
+	{PasswordUnreadable, ClassSystem, "The stored password cannot be opened: it is damaged, or this node lacks the cluster key that it was sealed with.", "`trine status` shows the keys that this node has. If they are all there, set the password anew."},
+	{PasswordWrong, ClassUser, "The password is wrong.", "Try again, or set a new one with `trine user passwd`. If every user of one device fails, compare that device's shared secret."},
+	{ProofMalformed, ClassClient, "What should prove the password has the wrong length or form.", "Look at the device's release notes and settings; the trace says what was malformed."},
+	{ProofMissing, ClassClient, "The request brings nothing that could prove a password.", "Set the device to PAP, CHAP, MS-CHAP or MS-CHAPv2."},
+	{RadiusCHAPSecretNotKept, ClassConfig, "CHAP needs the clear password, and the user's type does not keep it.", "Set the device to PAP or MS-CHAPv2; or add `clear` to `password.keep` of the UserType and have the password set anew."},
+	{RadiusEAPUnsupported, ClassConfig, "The device speaks EAP, which this release does not.", "Set the device or the supplicant to PAP, CHAP or MS-CHAPv2."},
+	{RadiusMethodDisabled, ClassConfig, "The identity provider's `radius` profile has this method switched off.", "Switch it on in `profiles.radius`, or set the device to one that is on."},
+	{RadiusMSCHAPHashNotKept, ClassConfig, "MS-CHAP needs the NT hash of the password, and the user's type does not keep it.", "Set the device to PAP; or add `nt` to `password.keep` of the UserType and have the password set anew."},
+	{RadiusReplyBroken, ClassConfig, "The reply could not be built from its templates and released attributes.", "The trace names the template; correct the document and apply it."},
+	{RadiusReplyTooLarge, ClassConfig, "The reply would exceed the 4,096 bytes that RADIUS allows.", "Shorten the reply templates, or release fewer attributes to this service provider."},
+	{RadiusServiceUnsupported, ClassClient, "The device asked for a service that this release does not offer.", "The trace names the service; set the device to another one."},
+	{RealmUnknown, ClassUser, "The login name has a realm or domain that the service provider does not list.", "Add it to the service provider's `realms`, or leave it out of the login name."},
+	{SessionLimit, ClassUser, "The user has as many sessions as he may have at once.", "`trine sessions` lists them. End one, raise the limit, or wait until stale ones expire."},
+	{UserInactive, ClassUser, "The user exists and is switched off.", "Set `active: true` in the User document."},
+	{UserMissing, ClassClient, "The request names no user.", "Look at the device's settings; the trace shows what it sent."},
+	{UserTypeMissing, ClassConfig, "The user's type does not exist, so no rule says how he may log in.", "Create the UserType document, or give the user one that exists."},
+	{UserUnknown, ClassUser, "No user has this login name.", "Compare the name with the User documents and their aliases; the trace shows the name as it came and as it was looked up."},
+	{WorkerFailed, ClassSystem, "The process that verifies passwords died twice over this one.", "The node's log says why it ended; the address-space limit may be too small for the Argon2id cost in the UserType."},
+}
+
+// All returns every reason of this release, sorted by code.
+func All() []Info { return slices.Clone(infos[:]) }
+
+// Info explains the reason; false if this release does not know it.
+func (r Reason) Info() (Info, bool) {
+	i, ok := slices.BinarySearchFunc(infos[:], r, func(i Info, r Reason) int { return cmp.Compare(i.Code, r) })
+	if !ok {
+		return Info{Code: r}, false
+	}
+	return infos[i], true
+}
+
+// Class returns whose doing the reason is. It does not allocate.
+func (r Reason) Class() Class {
+	i, ok := slices.BinarySearchFunc(infos[:], r, func(i Info, r Reason) int { return cmp.Compare(i.Code, r) })
+	if !ok {
+		return ClassUnknown
+	}
+	return infos[i].Class
+}

@@ -1,0 +1,152 @@
+package trace
+
+import "strings"
+
+// StepCode says what a step of a decision was. The numbers are recorded and never change; a step that is no longer taken
+// keeps its number and its words.
+type StepCode uint16
+
+// The steps. Subject and detail are in the comment.
+const (
+	StepNone StepCode = 0
+
+	// Who asks.
+	ClientChosen  StepCode = 1 // client, source address
+	ClientNone    StepCode = 2 // source address
+	ClientIsBad   StepCode = 3 // client, what is wrong
+	IssuerChosen  StepCode = 4 // identity provider
+	IssuerNone    StepCode = 5 // client
+	MethodAllowed StepCode = 6 // method, identity provider
+	MethodOff     StepCode = 7 // method, identity provider
+	MethodUnknown StepCode = 8 // what came
+	ServiceAsked  StepCode = 9 // service
+
+	// For whom.
+	NameCame     StepCode = 20 // name as it came
+	NameStripped StepCode = 21 // name that is looked up, realm
+	RealmUnlike  StepCode = 22 // realm
+	UserFound    StepCode = 23 // user, name looked up
+	UserNotFound StepCode = 24 // name looked up
+	UserIsOff    StepCode = 25 // user
+	TypeFound    StepCode = 26 // user type
+	TypeNotFound StepCode = 27 // user type
+	GroupIsBad   StepCode = 28 // group, what is wrong
+
+	// With which proof.
+	PasswordFromCache   StepCode = 40 // user
+	PasswordChecked     StepCode = 41 // form
+	PasswordDiffers     StepCode = 42 // form
+	PasswordAbsent      StepCode = 43 // user
+	FormNotKept         StepCode = 44 // form that the method needs, user type
+	FormUnreadable      StepCode = 45 // form, error
+	SentToWorker        StepCode = 46 // form
+	JoinedWork          StepCode = 47 // user
+	WorkerAnswered      StepCode = 48 // form
+	WorkerRefused       StepCode = 49 // cause
+	Throttled           StepCode = 50 // user or source, which limit
+	ProofIsBad          StepCode = 51 // what is wrong
+	PasswordOutOfDate   StepCode = 52 // age, allowed
+	PasswordToBeChanged StepCode = 53 // user
+	NewPasswordRefused  StepCode = 54 // rule
+	NewPasswordSet      StepCode = 55 // user
+	DecoyChecked        StepCode = 56 // form
+
+	// Sessions.
+	SessionsCounted StepCode = 60 // count, limit
+	SessionsFull    StepCode = 61 // count, limit
+	SessionReserved StepCode = 62 // limit
+
+	// What is released.
+	PolicyMatched    StepCode = 80 // policy
+	PolicyUnmatched  StepCode = 81 // policy, condition that was false
+	AttributeAllowed StepCode = 82 // attribute, policy
+	AttributeDenied  StepCode = 83 // attribute, policy
+	AttributeEmpty   StepCode = 84 // attribute
+	ReplyAdded       StepCode = 85 // document that the template is of
+	ReplyIsBad       StepCode = 86 // document, what is wrong
+	NothingReleased  StepCode = 87 // client
+
+	// The log, and time.
+	RecordWanted     StepCode = 100 // what is recorded
+	RecordCommitted  StepCode = 101 // index
+	RecordRefused    StepCode = 102 // cause
+	DeadlinePassed   StepCode = 103 // what was under way
+	StepsLeftOut     StepCode = 104 // count
+	ConditionDecided StepCode = 105 // rule, outcome
+)
+
+// templates holds the words of each step; {s} is its subject, {d} its detail.
+var templates = [...]string{
+	ClientChosen:  "The source {d} belongs to the service provider {s}.",
+	ClientNone:    "No service provider claims the source {s}.",
+	ClientIsBad:   "The service provider {s} could not be compiled: {d}.",
+	IssuerChosen:  "The identity provider {s} decides.",
+	IssuerNone:    "No identity provider decides for {s}.",
+	MethodAllowed: "The method {s} is allowed by {d}.",
+	MethodOff:     "The method {s} is switched off in {d}.",
+	MethodUnknown: "The request proves nothing that can be verified: {s}.",
+	ServiceAsked:  "The device asked for the service {s}.",
+
+	NameCame:     "The login name came as {s}.",
+	NameStripped: "The realm {d} was taken off; the name looked up is {s}.",
+	RealmUnlike:  "The realm {s} is not one of this service provider's.",
+	UserFound:    "Looked up {d}: found the user {s}.",
+	UserNotFound: "Looked up {s}: there is no such user.",
+	UserIsOff:    "The user {s} is switched off.",
+	TypeFound:    "The user's type is {s}.",
+	TypeNotFound: "The user's type {s} does not exist.",
+	GroupIsBad:   "The group {s} could not be compiled: {d}.",
+
+	PasswordFromCache:   "The same password was verified before (user {s}).",
+	PasswordChecked:     "The password fits the {s} form.",
+	PasswordDiffers:     "The password does not fit the {s} form.",
+	PasswordAbsent:      "The user {s} has no password.",
+	FormNotKept:         "The method needs the {s} form of the password, which is not kept by {d}.",
+	FormUnreadable:      "The {s} form of the password cannot be opened: {d}.",
+	SentToWorker:        "The {s} form takes time; the worker verifies it.",
+	JoinedWork:          "The same password of {s} was being verified already; waited for that.",
+	WorkerAnswered:      "The worker has verified the {s} form.",
+	WorkerRefused:       "The worker did not verify the password: {s}.",
+	Throttled:           "Too many failures: {s} is held back ({d}).",
+	ProofIsBad:          "The proof is malformed: {s}.",
+	PasswordOutOfDate:   "The password is {s} old; {d} is allowed.",
+	PasswordToBeChanged: "The password of {s} must be changed first.",
+	NewPasswordRefused:  "The new password does not meet the rule: {s}.",
+	NewPasswordSet:      "The user {s} has a new password.",
+	DecoyChecked:        "Did the work of a known user all the same ({s} form).",
+
+	SessionsCounted: "{s} sessions of {d} are in use.",
+	SessionsFull:    "All {d} sessions are in use ({s}).",
+	SessionReserved: "A place under the limit of {s} sessions was reserved.",
+
+	PolicyMatched:    "The sharing policy {s} applies.",
+	PolicyUnmatched:  "The sharing policy {s} does not apply: {d}.",
+	AttributeAllowed: "The attribute {s} is released by {d}.",
+	AttributeDenied:  "The attribute {s} is held back by {d}.",
+	AttributeEmpty:   "The attribute {s} has no value.",
+	ReplyAdded:       "The reply of {s} was added.",
+	ReplyIsBad:       "The reply of {s} could not be built: {d}.",
+	NothingReleased:  "No sharing policy releases anything to {s}.",
+
+	RecordWanted:     "The answer waits for the record of {s}.",
+	RecordCommitted:  "The record was committed at index {s}.",
+	RecordRefused:    "The log did not take the record: {s}.",
+	DeadlinePassed:   "The device no longer waits; dropped {s}.",
+	StepsLeftOut:     "{s} more steps were not kept.",
+	ConditionDecided: "The condition {s} is {d}.",
+}
+
+// Words tells a step in one plain sentence.
+func (c StepCode) Words(subject, detail string) string {
+	template := ""
+	if int(c) < len(templates) {
+		template = templates[c]
+	}
+	if template == "" {
+		template = "A step that this release does not know: {s} {d}."
+	}
+	if subject == "" {
+		subject = `""`
+	}
+	return strings.NewReplacer("{s}", subject, "{d}", detail).Replace(template)
+}
