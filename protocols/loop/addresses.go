@@ -1,0 +1,281 @@
+package loop
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// parseHost splits an address. The host is invalid (zero) where all of IPv4 and IPv6 is meant.
+func parseHost(addr string) (host netip.Addr, port uint16, err error) {
+	h, p, err := net.SplitHostPort(addr)
+	if err != nil {
+		return netip.Addr{}, 0, fmt.Errorf("listen address %q: want host:port: %w", addr, err)
+	}
+	n, err := strconv.ParseUint(p, 10, 16)
+	if err != nil {
+		return netip.Addr{}, 0, fmt.Errorf("listen address %q: want a port from 0 to 65535", addr)
+	}
+	if h == "" || h == "*" {
+		return netip.Addr{}, uint16(n), nil
+	}
+	host, err = netip.ParseAddr(h)
+	if err != nil {
+		return netip.Addr{}, 0, fmt.Errorf("listen address %q: want an IP address, not a name: %w", addr, err)
+	}
+	return host.Unmap(), uint16(n), nil
+}
+
+// wanted lists the addresses that should be bound now, with port 0 where the system has not chosen yet.
+func (e *Engine) wanted() (bindings []binding, wildcard bool, err error) {
+	var local []netip.Addr
+	for i, l := range e.config.Listeners {
+		host, port, err := parseHost(l.Addr)
+		if err != nil {
+			return nil, false, fmt.Errorf("%s: %w", l.Name, err)
+		}
+		if given := e.port(i); given != 0 {
+			port = given
+		}
+		if host.IsValid() && !host.IsUnspecified() {
+			bindings = append(bindings, binding{i, netip.AddrPortFrom(host, port)})
+			continue
+		}
+		wildcard = true
+		if local == nil {
+			if local, err = e.config.addresses(); err != nil {
+				return nil, false, fmt.Errorf("list this machine's addresses for %s: %w", l.Name, err)
+			}
+		}
+		for _, a := range local {
+			if !host.IsValid() || host.Is4() == a.Is4() {
+				bindings = append(bindings, binding{i, netip.AddrPortFrom(a, port)})
+			}
+		}
+	}
+	return bindings, wildcard, nil
+}
+
+// localAddresses returns the unicast addresses of the interfaces, link-local ones with their zone.
+func localAddresses() ([]netip.Addr, error) {
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		return nil, err
+	}
+	var addrs []netip.Addr
+	for _, i := range interfaces {
+		if i.Flags&net.FlagUp == 0 {
+			continue
+		}
+		list, err := i.Addrs()
+		if err != nil {
+			continue // it went away meanwhile
+		}
+		for _, a := range list {
+			prefix, ok := a.(*net.IPNet)
+			if !ok {
+				continue
+			}
+			addr, ok := netip.AddrFromSlice(prefix.IP)
+			addr = addr.Unmap()
+			if !ok || addr.IsMulticast() || addr.IsUnspecified() {
+				continue
+			}
+			if addr.Is6() && addr.IsLinkLocalUnicast() {
+				addr = addr.WithZone(i.Name)
+			}
+			addrs = append(addrs, addr)
+		}
+	}
+	return addrs, nil
+}
+
+// probe is a plainly bound socket that holds an address until the loops' own sockets are open.
+type probe struct{ fd int }
+
+func closeProbes(probes []*probe) {
+	for _, p := range probes {
+		if p.fd >= 0 {
+			_ = unix.Close(p.fd)
+			p.fd = -1
+		}
+	}
+}
+
+// probe binds every address without SO_REUSEPORT, so that an address in use is refused, and learns the ports that the system
+// gives. With skip, addresses that do not exist are left out.
+func (e *Engine) probe(wanted []binding, skip bool) (probes []*probe, bindings []binding, err error) {
+	defer func() {
+		if err != nil {
+			closeProbes(probes)
+			probes = nil
+		}
+	}()
+	for _, b := range wanted {
+		if port := e.port(b.listener); b.addr.Port() == 0 && port != 0 {
+			b.addr = netip.AddrPortFrom(b.addr.Addr(), port)
+		}
+		fd, port, err := bindPlain(b.addr)
+		if skip && errors.Is(err, unix.EADDRNOTAVAIL) {
+			continue // a tentative address: the next poll tries again
+		}
+		if err != nil {
+			return probes, nil, e.explain(b, err)
+		}
+		probes = append(probes, &probe{fd})
+		e.ports[b.listener].Store(uint32(port))
+		b.addr = netip.AddrPortFrom(b.addr.Addr(), port)
+		bindings = append(bindings, b)
+	}
+	if len(bindings) == 0 {
+		return probes, nil, errors.New("open packet listeners: this machine has none of the configured addresses")
+	}
+	return probes, bindings, nil
+}
+
+func (e *Engine) explain(b binding, err error) error {
+	l := e.config.Listeners[b.listener]
+	change := ""
+	if l.Setting != "" {
+		change = ", or set " + l.Setting + " to another address"
+	}
+	switch {
+	case errors.Is(err, unix.EADDRINUSE):
+		return fmt.Errorf("%s: listen on %s (udp): %w: stop that process%s", l.Name, b.addr, ErrPortInUse, change)
+	case errors.Is(err, unix.EADDRNOTAVAIL):
+		return fmt.Errorf("%s: listen on %s (udp): this machine does not have that address: add it%s", l.Name, b.addr, change)
+	case errors.Is(err, unix.EACCES):
+		return fmt.Errorf("%s: listen on %s (udp): ports below 1024 need the capability CAP_NET_BIND_SERVICE: grant it%s", l.Name, b.addr, change)
+	}
+	return fmt.Errorf("%s: listen on %s (udp): %w", l.Name, b.addr, err)
+}
+
+// bindPlain binds an address exclusively and only then lets the loops' sockets join it.
+func bindPlain(addr netip.AddrPort) (fd int, port uint16, err error) {
+	family := unix.AF_INET6
+	if addr.Addr().Is4() {
+		family = unix.AF_INET
+	}
+	fd, err = unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return -1, 0, fmt.Errorf("open socket: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			_ = unix.Close(fd)
+		}
+	}()
+	var sa unix.Sockaddr
+	if family == unix.AF_INET {
+		sa = &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}
+	} else {
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1); err != nil {
+			return -1, 0, fmt.Errorf("restrict socket to IPv6: %w", err)
+		}
+		sa6 := &unix.SockaddrInet6{Port: int(addr.Port()), Addr: addr.Addr().As16()}
+		if zone := addr.Addr().Zone(); zone != "" {
+			i, err := net.InterfaceByName(zone)
+			if err != nil {
+				return -1, 0, fmt.Errorf("find interface %s: %w", zone, err)
+			}
+			sa6.ZoneId = uint32(i.Index)
+		}
+		sa = sa6
+	}
+	if err := unix.Bind(fd, sa); err != nil {
+		return -1, 0, fmt.Errorf("bind: %w", err)
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+		return -1, 0, fmt.Errorf("share the port among the loops: %w", err)
+	}
+	bound, err := unix.Getsockname(fd)
+	if err != nil {
+		return -1, 0, fmt.Errorf("read the bound address: %w", err)
+	}
+	switch b := bound.(type) {
+	case *unix.SockaddrInet4:
+		port = uint16(b.Port)
+	case *unix.SockaddrInet6:
+		port = uint16(b.Port)
+	}
+	return fd, port, nil
+}
+
+// follow looks for addresses that came and went, until the engine stops.
+func (e *Engine) follow() {
+	tick := time.NewTicker(e.config.AddressPoll)
+	defer tick.Stop()
+	for {
+		select {
+		case <-e.ctx.Done():
+			return
+		case <-tick.C:
+			e.followOnce()
+		}
+	}
+}
+
+// followOnce opens sockets for addresses that came, and stops added groups all of whose addresses are gone.
+func (e *Engine) followOnce() {
+	wanted, _, err := e.wanted()
+	if err != nil {
+		e.config.Logger.Warn("cannot follow address changes", slog.Any("error", err))
+		return
+	}
+	present := make(map[binding]bool, len(wanted))
+	var added []binding
+	e.mu.Lock()
+	for _, b := range wanted {
+		present[b] = true
+		if _, ok := e.bound[b]; !ok {
+			added = append(added, b)
+		}
+	}
+	var gone []*group
+	kept := e.groups[:0:0]
+	for _, g := range e.groups {
+		if g.permanent || g.serves(present) {
+			kept = append(kept, g)
+			continue
+		}
+		gone = append(gone, g)
+		for _, b := range g.bindings {
+			delete(e.bound, b)
+		}
+	}
+	e.groups = kept
+	e.mu.Unlock()
+	for _, g := range gone {
+		g.stop()
+		for _, b := range g.bindings {
+			e.config.Logger.Info("stopped listening on an address that is gone", slog.String("listener", e.config.Listeners[b.listener].Name), slog.String("address", b.addr.String()))
+		}
+	}
+	if len(added) == 0 {
+		return
+	}
+	g, err := e.open(added, true)
+	if err != nil {
+		e.config.Logger.Warn("cannot listen on a new address; will try again", slog.Any("error", err))
+		return
+	}
+	for _, b := range g.bindings {
+		e.config.Logger.Info("listening on a new address", slog.String("listener", e.config.Listeners[b.listener].Name), slog.String("address", b.addr.String()))
+	}
+}
+
+// serves reports whether one of the group's addresses still exists.
+func (g *group) serves(present map[binding]bool) bool {
+	for _, b := range g.bindings {
+		if present[b] {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,219 @@
+package loop
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+	"golang.org/x/sys/unix"
+)
+
+// drainRounds is how many full batches a loop takes from one socket before it looks at the others.
+const drainRounds = 4
+
+// Handler is a protocol on one loop. All methods are called on the loop's goroutine, so its state needs no lock.
+type Handler interface {
+	// Packet takes one datagram, cut to Config.MaxDatagram bytes. The data is the loop's and is gone after the call.
+	Packet(s *Socket, from netip.AddrPort, data []byte)
+	// Wake is called after Loop.Wake, once for any number of calls.
+	Wake()
+	// Expired is called when a time set by Loop.After has come.
+	Expired(token uint64)
+	// EndBatch is called after every batch of the other calls, before the replies leave; drained says that no more datagrams wait.
+	EndBatch(drained bool)
+	// Drain tells the handler that the loop will stop: it takes nothing new and finishes what it has.
+	Drain()
+	// Pending returns how many answers are still to come. After Drain the loop stops once it is 0.
+	Pending() int
+}
+
+// Socket is one loop's socket at one address.
+type Socket struct {
+	// Listener is the index of its listener in Config.Listeners.
+	Listener int
+	// Index tells apart the sockets of one loop; small numbers.
+	Index int
+	// Local is the address that the socket is bound to.
+	Local netip.AddrPort
+
+	fd    int
+	scope uint32 // of a link-local address
+	owner *Loop
+}
+
+// Loop is one event loop as its handler sees it.
+type Loop struct {
+	index   int
+	config  *Config
+	handler Handler
+	stats   Stats
+	start   time.Time
+
+	runner atomic.Pointer[runner]
+	woken  atomic.Bool
+	due    atomic.Int64 // nanoseconds since start of the earliest timer; never if none
+	alarm  *alarm
+
+	now      time.Time
+	receiver *receiver
+	sender   *sender
+	wheel    *wheel
+	sockets  int
+	fire     func(token uint64) // handler.Expired, made once
+	draining atomic.Bool
+	told     atomic.Bool // the handler was told to drain, and pending is what it had then or later
+	pending  atomic.Int64
+}
+
+type runner struct{ loop gnet.EventLoop }
+
+func newLoop(index int, config *Config, start time.Time, alarm *alarm) *Loop {
+	l := &Loop{
+		index: index, config: config, start: start, alarm: alarm, now: start,
+		receiver: newReceiver(config.MaxDatagram), sender: newSender(config.MaxDatagram), wheel: newWheel(),
+	}
+	l.due.Store(never)
+	l.handler = config.NewHandler(l)
+	l.fire = l.handler.Expired
+	return l
+}
+
+// Index returns the loop's number, unique in its engine.
+func (l *Loop) Index() int { return l.index }
+
+// Now returns when the present batch began, by the clock of the configuration. Only for the loop's goroutine.
+func (l *Loop) Now() time.Time { return l.now }
+
+// Send queues a datagram that leaves with the present batch; the data is copied. Only for the loop's goroutine.
+func (l *Loop) Send(s *Socket, to netip.AddrPort, data []byte) {
+	if len(data) == 0 || len(data) > len(l.sender.data) {
+		l.stats.SendFailed.Add(1)
+		return
+	}
+	if !l.sender.fits(len(data)) {
+		l.sender.flush(&l.stats)
+	}
+	l.sender.add(s, to, data)
+}
+
+// After makes the loop call Handler.Expired with the token once d has passed, to 10 ms. It cannot be taken back: the token
+// should say to whom it belongs. Only for the loop's goroutine.
+func (l *Loop) After(d time.Duration, token uint64) {
+	l.wheel.schedule(l.now.Sub(l.start)+d, token)
+}
+
+// Wake makes the loop call Handler.Wake soon, once for any number of calls before it does. Any goroutine may call it; it does
+// nothing before the loop's first datagram and after its end.
+func (l *Loop) Wake() {
+	if l.woken.CompareAndSwap(false, true) {
+		l.execute()
+	}
+}
+
+func (l *Loop) execute() {
+	r := l.runner.Load()
+	if r == nil {
+		l.woken.Store(false)
+		return
+	}
+	// The only error is that the engine has stopped; then nobody waits for what the loop would have sent.
+	if err := r.loop.Execute(context.Background(), gnet.RunnableFunc(l.run)); err != nil {
+		l.woken.Store(false)
+	}
+}
+
+// run is a batch without datagrams: late answers and timers.
+func (l *Loop) run(context.Context) error {
+	l.woken.Store(false)
+	l.begin()
+	told := l.draining.Load()
+	if told && !l.told.Load() {
+		l.handler.Drain()
+	}
+	l.handler.Wake()
+	l.end(true)
+	if told {
+		l.told.Store(true)
+	}
+	return nil
+}
+
+func (l *Loop) begin() { l.now = l.config.Clock() }
+
+// end fires what is due, ends the batch and sends it.
+func (l *Loop) end(drained bool) {
+	l.wheel.expire(l.now.Sub(l.start), l.fire)
+	l.handler.EndBatch(drained)
+	l.sender.flush(&l.stats)
+	l.pending.Store(int64(l.handler.Pending()))
+	due := never
+	if at, ok := l.wheel.due(); ok {
+		due = int64(at)
+	}
+	if old := l.due.Swap(due); due < old {
+		l.alarm.set(due)
+	}
+}
+
+// traffic handles the datagram that gnet read and then what else waits in the socket.
+func (l *Loop) traffic(s *Socket, c gnet.Conn) {
+	l.begin()
+	data, err := c.Next(-1)
+	from, ok := c.RemoteAddr().(*net.UDPAddr)
+	if err == nil && ok {
+		l.stats.Received.Add(1)
+		l.handler.Packet(s, plain(from.AddrPort()), data[:min(len(data), l.config.MaxDatagram)])
+	}
+	for round := 1; ; round++ {
+		n, errno := l.receiver.receive(s.fd)
+		if errno == 0 {
+			l.stats.ReceiveCalls.Add(1)
+			l.stats.Received.Add(uint64(n))
+		}
+		for i := range n {
+			from, data := l.receiver.datagram(i)
+			l.handler.Packet(s, from, data)
+		}
+		drained := n < batchSize
+		l.end(drained)
+		if drained || round == drainRounds {
+			return
+		}
+		l.begin()
+	}
+}
+
+// plain drops what two readings of one address could differ in.
+func plain(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
+}
+
+// attach makes the socket of a file descriptor that the loop met for the first time.
+func (l *Loop) attach(fd, listener int, local netip.AddrPort) *Socket {
+	s := &Socket{Listener: listener, Index: l.sockets, Local: local, fd: fd, owner: l}
+	l.sockets++
+	if zone := local.Addr().Zone(); zone != "" {
+		if i, err := net.InterfaceByName(zone); err == nil {
+			s.scope = uint32(i.Index)
+		}
+	}
+	// A privileged process may pass the system's limit on buffers; anyone else keeps what gnet got within it.
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, l.config.ReceiveBuffer)
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, l.config.SendBuffer)
+	return s
+}
+
+// Stats are a loop's counters. They only grow, and any goroutine may read them.
+type Stats struct {
+	_            [64]byte
+	Received     atomic.Uint64 // datagrams
+	ReceiveCalls atomic.Uint64 // recvmmsg calls that brought some
+	Sent         atomic.Uint64 // datagrams
+	SendCalls    atomic.Uint64 // sendmmsg calls
+	SendFull     atomic.Uint64 // replies dropped at a full socket buffer
+	SendFailed   atomic.Uint64 // replies that could not be sent for another reason
+	_            [64]byte
+}

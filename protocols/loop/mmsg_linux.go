@@ -1,0 +1,184 @@
+package loop
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// batchSize is how many datagrams one recvmmsg takes at most.
+const batchSize = 64
+
+// sendSlots is how many replies a send batch holds before it leaves by itself.
+const sendSlots = 128
+
+// mmsghdr is the kernel's struct mmsghdr.
+type mmsghdr struct {
+	hdr unix.Msghdr
+	len uint32
+}
+
+// receiver holds the arrays that recvmmsg fills. They are allocated once a loop.
+type receiver struct {
+	size  int
+	data  []byte
+	hdrs  [batchSize]mmsghdr
+	iovs  [batchSize]unix.Iovec
+	names [batchSize]unix.RawSockaddrInet6
+}
+
+func newReceiver(size int) *receiver {
+	r := &receiver{size: size, data: make([]byte, batchSize*size)}
+	for i := range r.hdrs {
+		r.iovs[i].Base = &r.data[i*size]
+		r.iovs[i].SetLen(size)
+		r.hdrs[i].hdr.Name = (*byte)(unsafe.Pointer(&r.names[i]))
+		r.hdrs[i].hdr.Iov = &r.iovs[i]
+		r.hdrs[i].hdr.SetIovlen(1)
+	}
+	return r
+}
+
+// receive takes what waits in the socket, without blocking. It returns how many datagrams there were.
+func (r *receiver) receive(fd int) (int, unix.Errno) {
+	for i := range r.hdrs {
+		r.hdrs[i].hdr.Namelen = unix.SizeofSockaddrInet6
+	}
+	for {
+		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&r.hdrs[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
+		switch errno {
+		case 0:
+			return int(n), 0
+		case unix.EINTR:
+			continue
+		}
+		return 0, errno
+	}
+}
+
+// datagram returns the i-th datagram that the last receive took.
+func (r *receiver) datagram(i int) (from netip.AddrPort, data []byte) {
+	n := min(int(r.hdrs[i].len), r.size)
+	return decodeAddr(&r.names[i]), r.data[i*r.size : i*r.size+n : i*r.size+n]
+}
+
+// decodeAddr reads a socket address of either family, without its zone: a link-local socket knows its own.
+func decodeAddr(sa *unix.RawSockaddrInet6) netip.AddrPort {
+	if sa.Family == unix.AF_INET {
+		sa4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(sa))
+		return netip.AddrPortFrom(netip.AddrFrom4(sa4.Addr), networkPort(&sa4.Port))
+	}
+	return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), networkPort(&sa.Port))
+}
+
+// encodeAddr writes a socket address for a socket of the family that the address has.
+func encodeAddr(sa *unix.RawSockaddrInet6, addr netip.AddrPort, scope uint32) (length uint32) {
+	if addr.Addr().Is4() {
+		sa4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(sa))
+		*sa4 = unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: addr.Addr().As4()}
+		setNetworkPort(&sa4.Port, addr.Port())
+		return unix.SizeofSockaddrInet4
+	}
+	*sa = unix.RawSockaddrInet6{Family: unix.AF_INET6, Addr: addr.Addr().As16()}
+	if addr.Addr().IsLinkLocalUnicast() {
+		sa.Scope_id = scope
+	}
+	setNetworkPort(&sa.Port, addr.Port())
+	return unix.SizeofSockaddrInet6
+}
+
+func networkPort(p *uint16) uint16 {
+	return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(p))[:])
+}
+
+func setNetworkPort(p *uint16, port uint16) {
+	binary.BigEndian.PutUint16((*[2]byte)(unsafe.Pointer(p))[:], port)
+}
+
+// sender collects replies and hands them to the kernel, many to a sendmmsg. Its arrays are allocated once a loop.
+type sender struct {
+	data    []byte // the replies, one after the other
+	used    int
+	count   int
+	sockets [sendSlots]*Socket // nil once sent
+	names   [sendSlots]unix.RawSockaddrInet6
+	lengths [sendSlots]uint32 // of names
+	iovs    [sendSlots]unix.Iovec
+	hdrs    [sendSlots]mmsghdr // built for one socket at a time
+}
+
+func newSender(size int) *sender { return &sender{data: make([]byte, sendSlots/2*size)} }
+
+// fits reports whether a reply of n bytes can be added without flushing first.
+func (s *sender) fits(n int) bool { return s.count < sendSlots && s.used+n <= len(s.data) }
+
+// add copies a reply into the batch; the caller has asked fits.
+func (s *sender) add(socket *Socket, to netip.AddrPort, data []byte) {
+	i := s.count
+	at := s.used
+	s.used += copy(s.data[at:], data)
+	s.lengths[i] = encodeAddr(&s.names[i], to, socket.scope)
+	s.iovs[i].Base = &s.data[at]
+	s.iovs[i].SetLen(len(data))
+	s.sockets[i] = socket
+	s.count++
+}
+
+// flush sends the batch, socket by socket. It never blocks: what a full socket buffer refuses is dropped and counted, and so
+// is what cannot be sent for another reason.
+func (s *sender) flush(stats *Stats) {
+	for first := 0; first < s.count; first++ {
+		socket := s.sockets[first]
+		if socket == nil {
+			continue
+		}
+		n := 0
+		for i := first; i < s.count; i++ {
+			if s.sockets[i] != socket {
+				continue
+			}
+			s.sockets[i] = nil
+			h := &s.hdrs[n].hdr
+			h.Name = (*byte)(unsafe.Pointer(&s.names[i]))
+			h.Namelen = s.lengths[i]
+			h.Iov = &s.iovs[i]
+			h.SetIovlen(1)
+			n++
+		}
+		s.transmit(socket.fd, n, stats)
+	}
+	s.count, s.used = 0, 0
+}
+
+func (s *sender) transmit(fd, n int, stats *Stats) {
+	for done := 0; done < n; {
+		sent, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&s.hdrs[done])), uintptr(n-done), unix.MSG_DONTWAIT, 0, 0)
+		switch {
+		case errno == 0:
+			done += int(sent)
+			stats.Sent.Add(uint64(sent))
+			stats.SendCalls.Add(1)
+		case errno == unix.EINTR:
+		case errno == unix.EAGAIN || errno == unix.ENOBUFS:
+			stats.SendFull.Add(uint64(n - done))
+			return
+		default: // this one cannot be sent (unreachable, port 0, ...); the next may
+			stats.SendFailed.Add(1)
+			done++
+		}
+	}
+}
+
+// kernelDrops returns how many datagrams the kernel dropped at a socket because its receive buffer was full.
+func kernelDrops(fd int) uint64 {
+	var info [9]uint32
+	size := uint32(unsafe.Sizeof(info))
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
+		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 || uintptr(size) < unsafe.Sizeof(info) {
+		return 0
+	}
+	return uint64(info[8])
+}
