@@ -10,11 +10,12 @@
 package event
 
 import (
-	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
-	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
+
+	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
+	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 )
 
 const (
@@ -954,6 +955,60 @@ func (x *SessionClosed) GetBy() string {
 	return ""
 }
 
+// Consumed uses up a one-shot key, such as a code or a one-time password's step. Its proposal is void if the key was
+// consumed before; what it buys stands in the same proposal.
+type Consumed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	NotAfterUnix  int64                  `protobuf:"varint,2,opt,name=not_after_unix,json=notAfterUnix,proto3" json:"not_after_unix,omitempty"` // seconds; the key need not be remembered after it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Consumed) Reset() {
+	*x = Consumed{}
+	mi := &file_event_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Consumed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Consumed) ProtoMessage() {}
+
+func (x *Consumed) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Consumed.ProtoReflect.Descriptor instead.
+func (*Consumed) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Consumed) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Consumed) GetNotAfterUnix() int64 {
+	if x != nil {
+		return x.NotAfterUnix
+	}
+	return 0
+}
+
 // Accounted is one accounting record of a NAS.
 type Accounted struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
@@ -988,7 +1043,7 @@ type Accounted struct {
 
 func (x *Accounted) Reset() {
 	*x = Accounted{}
-	mi := &file_event_proto_msgTypes[12]
+	mi := &file_event_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1000,7 +1055,7 @@ func (x *Accounted) String() string {
 func (*Accounted) ProtoMessage() {}
 
 func (x *Accounted) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[12]
+	mi := &file_event_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1013,7 +1068,7 @@ func (x *Accounted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Accounted.ProtoReflect.Descriptor instead.
 func (*Accounted) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{12}
+	return file_event_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Accounted) GetClient() string {
@@ -1217,7 +1272,7 @@ type Decided struct {
 
 func (x *Decided) Reset() {
 	*x = Decided{}
-	mi := &file_event_proto_msgTypes[13]
+	mi := &file_event_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1229,7 +1284,7 @@ func (x *Decided) String() string {
 func (*Decided) ProtoMessage() {}
 
 func (x *Decided) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[13]
+	mi := &file_event_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1242,7 +1297,7 @@ func (x *Decided) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decided.ProtoReflect.Descriptor instead.
 func (*Decided) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{13}
+	return file_event_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Decided) GetId() uint64 {
@@ -1377,7 +1432,7 @@ type DecisionsMissing struct {
 
 func (x *DecisionsMissing) Reset() {
 	*x = DecisionsMissing{}
-	mi := &file_event_proto_msgTypes[14]
+	mi := &file_event_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1389,7 +1444,7 @@ func (x *DecisionsMissing) String() string {
 func (*DecisionsMissing) ProtoMessage() {}
 
 func (x *DecisionsMissing) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[14]
+	mi := &file_event_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1402,7 +1457,7 @@ func (x *DecisionsMissing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecisionsMissing.ProtoReflect.Descriptor instead.
 func (*DecisionsMissing) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{14}
+	return file_event_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DecisionsMissing) GetCount() uint64 {
@@ -1444,7 +1499,7 @@ type ClusterKeyAdded struct {
 
 func (x *ClusterKeyAdded) Reset() {
 	*x = ClusterKeyAdded{}
-	mi := &file_event_proto_msgTypes[15]
+	mi := &file_event_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1456,7 +1511,7 @@ func (x *ClusterKeyAdded) String() string {
 func (*ClusterKeyAdded) ProtoMessage() {}
 
 func (x *ClusterKeyAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[15]
+	mi := &file_event_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1469,7 +1524,7 @@ func (x *ClusterKeyAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterKeyAdded.ProtoReflect.Descriptor instead.
 func (*ClusterKeyAdded) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{15}
+	return file_event_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ClusterKeyAdded) GetId() uint32 {
@@ -1501,7 +1556,7 @@ type ApiKeyCreated struct {
 
 func (x *ApiKeyCreated) Reset() {
 	*x = ApiKeyCreated{}
-	mi := &file_event_proto_msgTypes[16]
+	mi := &file_event_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1513,7 +1568,7 @@ func (x *ApiKeyCreated) String() string {
 func (*ApiKeyCreated) ProtoMessage() {}
 
 func (x *ApiKeyCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[16]
+	mi := &file_event_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1526,7 +1581,7 @@ func (x *ApiKeyCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeyCreated.ProtoReflect.Descriptor instead.
 func (*ApiKeyCreated) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{16}
+	return file_event_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ApiKeyCreated) GetId() string {
@@ -1582,7 +1637,7 @@ type ApiKeyRevoked struct {
 
 func (x *ApiKeyRevoked) Reset() {
 	*x = ApiKeyRevoked{}
-	mi := &file_event_proto_msgTypes[17]
+	mi := &file_event_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1594,7 +1649,7 @@ func (x *ApiKeyRevoked) String() string {
 func (*ApiKeyRevoked) ProtoMessage() {}
 
 func (x *ApiKeyRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[17]
+	mi := &file_event_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1607,7 +1662,7 @@ func (x *ApiKeyRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeyRevoked.ProtoReflect.Descriptor instead.
 func (*ApiKeyRevoked) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{17}
+	return file_event_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ApiKeyRevoked) GetId() string {
@@ -1637,7 +1692,7 @@ type Staged struct {
 
 func (x *Staged) Reset() {
 	*x = Staged{}
-	mi := &file_event_proto_msgTypes[18]
+	mi := &file_event_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1649,7 +1704,7 @@ func (x *Staged) String() string {
 func (*Staged) ProtoMessage() {}
 
 func (x *Staged) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[18]
+	mi := &file_event_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1662,7 +1717,7 @@ func (x *Staged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Staged.ProtoReflect.Descriptor instead.
 func (*Staged) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{18}
+	return file_event_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Staged) GetStage() uint64 {
@@ -1705,7 +1760,7 @@ type StageCommitted struct {
 
 func (x *StageCommitted) Reset() {
 	*x = StageCommitted{}
-	mi := &file_event_proto_msgTypes[19]
+	mi := &file_event_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1717,7 +1772,7 @@ func (x *StageCommitted) String() string {
 func (*StageCommitted) ProtoMessage() {}
 
 func (x *StageCommitted) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[19]
+	mi := &file_event_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1730,7 +1785,7 @@ func (x *StageCommitted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageCommitted.ProtoReflect.Descriptor instead.
 func (*StageCommitted) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{19}
+	return file_event_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *StageCommitted) GetStage() uint64 {
@@ -1764,7 +1819,7 @@ type StageAbandoned struct {
 
 func (x *StageAbandoned) Reset() {
 	*x = StageAbandoned{}
-	mi := &file_event_proto_msgTypes[20]
+	mi := &file_event_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1776,7 +1831,7 @@ func (x *StageAbandoned) String() string {
 func (*StageAbandoned) ProtoMessage() {}
 
 func (x *StageAbandoned) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[20]
+	mi := &file_event_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1789,7 +1844,7 @@ func (x *StageAbandoned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageAbandoned.ProtoReflect.Descriptor instead.
 func (*StageAbandoned) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{20}
+	return file_event_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *StageAbandoned) GetStage() uint64 {
@@ -1812,7 +1867,7 @@ type NodeStarted struct {
 
 func (x *NodeStarted) Reset() {
 	*x = NodeStarted{}
-	mi := &file_event_proto_msgTypes[21]
+	mi := &file_event_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1824,7 +1879,7 @@ func (x *NodeStarted) String() string {
 func (*NodeStarted) ProtoMessage() {}
 
 func (x *NodeStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[21]
+	mi := &file_event_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1837,7 +1892,7 @@ func (x *NodeStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeStarted.ProtoReflect.Descriptor instead.
 func (*NodeStarted) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{21}
+	return file_event_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *NodeStarted) GetNode() uint64 {
@@ -1878,7 +1933,7 @@ type UserSpec_Attribute struct {
 
 func (x *UserSpec_Attribute) Reset() {
 	*x = UserSpec_Attribute{}
-	mi := &file_event_proto_msgTypes[22]
+	mi := &file_event_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1890,7 +1945,7 @@ func (x *UserSpec_Attribute) String() string {
 func (*UserSpec_Attribute) ProtoMessage() {}
 
 func (x *UserSpec_Attribute) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[22]
+	mi := &file_event_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1932,7 +1987,7 @@ type Decided_Step struct {
 
 func (x *Decided_Step) Reset() {
 	*x = Decided_Step{}
-	mi := &file_event_proto_msgTypes[23]
+	mi := &file_event_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1944,7 +1999,7 @@ func (x *Decided_Step) String() string {
 func (*Decided_Step) ProtoMessage() {}
 
 func (x *Decided_Step) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[23]
+	mi := &file_event_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1957,7 +2012,7 @@ func (x *Decided_Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decided_Step.ProtoReflect.Descriptor instead.
 func (*Decided_Step) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{13, 0}
+	return file_event_proto_rawDescGZIP(), []int{14, 0}
 }
 
 func (x *Decided_Step) GetCode() uint32 {
@@ -1998,7 +2053,7 @@ type ClusterKeyAdded_Wrap struct {
 
 func (x *ClusterKeyAdded_Wrap) Reset() {
 	*x = ClusterKeyAdded_Wrap{}
-	mi := &file_event_proto_msgTypes[24]
+	mi := &file_event_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2010,7 +2065,7 @@ func (x *ClusterKeyAdded_Wrap) String() string {
 func (*ClusterKeyAdded_Wrap) ProtoMessage() {}
 
 func (x *ClusterKeyAdded_Wrap) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[24]
+	mi := &file_event_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2023,7 +2078,7 @@ func (x *ClusterKeyAdded_Wrap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterKeyAdded_Wrap.ProtoReflect.Descriptor instead.
 func (*ClusterKeyAdded_Wrap) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{15, 0}
+	return file_event_proto_rawDescGZIP(), []int{16, 0}
 }
 
 func (x *ClusterKeyAdded_Wrap) GetNode() uint64 {
@@ -2131,7 +2186,10 @@ const file_event_proto_rawDesc = "" +
 	"beforeUnix\"9\n" +
 	"\rSessionClosed\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x06R\asession\x12\x0e\n" +
-	"\x02by\x18\x02 \x01(\tR\x02by\"\xdd\x05\n" +
+	"\x02by\x18\x02 \x01(\tR\x02by\"B\n" +
+	"\bConsumed\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12$\n" +
+	"\x0enot_after_unix\x18\x02 \x01(\x03R\fnotAfterUnix\"\xdd\x05\n" +
 	"\tAccounted\x12\x16\n" +
 	"\x06client\x18\x01 \x01(\tR\x06client\x12\x10\n" +
 	"\x03nas\x18\x02 \x01(\fR\x03nas\x12\x1d\n" +
@@ -2239,43 +2297,47 @@ func file_event_proto_rawDescGZIP() []byte {
 	return file_event_proto_rawDescData
 }
 
-var file_event_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
-var file_event_proto_goTypes = []any{
-	(Expectation_Kind)(0),        // 0: trine.event.v1.Expectation.Kind
-	(*Proposal)(nil),             // 1: trine.event.v1.Proposal
-	(*Expectation)(nil),          // 2: trine.event.v1.Expectation
-	(*Event)(nil),                // 3: trine.event.v1.Event
-	(*DocumentPut)(nil),          // 4: trine.event.v1.DocumentPut
-	(*DocumentDeleted)(nil),      // 5: trine.event.v1.DocumentDeleted
-	(*UserSpec)(nil),             // 6: trine.event.v1.UserSpec
-	(*PasswordSet)(nil),          // 7: trine.event.v1.PasswordSet
-	(*PasswordRemoved)(nil),      // 8: trine.event.v1.PasswordRemoved
-	(*SessionReserved)(nil),      // 9: trine.event.v1.SessionReserved
-	(*SessionsExpired)(nil),      // 10: trine.event.v1.SessionsExpired
-	(*TombstonesSwept)(nil),      // 11: trine.event.v1.TombstonesSwept
-	(*SessionClosed)(nil),        // 12: trine.event.v1.SessionClosed
-	(*Accounted)(nil),            // 13: trine.event.v1.Accounted
-	(*Decided)(nil),              // 14: trine.event.v1.Decided
-	(*DecisionsMissing)(nil),     // 15: trine.event.v1.DecisionsMissing
-	(*ClusterKeyAdded)(nil),      // 16: trine.event.v1.ClusterKeyAdded
-	(*ApiKeyCreated)(nil),        // 17: trine.event.v1.ApiKeyCreated
-	(*ApiKeyRevoked)(nil),        // 18: trine.event.v1.ApiKeyRevoked
-	(*Staged)(nil),               // 19: trine.event.v1.Staged
-	(*StageCommitted)(nil),       // 20: trine.event.v1.StageCommitted
-	(*StageAbandoned)(nil),       // 21: trine.event.v1.StageAbandoned
-	(*NodeStarted)(nil),          // 22: trine.event.v1.NodeStarted
-	(*UserSpec_Attribute)(nil),   // 23: trine.event.v1.UserSpec.Attribute
-	(*Decided_Step)(nil),         // 24: trine.event.v1.Decided.Step
-	(*ClusterKeyAdded_Wrap)(nil), // 25: trine.event.v1.ClusterKeyAdded.Wrap
-}
+var (
+	file_event_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+	file_event_proto_msgTypes  = make([]protoimpl.MessageInfo, 26)
+	file_event_proto_goTypes   = []any{
+		Expectation_Kind(0),          // 0: trine.event.v1.Expectation.Kind
+		(*Proposal)(nil),             // 1: trine.event.v1.Proposal
+		(*Expectation)(nil),          // 2: trine.event.v1.Expectation
+		(*Event)(nil),                // 3: trine.event.v1.Event
+		(*DocumentPut)(nil),          // 4: trine.event.v1.DocumentPut
+		(*DocumentDeleted)(nil),      // 5: trine.event.v1.DocumentDeleted
+		(*UserSpec)(nil),             // 6: trine.event.v1.UserSpec
+		(*PasswordSet)(nil),          // 7: trine.event.v1.PasswordSet
+		(*PasswordRemoved)(nil),      // 8: trine.event.v1.PasswordRemoved
+		(*SessionReserved)(nil),      // 9: trine.event.v1.SessionReserved
+		(*SessionsExpired)(nil),      // 10: trine.event.v1.SessionsExpired
+		(*TombstonesSwept)(nil),      // 11: trine.event.v1.TombstonesSwept
+		(*SessionClosed)(nil),        // 12: trine.event.v1.SessionClosed
+		(*Consumed)(nil),             // 13: trine.event.v1.Consumed
+		(*Accounted)(nil),            // 14: trine.event.v1.Accounted
+		(*Decided)(nil),              // 15: trine.event.v1.Decided
+		(*DecisionsMissing)(nil),     // 16: trine.event.v1.DecisionsMissing
+		(*ClusterKeyAdded)(nil),      // 17: trine.event.v1.ClusterKeyAdded
+		(*ApiKeyCreated)(nil),        // 18: trine.event.v1.ApiKeyCreated
+		(*ApiKeyRevoked)(nil),        // 19: trine.event.v1.ApiKeyRevoked
+		(*Staged)(nil),               // 20: trine.event.v1.Staged
+		(*StageCommitted)(nil),       // 21: trine.event.v1.StageCommitted
+		(*StageAbandoned)(nil),       // 22: trine.event.v1.StageAbandoned
+		(*NodeStarted)(nil),          // 23: trine.event.v1.NodeStarted
+		(*UserSpec_Attribute)(nil),   // 24: trine.event.v1.UserSpec.Attribute
+		(*Decided_Step)(nil),         // 25: trine.event.v1.Decided.Step
+		(*ClusterKeyAdded_Wrap)(nil), // 26: trine.event.v1.ClusterKeyAdded.Wrap
+	}
+)
+
 var file_event_proto_depIdxs = []int32{
 	2,  // 0: trine.event.v1.Proposal.expect:type_name -> trine.event.v1.Expectation
 	3,  // 1: trine.event.v1.Proposal.events:type_name -> trine.event.v1.Event
 	0,  // 2: trine.event.v1.Expectation.kind:type_name -> trine.event.v1.Expectation.Kind
-	23, // 3: trine.event.v1.UserSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
-	24, // 4: trine.event.v1.Decided.steps:type_name -> trine.event.v1.Decided.Step
-	25, // 5: trine.event.v1.ClusterKeyAdded.wraps:type_name -> trine.event.v1.ClusterKeyAdded.Wrap
+	24, // 3: trine.event.v1.UserSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
+	25, // 4: trine.event.v1.Decided.steps:type_name -> trine.event.v1.Decided.Step
+	26, // 5: trine.event.v1.ClusterKeyAdded.wraps:type_name -> trine.event.v1.ClusterKeyAdded.Wrap
 	3,  // 6: trine.event.v1.Staged.events:type_name -> trine.event.v1.Event
 	2,  // 7: trine.event.v1.Staged.expect:type_name -> trine.event.v1.Expectation
 	8,  // [8:8] is the sub-list for method output_type
@@ -2296,7 +2358,7 @@ func file_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_event_proto_rawDesc), len(file_event_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   25,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

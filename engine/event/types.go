@@ -20,6 +20,7 @@ const (
 	TypeSessionsExpired  Type = 21
 	TypeTombstonesSwept  Type = 22
 	TypeSessionClosed    Type = 23
+	TypeConsumed         Type = 24
 	TypeAccounted        Type = 30
 	TypeDecided          Type = 40
 	TypeDecisionsMissing Type = 41
@@ -122,7 +123,7 @@ const (
 )
 
 // StreamKey hashes a stream's namespace and name. The hash is XXH3-64 of namespace, '/', name and is for ever.
-func StreamKey(namespace, name string) uint64 {
+func StreamKey[T ~string | ~[]byte](namespace string, name T) uint64 {
 	var buf [96]byte
 	b := append(buf[:0], namespace...)
 	b = append(b, '/')
@@ -143,9 +144,9 @@ func Key(kind, name string) string {
 
 // SessionID returns the id of the network session that a NAS names by Acct-Session-Id. The NAS is the service provider and
 // the NAS's own identifier, so that equal session ids of two NASes behind one prefix stay apart.
-func SessionID(client string, nas, acctSessionID []byte) uint64 {
-	var buf [384]byte
-	b := appendField(buf[:0], []byte(client))
+func SessionID[T ~string | ~[]byte](client T, nas, acctSessionID []byte) uint64 {
+	var buf [768]byte
+	b := appendField(buf[:0], client)
 	b = appendField(b, nas)
 	b = appendField(b, acctSessionID)
 	return xxh3.Hash(b)
@@ -153,11 +154,12 @@ func SessionID(client string, nas, acctSessionID []byte) uint64 {
 
 // AccountingKey returns the idempotence key of an accounting record: NAS, Acct-Session-Id, status, and Event-Timestamp where
 // the packet has one (hasEvent), else session time and counters. Acct-Delay-Time, Identifier and authenticators have no part.
-func AccountingKey(a *Accounted, hasEvent bool) uint64 {
-	var buf [512]byte
-	b := appendField(buf[:0], []byte(a.Client))
-	b = appendField(b, a.Nas)
-	b = appendField(b, a.SessionId)
+// It does not allocate for fields that fit a RADIUS attribute.
+func AccountingKey(a *AccountedView, hasEvent bool) uint64 {
+	var buf [1024]byte
+	b := appendField(buf[:0], a.Client)
+	b = appendField(b, a.NAS)
+	b = appendField(b, a.SessionID)
 	b = binary.BigEndian.AppendUint32(b, a.Status)
 	if hasEvent {
 		b = append(b, 1)
@@ -173,7 +175,7 @@ func AccountingKey(a *Accounted, hasEvent bool) uint64 {
 	return xxh3.Hash(b)
 }
 
-func appendField(b, field []byte) []byte {
+func appendField[T ~string | ~[]byte](b []byte, field T) []byte {
 	b = binary.AppendUvarint(b, uint64(len(field)))
 	return append(b, field...)
 }

@@ -1,0 +1,224 @@
+package event
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// ErrFormat means that bytes are not an encoded proposal, event or body that this release can read.
+var ErrFormat = errors.New("not a readable event record")
+
+// Part tells the parts of a proposal apart.
+type Part uint8
+
+// The parts of a proposal.
+const (
+	PartExpectation Part = 1
+	PartEvent       Part = 2
+)
+
+// NextPart splits the first part off a proposal that is not empty: an encoded expectation (see ParseExpectation) or an encoded
+// event (see ParseEvent). Both results share the proposal's memory. It returns ErrFormat for anything else.
+func NextPart(proposal []byte) (part Part, data, rest []byte, err error) {
+	f, rest, ok := nextField(proposal)
+	if !ok || f.typ != protowire.BytesType || f.num != 1 && f.num != 2 {
+		return 0, nil, nil, fmt.Errorf("read part of proposal: %w", ErrFormat)
+	}
+	return Part(f.num), f.data, rest, nil
+}
+
+// ExpectationView is an expectation as it stands in a proposal; Key shares the proposal's memory.
+type ExpectationView struct {
+	Kind  Expectation_Kind
+	Key   []byte
+	Value uint64
+}
+
+// ParseExpectation reads an encoded expectation. It returns ErrFormat for one of an unknown kind.
+func ParseExpectation(data []byte) (ExpectationView, error) {
+	var x ExpectationView
+	for len(data) > 0 {
+		f, rest, ok := nextField(data)
+		switch {
+		case !ok:
+			return x, fmt.Errorf("read expectation: %w", ErrFormat)
+		case f.num == 1 && f.typ == protowire.VarintType:
+			x.Kind = Expectation_Kind(f.value)
+		case f.num == 2 && f.typ == protowire.BytesType:
+			x.Key = f.data
+		case f.num == 3 && f.typ == protowire.VarintType:
+			x.Value = f.value
+		default:
+			return x, fmt.Errorf("read expectation field %d: %w", f.num, ErrFormat)
+		}
+		data = rest
+	}
+	if x.Kind <= Expectation_UNSPECIFIED || x.Kind > Expectation_SESSIONS_BELOW {
+		return x, fmt.Errorf("read expectation of kind %d: %w", x.Kind, ErrFormat)
+	}
+	return x, nil
+}
+
+// Envelope is an event as it stands in a proposal or in history; it shares that memory.
+type Envelope struct {
+	Type    Type
+	Class   Class
+	Body    []byte
+	streams []byte
+}
+
+// ParseEvent reads an encoded event's envelope. It does not look into the body and takes any type number.
+func ParseEvent(data []byte) (Envelope, error) {
+	var e Envelope
+	for len(data) > 0 {
+		f, rest, ok := nextField(data)
+		switch {
+		case !ok:
+			return e, fmt.Errorf("read event: %w", ErrFormat)
+		case f.num == 1 && f.typ == protowire.VarintType && f.value <= 1<<32-1:
+			e.Type = Type(f.value)
+		case f.num == 2 && f.typ == protowire.VarintType && f.value <= 1<<32-1:
+			e.Class = Class(f.value)
+		case f.num == 3 && f.typ == protowire.BytesType && len(f.data)%8 == 0:
+			e.streams = f.data
+		case f.num == 4 && f.typ == protowire.BytesType:
+			e.Body = f.data
+		default:
+			return e, fmt.Errorf("read event field %d: %w", f.num, ErrFormat)
+		}
+		data = rest
+	}
+	return e, nil
+}
+
+// AppendStreams appends the event's stream keys.
+func (e *Envelope) AppendStreams(dst []uint64) []uint64 {
+	for b := e.streams; len(b) >= 8; b = b[8:] {
+		dst = append(dst, binary.LittleEndian.Uint64(b))
+	}
+	return dst
+}
+
+// StagedView is one piece of a staged proposal; it shares the body's memory.
+type StagedView struct {
+	Stage uint64
+	Piece uint32
+	parts []byte
+}
+
+// ParseStaged reads the body of a Staged event, and checks that its parts can be walked with Next.
+func ParseStaged(body []byte) (StagedView, error) {
+	var s StagedView
+	s.parts = body
+	for len(body) > 0 {
+		f, rest, ok := nextField(body)
+		switch {
+		case !ok:
+			return s, fmt.Errorf("read staged piece: %w", ErrFormat)
+		case f.num == 1 && f.typ == protowire.Fixed64Type:
+			s.Stage = f.value
+		case f.num == 2 && f.typ == protowire.VarintType && f.value <= 1<<32-1:
+			s.Piece = uint32(f.value)
+		case (f.num == 3 || f.num == 4) && f.typ == protowire.BytesType:
+		default:
+			return s, fmt.Errorf("read staged piece field %d: %w", f.num, ErrFormat)
+		}
+		body = rest
+	}
+	return s, nil
+}
+
+// Next splits the next part off the piece; ok is false at the end.
+func (s *StagedView) Next() (part Part, data []byte, ok bool) {
+	for len(s.parts) > 0 {
+		f, rest, sound := nextField(s.parts)
+		if !sound {
+			return 0, nil, false
+		}
+		s.parts = rest
+		switch f.num {
+		case 3:
+			return PartEvent, f.data, true
+		case 4:
+			return PartExpectation, f.data, true
+		}
+	}
+	return 0, nil, false
+}
+
+// wireField is one field of an encoded message: value for the numeric wire types, data for the length-delimited one.
+type wireField struct {
+	num   protowire.Number
+	typ   protowire.Type
+	value uint64
+	data  []byte
+}
+
+// nextField splits the first field off an encoded message; ok is false if there is no sound one.
+func nextField(b []byte) (f wireField, rest []byte, ok bool) {
+	num, typ, n := protowire.ConsumeTag(b)
+	if n < 0 {
+		return f, nil, false
+	}
+	f.num, f.typ = num, typ
+	b = b[n:]
+	switch typ {
+	case protowire.VarintType:
+		f.value, n = protowire.ConsumeVarint(b)
+	case protowire.Fixed64Type:
+		f.value, n = protowire.ConsumeFixed64(b)
+	case protowire.Fixed32Type:
+		var v uint32
+		v, n = protowire.ConsumeFixed32(b)
+		f.value = uint64(v)
+	case protowire.BytesType:
+		f.data, n = protowire.ConsumeBytes(b)
+	default:
+		return f, nil, false
+	}
+	if n < 0 {
+		return f, nil, false
+	}
+	return f, b[n:], true
+}
+
+func appendVarint(dst []byte, num protowire.Number, v uint64) []byte {
+	if v == 0 {
+		return dst
+	}
+	dst = protowire.AppendTag(dst, num, protowire.VarintType)
+	return protowire.AppendVarint(dst, v)
+}
+
+func appendFixed64(dst []byte, num protowire.Number, v uint64) []byte {
+	if v == 0 {
+		return dst
+	}
+	dst = protowire.AppendTag(dst, num, protowire.Fixed64Type)
+	return protowire.AppendFixed64(dst, v)
+}
+
+func appendBytes(dst []byte, num protowire.Number, v []byte) []byte {
+	if len(v) == 0 {
+		return dst
+	}
+	dst = protowire.AppendTag(dst, num, protowire.BytesType)
+	return protowire.AppendBytes(dst, v)
+}
+
+// appendText appends a field of type string, which must be UTF-8: every byte that is not becomes U+FFFD, as otherwise no
+// reader of history could read the message.
+func appendText(dst []byte, num protowire.Number, v []byte) []byte {
+	if len(v) == 0 {
+		return dst
+	}
+	dst = protowire.AppendTag(dst, num, protowire.BytesType)
+	if utf8.Valid(v) {
+		return protowire.AppendBytes(dst, v)
+	}
+	return protowire.AppendString(dst, string([]rune(string(v))))
+}
