@@ -1,0 +1,156 @@
+package credential
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"unicode"
+	"unicode/utf8"
+
+	"trine/engine/event"
+	"trine/engine/secret"
+)
+
+// MaxPassword is the length in bytes of the longest password that can be set or verified. RADIUS carries 128, TACACS+ 255,
+// MS-CHAP 256 UTF-16 units.
+const MaxPassword = 512
+
+// Form is a form in which a password is kept.
+type Form uint8
+
+// The forms.
+const (
+	NoForm       Form = iota
+	FormArgon2id      // Argon2id hash
+	FormKeyed         // HMAC under a cluster key: fast, and useless without the key
+	FormNT            // NT hash (RFC 2759 section 8.3), sealed: MS-CHAP needs it
+	FormClear         // the password, sealed: CHAP needs it
+	FormCache         // not kept: verified before, by this node since it started
+)
+
+// String returns the form's name as documents and traces use it.
+func (f Form) String() string {
+	switch f {
+	case FormArgon2id:
+		return "argon2id"
+	case FormKeyed:
+		return "keyed"
+	case FormNT:
+		return "nt"
+	case FormClear:
+		return "clear"
+	case FormCache:
+		return "cache"
+	}
+	return "none"
+}
+
+// Keep says which forms of a password are kept.
+type Keep struct {
+	Argon2id, Keyed, NT, Clear bool
+}
+
+// DefaultKeep is what is kept where no user type says otherwise: Argon2id alone.
+func DefaultKeep() Keep { return Keep{Argon2id: true} }
+
+var (
+	// ErrNothingKept means that no form is to be kept, so that the password could never be verified.
+	ErrNothingKept = errors.New("no form of the password is to be kept")
+	// ErrPasswordLength means that a password is empty or longer than MaxPassword.
+	ErrPasswordLength = fmt.Errorf("a password has 1 to %d bytes", MaxPassword)
+	// ErrPasswordText means that a password is not UTF-8, which its NT hash needs.
+	ErrPasswordText = errors.New("the NT hash of a password needs it to be valid UTF-8")
+)
+
+// BuildForms makes the forms of a user's new password that are to be kept, bound to the user's name. Argon2id is made by the
+// hasher, and waited for until ctx ends; hasher may be nil where it is not kept. Passwords are bytes and taken as they come: no Unicode
+// normalization, since the devices that ask do none either and CHAP would not bear it. The NT hash alone is of text: the password's UTF-8 as
+// UTF-16LE; a password that is not valid UTF-8 is refused with ErrPasswordText where it is kept.
+func BuildForms(ctx context.Context, user string, password []byte, keep Keep, params Params, keyring *secret.Keyring, hasher Hasher) (*event.PasswordSet, error) {
+	if len(password) == 0 || len(password) > MaxPassword {
+		return nil, ErrPasswordLength
+	}
+	if keep == (Keep{}) {
+		return nil, ErrNothingKept
+	}
+	set := &event.PasswordSet{User: user}
+	var scratch [maxContext]byte
+	var err error
+	if keep.Keyed {
+		if set.Keyed, err = keyring.MAC(nil, appendContext(scratch[:0], []byte(user), FormKeyed), password); err != nil {
+			return nil, fmt.Errorf("key password: %w", err)
+		}
+	}
+	if keep.NT {
+		hash, ok := ntHash(password)
+		if !ok {
+			return nil, ErrPasswordText
+		}
+		if set.Nt, err = keyring.Seal(nil, hash[:], appendContext(scratch[:0], []byte(user), FormNT)); err != nil {
+			return nil, fmt.Errorf("seal NT hash: %w", err)
+		}
+	}
+	if keep.Clear {
+		if set.Clear, err = keyring.Seal(nil, password, appendContext(scratch[:0], []byte(user), FormClear)); err != nil {
+			return nil, fmt.Errorf("seal password: %w", err)
+		}
+	}
+	if keep.Argon2id {
+		if set.Argon2Id, err = hash(ctx, password, params, hasher); err != nil {
+			return nil, fmt.Errorf("hash password: %w", err)
+		}
+	}
+	return set, nil
+}
+
+func hash(ctx context.Context, password []byte, params Params, hasher Hasher) ([]byte, error) {
+	if err := params.Validate(); err != nil {
+		return nil, err
+	}
+	done := make(hashed, 1)
+	job := &Job{Password: append([]byte(nil), password...), Params: params, Done: done}
+	job.Deadline, _ = ctx.Deadline()
+	if err := hasher.Submit(job); err != nil {
+		clear(job.Password)
+		return nil, err
+	}
+	select {
+	case <-done:
+		clear(job.Password)
+		return job.Hash, job.Err
+	case <-ctx.Done(): // the job is the hasher's; it ends by itself
+		return nil, context.Cause(ctx)
+	}
+}
+
+type hashed chan struct{}
+
+func (h hashed) Hashed(*Job) { h <- struct{}{} }
+
+// maxContext is room for the context of usual user names.
+const maxContext = 288
+
+// appendContext appends what a form is bound to: "User/alice/nt", the name folded as event.FoldName does, without allocating.
+func appendContext(dst, user []byte, form Form) []byte {
+	dst = append(dst, "User/"...)
+	dst = appendFolded(dst, user)
+	dst = append(dst, '/')
+	return append(dst, form.String()...)
+}
+
+func appendFolded(dst, name []byte) []byte {
+	for len(name) > 0 {
+		if c := name[0]; c < utf8.RuneSelf {
+			if 'A' <= c && c <= 'Z' {
+				c += 'a' - 'A'
+			}
+			dst = append(dst, c)
+			name = name[1:]
+			continue
+		}
+		r, n := utf8.DecodeRune(name)
+		dst = utf8.AppendRune(dst, unicode.ToLower(r))
+		name = name[n:]
+	}
+	return dst
+}

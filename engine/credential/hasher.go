@@ -1,0 +1,41 @@
+package credential
+
+import (
+	"errors"
+	"time"
+)
+
+var (
+	// ErrQueueFull means that the hasher's bounded queue is full; the newest job is the one refused.
+	ErrQueueFull = errors.New("the queue of slow password verifications is full")
+	// ErrDeadline means that a job was dropped because its caller no longer waits.
+	ErrDeadline = errors.New("the password was not verified in time")
+	// ErrHasherFailed means that the hasher could not do the job, also not when it tried again.
+	ErrHasherFailed = errors.New("the process that verifies passwords failed")
+)
+
+// Hasher does the slow work of passwords. The appliance's worker implements it.
+type Hasher interface {
+	// Submit queues a job and never blocks. An error (ErrQueueFull, ErrHasherFailed) means that it was not queued; otherwise
+	// job.Done.Hashed(job) is called exactly once, on any goroutine. The job is the hasher's until then.
+	Submit(job *Job) error
+}
+
+// Job is one piece of slow work: with Form set, does the password fit the Argon2id form; otherwise, make one with Params.
+type Job struct {
+	Password []byte    // at most MaxPassword bytes
+	Form     []byte    // an encoded Argon2id form, to verify
+	Params   Params    // to hash
+	Deadline time.Time // past it the job need not be done; zero: none
+	Done     JobDone
+
+	// The outcome. Err wraps ErrDeadline or ErrHasherFailed, or says what is wrong with the job; then the others mean nothing.
+	Match bool   // of verifying
+	Hash  []byte // of hashing: an encoded Argon2id form
+	Err   error
+}
+
+// JobDone learns that a job is done. Hashed must not block.
+type JobDone interface {
+	Hashed(job *Job)
+}
