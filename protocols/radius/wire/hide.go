@@ -136,7 +136,7 @@ func (s *Secret) stream(text, salt []byte, authenticator *[AuthenticatorLen]byte
 	var previous [16]byte
 	for i := 0; i < len(text); i += 16 {
 		d.reset()
-		d.write(s.raw)
+		d.write(s.key().raw)
 		if i == 0 {
 			d.write(authenticator[:])
 			d.write(salt)
@@ -161,7 +161,7 @@ func (s *Secret) ascend(text []byte, authenticator *[AuthenticatorLen]byte) {
 	var d md5
 	d.reset()
 	d.write(authenticator[:])
-	d.write(s.raw)
+	d.write(s.key().raw)
 	key := d.sum()
 	for i := range text {
 		text[i] ^= key[i]

@@ -17,8 +17,9 @@ const redacted = "«redacted»"
 // Secret is a shared secret with the work done that depends on nothing else:
 // the two half-finished digests of HMAC-MD5. It is immutable and safe for any
 // number of loops. It prints as «redacted» under every verb, in JSON and slog;
-// where fmt does not ask (an unexported field, the verb p) it meets a pointer.
-type Secret struct{ *key }
+// where fmt does not ask (an unexported field, the verb p) it meets a function,
+// whose address is all that it can print.
+type Secret struct{ key func() *key }
 
 type key struct {
 	raw          []byte
@@ -30,7 +31,7 @@ func NewSecret(raw []byte) (*Secret, error) {
 	if len(raw) == 0 {
 		return nil, ErrEmptySecret
 	}
-	s := &Secret{&key{raw: append([]byte(nil), raw...)}}
+	k := &key{raw: append([]byte(nil), raw...)}
 	var padded [64]byte
 	if len(raw) > len(padded) {
 		var d md5
@@ -48,13 +49,13 @@ func NewSecret(raw []byte) (*Secret, error) {
 		}
 		return md5Blocks(md5Start, block[:])
 	}
-	s.inner, s.outer = pad(0x36), pad(0x5c)
-	return s, nil
+	k.inner, k.outer = pad(0x36), pad(0x5c)
+	return &Secret{func() *key { return k }}, nil
 }
 
 // Equal reports, in constant time, whether two secrets are the same bytes.
 func (s *Secret) Equal(other *Secret) bool {
-	return subtle.ConstantTimeCompare(s.raw, other.raw) == 1
+	return subtle.ConstantTimeCompare(s.key().raw, other.key().raw) == 1
 }
 
 // String returns «redacted».
@@ -138,15 +139,16 @@ func (s *Secret) verifySignature(v *View, authenticator *[AuthenticatorLen]byte,
 // sixteen bytes at offset signature taken as zeros.
 func (s *Secret) sign(packet []byte, authenticator *[AuthenticatorLen]byte, signature int) md5Sum {
 	var zero [AuthenticatorLen]byte
+	k := s.key()
 	var d md5
-	d.resume(s.inner, 64)
+	d.resume(k.inner, 64)
 	d.write(packet[:4])
 	d.write(authenticator[:])
 	d.write(packet[headerLen:signature])
 	d.write(zero[:])
 	d.write(packet[signature+AuthenticatorLen:])
 	inside := d.sum()
-	d.resume(s.outer, 64)
+	d.resume(k.outer, 64)
 	d.write(inside[:])
 	return d.sum()
 }
@@ -159,6 +161,6 @@ func (s *Secret) digest(packet []byte, authenticator *[AuthenticatorLen]byte) md
 	d.write(packet[:4])
 	d.write(authenticator[:])
 	d.write(packet[headerLen:])
-	d.write(s.raw)
+	d.write(s.key().raw)
 	return d.sum()
 }
