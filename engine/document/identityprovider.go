@@ -1,0 +1,191 @@
+package document
+
+import (
+	"time"
+
+	"trine/engine/secret"
+)
+
+// TypeLocal is the type of an identity provider that decides by itself.
+const TypeLocal = "local"
+
+// IdentityProvider is who decides about logins, and over which protocols. One with a parent is virtual: the same people under
+// another name.
+type IdentityProvider struct {
+	// Type says who verifies people: local means this cluster.
+	Type string `json:"type" enum:"local" planned:"saml,oidc,facebook,google,linkedin" required:"true"`
+	// Description is free text.
+	Description string `json:"description"`
+	// PublicID is the unique name under which other parties know it; without one it is the document's name.
+	PublicID string `json:"publicID"`
+	// DisplayName is the name as people see it.
+	DisplayName string `json:"name"`
+	// Organization is who runs it.
+	Organization string `json:"organization"`
+	// Contact is whom to ask about it.
+	Contact string `json:"contact"`
+	// EntityGroup names the EntityGroup that it belongs to.
+	EntityGroup string `json:"entityGroup" ref:"EntityGroup"`
+	// Parent names the local IdentityProvider of which this is a virtual one.
+	Parent string `json:"parent" ref:"IdentityProvider"`
+	// HostName tells a virtual identity provider apart on the web front.
+	HostName string `json:"hostName" later:"the web front"`
+	// PathPrefix tells a virtual identity provider apart on the web front.
+	PathPrefix string `json:"pathPrefix" later:"the web front"`
+	// Access limits who may use it: groups, userTypes, roleBased.
+	Access Unsupported `json:"access" refused:"access rules"`
+	// UserDomain is the domain in which user names are made.
+	UserDomain string `json:"userDomain" later:"domains"`
+	// PasswordDomain is the domain in which passwords are verified.
+	PasswordDomain string `json:"passwordDomain" later:"domains"`
+	// ManualAccountCreation leaves it to people to create their accounts.
+	ManualAccountCreation bool `json:"manualAccountCreation" later:"accounts"`
+	// Nodes lists the nodes that serve it; empty means all.
+	Nodes []string `json:"nodes" later:"clusters"`
+	// Metadata is its SAML metadata; empty means generated.
+	Metadata string `json:"metadata" later:"SAML"`
+	// Network is where the web front listens.
+	Network *Network `json:"network" later:"the web front"`
+	// TLS is the key of the web front; without it the node signs its own.
+	TLS *KeyPair `json:"tls" later:"the web front"`
+	// SAMLKey is the key that signs SAML.
+	SAMLKey *KeyPair `json:"samlKey" later:"SAML"`
+	// Session is the single sign-on session.
+	Session *SSOSession `json:"session" later:"single sign-on"`
+	// Authentication says which factors a login needs.
+	Authentication Authentication `json:"authentication"`
+	// Advanced holds what people can do for themselves.
+	Advanced *Advanced `json:"advanced" later:"the web front"`
+	// Profiles are the protocols that it speaks. Each is off until enabled.
+	Profiles Profiles `json:"profiles"`
+	// LookAndFeel dresses the login pages.
+	LookAndFeel *LookAndFeel `json:"lookAndFeel" later:"the web front"`
+}
+
+// Network is where the web front of an identity provider listens.
+type Network struct {
+	// HostName is the fully qualified name.
+	HostName string `json:"hostName"`
+	// Ports lists the ports.
+	Ports []Port `json:"ports"`
+}
+
+// Port is one port of the web front.
+type Port struct {
+	// Port is the number.
+	Port int `json:"port" default:"1443" min:"1" max:"65535"`
+	// Encryption may be off only behind a proxy.
+	Encryption bool `json:"encryption" default:"true"`
+	// ReverseProxy is the proxy in front.
+	ReverseProxy *ReverseProxy `json:"reverseProxy"`
+	// ProxyProtocolV2 expects a PROXY header, version 2.
+	ProxyProtocolV2 bool `json:"proxyProtocolV2"`
+	// AcceptClientCertificate asks for a client certificate.
+	AcceptClientCertificate bool `json:"acceptClientCertificate"`
+	// CertificateHeader is the header in which the proxy passes a client certificate on.
+	CertificateHeader string `json:"certificateHeader"`
+	// ExcludedProtocols lists TLS versions and cipher suites that are not offered.
+	ExcludedProtocols []string `json:"excludedProtocols"`
+}
+
+// ReverseProxy is a proxy in front of a port.
+type ReverseProxy struct {
+	// Port is the port that the outside sees.
+	Port int `json:"port" min:"0" max:"65535"`
+	// IncomingAddresses lists from where the proxy connects.
+	IncomingAddresses []AddressRange `json:"incomingAddresses"`
+}
+
+// KeyPair is a private key with its certificates.
+type KeyPair struct {
+	// Chain is the certificate and those above it, as PEM.
+	Chain string `json:"chain"`
+	// PrivateKey is the key, as PEM.
+	PrivateKey secret.Text `json:"privateKey"`
+	// PKCS12 is key and certificates in one, as base64.
+	PKCS12 secret.Text `json:"pkcs12"`
+	// PIN opens pkcs12.
+	PIN secret.Text `json:"pin"`
+}
+
+// SSOSession is the single sign-on session.
+type SSOSession struct {
+	// Timeout is how long a session lasts without use.
+	Timeout time.Duration `json:"timeout" min:"0s" max:"8760h"`
+	// OAuthTimeout is how long an access token lasts.
+	OAuthTimeout time.Duration `json:"oauthTimeout" min:"0s" max:"8760h"`
+	// SSOCookieName is the name of the cookie.
+	SSOCookieName string `json:"ssoCookieName"`
+	// SSOCookieDomain is the domain of the cookie.
+	SSOCookieDomain string `json:"ssoCookieDomain"`
+}
+
+// Authentication says which factors a login needs.
+type Authentication struct {
+	// Matrix lists the accepted ways: a first factor, and a second one or none. Without it a password suffices. This release verifies passwords only, so the list must have a way with the password alone.
+	Matrix []Way `json:"matrix"`
+	// AdaptiveRules lists conditions under which another matrix holds.
+	AdaptiveRules Unsupported `json:"adaptiveRules" refused:"adaptive rules"`
+	// KerberosDomain is the domain whose tickets are accepted.
+	KerberosDomain string `json:"kerberosDomain" later:"Kerberos"`
+}
+
+// Way is one cell of the matrix.
+type Way struct {
+	// First is the first factor.
+	First string `json:"first" required:"true" enum:"Password,Kerberos,ExternalIdP,OTP,Email,SMS,PIN,Certificate,FIDO,Push"`
+	// Second is the second factor; empty means none.
+	Second string `json:"second" enum:"Password,Kerberos,ExternalIdP,OTP,Email,SMS,PIN,Certificate,FIDO,Push"`
+}
+
+// Advanced holds what people can do for themselves at the login pages.
+type Advanced struct {
+	// RecoverPassword offers to recover a forgotten password.
+	RecoverPassword bool `json:"recoverPassword"`
+	// SelfRegister offers registration.
+	SelfRegister *SelfRegister `json:"selfRegister"`
+	// RegisterExternalIdentities lets people tie external identities to theirs.
+	RegisterExternalIdentities bool `json:"registerExternalIdentities"`
+	// IdentityBroker offers external identity providers.
+	IdentityBroker bool `json:"identityBroker"`
+	// RememberLastUser fills in the last user name.
+	RememberLastUser bool `json:"rememberLastUser"`
+	// Captcha keeps robots out.
+	Captcha *Captcha `json:"captcha"`
+}
+
+// SelfRegister is registration by people themselves.
+type SelfRegister struct {
+	// Workflow names the registration process.
+	Workflow string `json:"workflow"`
+	// UserType names the UserType of who registers.
+	UserType string `json:"userType" ref:"UserType"`
+	// PrimaryGroup names the Group of who registers.
+	PrimaryGroup string `json:"primaryGroup" ref:"Group"`
+	// MailVerification asks for a proof of the mail address.
+	MailVerification bool `json:"mailVerification"`
+}
+
+// Captcha is a test that keeps robots out.
+type Captcha struct {
+	// SiteKey is the public key.
+	SiteKey string `json:"siteKey"`
+	// Secret is the secret key.
+	Secret secret.Text `json:"secret"`
+	// Threshold is the least score, in hundredths.
+	Threshold int `json:"threshold" min:"0" max:"100"`
+}
+
+// LookAndFeel dresses the login pages.
+type LookAndFeel struct {
+	// CSS is a style sheet.
+	CSS string `json:"css"`
+	// Header is HTML above the page.
+	Header string `json:"header"`
+	// Footer is HTML below the page.
+	Footer string `json:"footer"`
+}
+
+func (*IdentityProvider) kind() string { return KindIdentityProvider }
+
+func (p *IdentityProvider) normalise() {}

@@ -1,0 +1,121 @@
+package document
+
+import (
+	"net/netip"
+	"time"
+
+	"trine/engine/secret"
+)
+
+// The types of service provider that this release has.
+const TypeRadius = "radius"
+
+// ServiceProvider is who asks for logins. Type says over which protocol, and names the block with that protocol's fields.
+type ServiceProvider struct {
+	// Type is the protocol.
+	Type string `json:"type" enum:"radius" planned:"saml,saml-api,oidc,oidc-dynamic,cas,tacacs,wsfed" required:"true"`
+	// Description is free text.
+	Description string `json:"description"`
+	// PublicID is the unique name under which policies know the service provider; without one it is the document's name.
+	PublicID string `json:"publicID"`
+	// DisplayName is the name as people see it.
+	DisplayName string `json:"name"`
+	// EntityGroup names the EntityGroup that it belongs to.
+	EntityGroup string `json:"entityGroup" ref:"EntityGroup"`
+	// IdentityProvider names the IdentityProvider that decides its logins; without one it is the local identity provider.
+	IdentityProvider string `json:"identityProvider" ref:"IdentityProvider"`
+	// Audit says whether a login is answered before its decision is recorded (after) or only then (before-answer).
+	Audit string `json:"audit" default:"after" enum:"after,before-answer"`
+	// UIDScript makes the user name that the service sees.
+	UIDScript string `json:"uidScript" later:"scripts"`
+	// Consent asks people before attributes are released.
+	Consent bool `json:"consent" later:"the web front"`
+	// RequiredRoles lists roles of which a person needs one.
+	RequiredRoles Unsupported `json:"requiredRoles" refused:"roles"`
+	// RequiredSystem names a system in which a person needs an enabled account.
+	RequiredSystem Unsupported `json:"requiredSystem" refused:"accounts"`
+	// AuthorizationPolicy lists rules over what a request says, each with a reply or a refusal.
+	AuthorizationPolicy Unsupported `json:"authorizationPolicy" refused:"authorization policies"`
+	// Impersonations lists target URLs at which the service may act for a person.
+	Impersonations []string `json:"impersonations" later:"impersonation"`
+	// Radius holds the fields of type radius.
+	Radius *RadiusClient `json:"radius"`
+}
+
+// Unsupported stands for a field that exists in the model but that this release refuses, because ignoring it would let in
+// whom it is meant to keep out.
+type Unsupported struct{}
+
+// RadiusClient is what a service provider of type radius has of its own.
+type RadiusClient struct {
+	// SourceIPs lists where its packets come from: addresses, prefixes, or ranges `first-last`. Where several service providers match, the longest prefix wins; two may not claim the same prefix.
+	SourceIPs []AddressRange `json:"sourceIPs" required:"true"`
+	// Secret is the shared secret, where there is only one. It is another way to write a list of one in secrets.
+	Secret secret.Text `json:"secret"`
+	// Secrets lists the shared secrets, at most two of them at a time, so that a secret can be changed without an outage.
+	Secrets []RadiusSecret `json:"secrets"`
+	// RequireMessageAuthenticator ignores an Access-Request without a Message-Authenticator (RFC 3579 section 3.2).
+	RequireMessageAuthenticator bool `json:"requireMessageAuthenticator" default:"true"`
+	// LimitProxyState ignores an Access-Request with Proxy-State but without Message-Authenticator.
+	LimitProxyState bool `json:"limitProxyState" default:"true"`
+	// Reply lists what each Access-Accept carries, a line an attribute: `Session-Timeout = 3600`. See the field reply of Group.
+	Reply []string `json:"reply"`
+	// Realms lists the realms of login names such as `user@realm` and `REALM\user`. A realm that is not listed stays a part of the name.
+	Realms []Realm `json:"realms"`
+	// MACAuthentication accepts a device whose login name and password are its MAC address.
+	MACAuthentication bool `json:"macAuthentication" later:"endpoints"`
+	// InterimInterval is how often its devices send interim accounting.
+	InterimInterval time.Duration `json:"interimInterval" default:"10m" min:"1m" max:"24h"`
+	// StaleIntervals is after how many intervals without accounting a session counts as ended.
+	StaleIntervals int `json:"staleIntervals" default:"3" min:"1" max:"1000"`
+	// RejectDelay is the least time between a request and its Access-Reject; 0s turns it off.
+	RejectDelay time.Duration `json:"rejectDelay" default:"1s" min:"0s" max:"5s"`
+	// ChargeableUserIdentity answers a request for the Chargeable-User-Identity (RFC 4372).
+	ChargeableUserIdentity bool `json:"chargeableUserIdentity"`
+}
+
+// RadiusSecret is one shared secret with the time in which it is good.
+type RadiusSecret struct {
+	// Value is the secret.
+	Value secret.Text `json:"value" required:"true"`
+	// NotBefore is when it begins to be good; without it, at once.
+	NotBefore time.Time `json:"notBefore"`
+	// NotAfter is when it ends to be good; without it, never.
+	NotAfter time.Time `json:"notAfter"`
+}
+
+// Active reports whether the secret is good at the given time.
+func (s *RadiusSecret) Active(at time.Time) bool {
+	return !at.Before(s.NotBefore) && (s.NotAfter.IsZero() || at.Before(s.NotAfter))
+}
+
+// Realm says what to do with a realm in login names.
+type Realm struct {
+	// Name is the realm, compared without regard to case.
+	Name string `json:"name" required:"true"`
+	// Strip takes the realm off before the user is looked up.
+	Strip bool `json:"strip" default:"true"`
+}
+
+// Prefixes returns the source prefixes, ranges split, in the order of the document.
+func (r *RadiusClient) Prefixes() []netip.Prefix {
+	var out []netip.Prefix
+	for _, a := range r.SourceIPs {
+		out = a.appendPrefixes(out)
+	}
+	return out
+}
+
+// StaleAfter is how long a session may go without accounting before it counts as ended.
+func (r *RadiusClient) StaleAfter() time.Duration {
+	return r.InterimInterval * time.Duration(r.StaleIntervals)
+}
+
+func (*ServiceProvider) kind() string { return KindServiceProvider }
+
+func (s *ServiceProvider) normalise() {
+	if r := s.Radius; r != nil && !r.Secret.IsZero() && len(r.Secrets) == 0 {
+		r.Secrets = []RadiusSecret{{Value: r.Secret}}
+		r.Secret = secret.Text{}
+	}
+}

@@ -1,0 +1,88 @@
+package document
+
+import (
+	"slices"
+	"time"
+)
+
+// UserType is a kind of people, such as staff or guests, with their password policy. The one named default applies to users
+// that name none.
+type UserType struct {
+	// Description is free text.
+	Description string `json:"description"`
+	// Password is the password policy.
+	Password PasswordPolicy `json:"password"`
+	// Sessions limits simultaneous use by each person of the type.
+	Sessions Sessions `json:"sessions"`
+}
+
+// PasswordForm names a form in which a password is kept.
+type PasswordForm string
+
+// The forms of a password.
+const (
+	FormArgon2id PasswordForm = "argon2id" // an Argon2id hash: PAP, slowly
+	FormKeyed    PasswordForm = "keyed"    // an HMAC under a sealed cluster key: PAP, fast
+	FormNT       PasswordForm = "nt"       // the sealed NT hash: MS-CHAP
+	FormClear    PasswordForm = "clear"    // the sealed password itself: CHAP
+)
+
+// PasswordPolicy says how passwords are kept and what they must be like.
+type PasswordPolicy struct {
+	// Keep lists the forms in which a password is kept: argon2id and keyed verify PAP, nt also verifies MS-CHAP, clear also verifies CHAP. A change takes effect for passwords set after it.
+	Keep []PasswordForm `json:"keep" default:"argon2id" enum:"argon2id,keyed,nt,clear"`
+	// MinLength is the least number of characters in a new password.
+	MinLength int `json:"minLength" min:"0" max:"128"`
+	// Classes is how many of the four classes (lower case, upper case, digits, others) a new password must use.
+	Classes int `json:"classes" min:"0" max:"4"`
+	// AllowChange lets people change their own password, with MS-CHAP's change of password too.
+	AllowChange bool `json:"allowChange"`
+	// Argon2 is the cost of the Argon2id hash.
+	Argon2 Argon2 `json:"argon2"`
+	// History is how many former passwords a new one must differ from.
+	History int `json:"history" min:"0" max:"50" later:"password ageing"`
+	// MinAge is how long a password must be kept before it may be changed.
+	MinAge time.Duration `json:"minAge" min:"0s" max:"8760h" later:"password ageing"`
+	// MaxAge is how long a password is good for.
+	MaxAge time.Duration `json:"maxAge" min:"0s" max:"87600h" later:"password ageing"`
+	// Grace is how long a password may still be used to change it after its maxAge.
+	Grace time.Duration `json:"grace" min:"0s" max:"8760h" later:"password ageing"`
+	// Lockout stops guessing.
+	Lockout *Lockout `json:"lockout" later:"lockout"`
+}
+
+// Argon2 is the cost of an Argon2id hash (RFC 9106).
+type Argon2 struct {
+	// MemoryKiB is the memory of one hash in KiB.
+	MemoryKiB int `json:"memoryKiB" default:"19456" min:"8" max:"1048576"`
+	// Iterations is the number of passes.
+	Iterations int `json:"iterations" default:"2" min:"1" max:"64"`
+	// Parallelism is the number of lanes.
+	Parallelism int `json:"parallelism" default:"1" min:"1" max:"16"`
+}
+
+// Lockout says when wrong passwords lock a person out.
+type Lockout struct {
+	// Attempts is how many wrong passwords lock the person out.
+	Attempts int `json:"attempts" default:"10" min:"1" max:"1000"`
+	// Window is the time within which the attempts count.
+	Window time.Duration `json:"window" default:"15m" min:"1s" max:"24h"`
+	// Duration is how long the person stays locked out.
+	Duration time.Duration `json:"duration" default:"15m" min:"1s" max:"8760h"`
+	// Progressive doubles the duration each time.
+	Progressive bool `json:"progressive"`
+}
+
+// DefaultUserType returns the user type that applies where no UserType named default exists.
+func DefaultUserType() *UserType {
+	t := new(UserType)
+	applyDefaults(t)
+	return t
+}
+
+// Keeps reports whether the policy keeps the form.
+func (p *PasswordPolicy) Keeps(form PasswordForm) bool { return slices.Contains(p.Keep, form) }
+
+func (*UserType) kind() string { return KindUserType }
+
+func (t *UserType) normalise() {}

@@ -1,0 +1,379 @@
+package document
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+
+	"trine/engine/event"
+)
+
+// maxName is the longest name in bytes: what a RADIUS User-Name holds (RFC 2865 section 5).
+const maxName = 253
+
+// Validate reports what is wrong within one document: its name and what its fields mean together. What it refers to is
+// checked by ValidateAll.
+func Validate(d *Document) Problems {
+	c := &checker{doc: d}
+	c.name("name", "name", d.Name)
+	d.Spec.check(c)
+	return c.problems
+}
+
+// checker gathers problems with the fields of one document.
+type checker struct {
+	doc      *Document
+	problems Problems
+}
+
+func (c *checker) fail(path, suggestion, format string, args ...any) {
+	c.problems = append(c.problems, c.doc.problem(path, fmt.Sprintf(format, args...), suggestion))
+}
+
+// name checks a name that people type and programs compare.
+func (c *checker) name(path, what, s string) {
+	if reason := nameProblem(s); reason != "" {
+		c.fail(path, "", "the %s %s", what, reason)
+	}
+}
+
+func nameProblem(s string) string {
+	switch {
+	case s == "":
+		return "is empty"
+	case len(s) > maxName:
+		return fmt.Sprintf("is longer than %d bytes", maxName)
+	case !utf8.ValidString(s):
+		return "is not UTF-8"
+	case s == "." || s == "..":
+		return "is . or .."
+	case strings.TrimSpace(s) != s:
+		return "begins or ends with a blank"
+	case !norm.NFC.IsNormalString(s):
+		return "is not in Unicode's composed form (NFC), so that it could look like another one"
+	}
+	for _, r := range s {
+		if r == '/' || r == '\\' {
+			return fmt.Sprintf("has %q in it", r)
+		}
+		if !unicode.IsGraphic(r) || r != ' ' && unicode.IsSpace(r) {
+			return fmt.Sprintf("has the character %U in it, which cannot be seen", r)
+		}
+	}
+	return ""
+}
+
+func (c *checker) unique(path string, list []string, fold bool) {
+	seen := make(map[string]bool, len(list))
+	for i, s := range list {
+		key := s
+		if fold {
+			key = event.FoldName(s)
+		}
+		if s == "" {
+			c.fail(element(path, i), "", "the text is empty")
+		} else if seen[key] {
+			c.fail(element(path, i), "", "%q is in the list twice", s)
+		}
+		seen[key] = true
+	}
+}
+
+func (u *User) check(c *checker) {
+	if strings.Contains(u.Mail, "@") && u.MailDomain != "" {
+		c.fail("spec.mail", "", "the address has an @ although mailDomain is given")
+	}
+	if strings.Contains(u.MailDomain, "@") {
+		c.fail("spec.mailDomain", "", "the domain has an @ in it")
+	}
+	for i, a := range u.Aliases {
+		if reason := aliasProblem(a); reason != "" {
+			c.fail(element("spec.aliases", i), "", "the alias %s", reason)
+		} else if event.FoldName(a) == event.FoldName(c.doc.Name) {
+			c.fail(element("spec.aliases", i), "", "the alias is the user's name")
+		}
+	}
+	c.unique("spec.aliases", u.Aliases, true)
+	c.unique("spec.groups", u.Groups, false)
+	for name, values := range u.Attributes {
+		path := join("spec.attributes", name)
+		if reason := nameProblem(name); reason != "" {
+			c.fail(path, "", "the name of the attribute %s", reason)
+		}
+		for i, v := range values {
+			if v == "" {
+				c.fail(element(path, i), "leave it out", "the value is empty")
+			}
+		}
+		if len(values) == 0 {
+			c.fail(path, "leave it out", "the attribute has no value")
+		}
+	}
+	if u.PasswordMustChange && u.Password.IsZero() {
+		c.fail("spec.passwordMustChange", "", "the field counts only together with password")
+	}
+}
+
+// aliasProblem checks a login name, which unlike a name may carry a realm: CORP\a, host/pc.realm.
+func aliasProblem(s string) string {
+	return nameProblem(strings.NewReplacer("/", "-", `\`, "-").Replace(s))
+}
+
+func (u *User) relations(name string, r *relations) {
+	r.claim("login/"+event.FoldName(name), "name")
+	for i, a := range u.Aliases {
+		r.claim("login/"+event.FoldName(a), element("spec.aliases", i))
+	}
+}
+
+func (g *Group) check(c *checker) {
+	c.reply("spec.reply", g.Reply)
+	if g.Parent == c.doc.Name {
+		c.fail("spec.parent", "", "the group is its own parent")
+	}
+}
+
+func (g *Group) relations(string, *relations) {}
+
+func (g *EntityGroup) check(*checker) {}
+
+func (g *EntityGroup) relations(string, *relations) {}
+
+func (t *UserType) check(c *checker) {
+	p := &t.Password
+	if len(p.Keep) == 0 {
+		c.fail("spec.password.keep", "", "a password must be kept in one form at least: %s", or([]string{"argon2id", "keyed", "nt", "clear"}))
+	}
+	forms := make([]string, len(p.Keep))
+	for i, f := range p.Keep {
+		forms[i] = string(f)
+	}
+	c.unique("spec.password.keep", forms, false)
+	if p.Argon2.MemoryKiB < 8*p.Argon2.Parallelism {
+		c.fail("spec.password.argon2.memoryKiB", "", "Argon2 needs 8 KiB for each lane, %d here", 8*p.Argon2.Parallelism)
+	}
+	if p.MaxAge > 0 && p.MinAge > p.MaxAge {
+		c.fail("spec.password.minAge", "", "the least age is above the greatest")
+	}
+	if p.Classes > p.MinLength && p.MinLength > 0 {
+		c.fail("spec.password.minLength", "", "%d classes do not fit into %d characters", p.Classes, p.MinLength)
+	}
+}
+
+func (t *UserType) relations(string, *relations) {}
+
+func (p *IdentityProvider) check(c *checker) {
+	if p.Parent == c.doc.Name {
+		c.fail("spec.parent", "", "the identity provider is its own parent")
+	}
+	if p.Parent == "" && (p.HostName != "" || p.PathPrefix != "") {
+		c.fail("spec.hostName", "", "hostName and pathPrefix are for virtual identity providers, which have a parent")
+	}
+	if m := p.Authentication.Matrix; len(m) > 0 {
+		alone := false
+		for _, w := range m {
+			alone = alone || w.First == "Password" && w.Second == ""
+		}
+		if !alone {
+			c.fail("spec.authentication.matrix", "", "no way is a password alone, and this release verifies nothing else yet")
+		}
+	}
+	if r := p.Profiles.Radius; r != nil && r.AuthenticationPort == r.AccountingPort {
+		c.fail("spec.profiles.radius.accountingPort", "", "logins and accounting cannot share a port")
+	}
+}
+
+func (p *IdentityProvider) relations(name string, r *relations) { claimPublicID(p.PublicID, name, r) }
+
+func (s *ServiceProvider) check(c *checker) {
+	if s.Type == TypeRadius {
+		if s.Radius == nil {
+			c.fail("spec.radius", "", "the field is required for type radius")
+		} else {
+			s.Radius.check(c)
+		}
+	}
+}
+
+func (s *ServiceProvider) relations(name string, r *relations) {
+	claimPublicID(s.PublicID, name, r)
+	if s.Radius == nil {
+		return
+	}
+	for i, a := range s.Radius.SourceIPs {
+		for _, p := range a.Prefixes() {
+			r.claim("prefix/radius/"+p.String(), element("spec.radius.sourceIPs", i))
+		}
+	}
+}
+
+func (r *RadiusClient) check(c *checker) {
+	if len(r.SourceIPs) == 0 {
+		c.fail("spec.radius.sourceIPs", "", "the list is empty, so that no packet could come from it")
+	}
+	holder := map[netip.Prefix]int{}
+	for i, a := range r.SourceIPs {
+		for _, p := range a.Prefixes() {
+			if first, twice := holder[p]; twice {
+				c.fail(element("spec.radius.sourceIPs", i), "", "%s is in %s too", p, r.SourceIPs[first])
+				break
+			}
+			holder[p] = i
+		}
+	}
+	switch {
+	case !r.Secret.IsZero():
+		c.fail("spec.radius.secret", "", "give either secret or secrets")
+	case len(r.Secrets) == 0:
+		c.fail("spec.radius.secrets", "", "a secret is required")
+	}
+	r.checkSecrets(c)
+	c.reply("spec.radius.reply", r.Reply)
+	names := make([]string, len(r.Realms))
+	for i, realm := range r.Realms {
+		names[i] = realm.Name
+		if strings.ContainsAny(realm.Name, `@\/`) {
+			c.fail(element("spec.radius.realms", i)+".name", "", "a realm is written without @, / and \\")
+		}
+	}
+	c.unique("spec.radius.realms", names, true)
+}
+
+// checkSecrets refuses more than two secrets that are good at one time: each costs a check of every packet.
+func (r *RadiusClient) checkSecrets(c *checker) {
+	for i := range r.Secrets {
+		s := &r.Secrets[i]
+		path := element("spec.radius.secrets", i)
+		if !s.NotAfter.IsZero() && !s.NotBefore.Before(s.NotAfter) {
+			c.fail(path+".notAfter", "", "the secret ends to be good before it begins")
+			continue
+		}
+		together := 0
+		for j := range r.Secrets {
+			if r.Secrets[j].Active(s.NotBefore) {
+				together++
+			}
+		}
+		if together > 2 {
+			c.fail(path, "", "more than two secrets are good at a time")
+			return
+		}
+	}
+}
+
+func claimPublicID(id, name string, r *relations) {
+	path := "spec.publicID"
+	if id == "" {
+		id, path = name, "name"
+	}
+	r.claim("publicID/"+id, path)
+}
+
+var (
+	replyLine = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*(?::[0-9]{1,2})?\s*\+?=\s*\S`)
+	oid       = regexp.MustCompile(`^[0-2](?:\.(?:0|[1-9][0-9]*))+$`)
+)
+
+// reply checks the form of a reply template. Whether the attributes exist is the protocol's to say.
+func (c *checker) reply(path string, lines []string) {
+	for i, l := range lines {
+		if strings.ContainsAny(l, "\r\n\x00") {
+			c.fail(element(path, i), "", "a reply attribute stands on one line")
+		} else if !replyLine.MatchString(l) {
+			c.fail(element(path, i), "", "expected Attribute = value, Attribute:tag = value or Attribute += value, found %q", shorten(l))
+		}
+	}
+}
+
+func (a *AttributeDefinition) check(c *checker) {
+	if strings.ContainsFunc(a.ShortName, unicode.IsSpace) {
+		c.fail("spec.shortName", "", "the short name has a blank in it")
+	}
+	if o := strings.TrimPrefix(a.OID, "urn:oid:"); o != "" && !oid.MatchString(o) {
+		c.fail("spec.oid", "", "%q is not an object identifier such as 2.5.4.42", a.OID)
+	}
+	if strings.ContainsFunc(a.RadiusID, unicode.IsSpace) {
+		c.fail("spec.radiusID", "", "the name of a RADIUS attribute has no blanks")
+	}
+}
+
+func (a *AttributeDefinition) relations(_ string, r *relations) {
+	for _, n := range []struct{ what, id string }{
+		{"shortName", a.ShortName},
+		{"oid", strings.TrimPrefix(a.OID, "urn:oid:")},
+		{"openidName", a.OpenIDName},
+		{"radiusID", strings.ToLower(a.RadiusID)},
+		{"claimURI", a.ClaimURI},
+		{"casName", a.CASName},
+	} {
+		if n.id != "" {
+			r.claim(n.what+"/"+n.id, "spec."+n.what)
+		}
+	}
+}
+
+func (a *AttributePolicy) check(c *checker) {
+	c.condition("spec.condition", a.Condition)
+	names := map[string]bool{}
+	for i, rule := range a.Attributes {
+		path := element("spec.attributes", i)
+		if names[rule.Attribute] {
+			c.fail(path+".attribute", "combine the two conditions with or", "the policy has a rule for %s already", rule.Attribute)
+		}
+		names[rule.Attribute] = true
+		c.condition(path+".condition", rule.Condition)
+	}
+}
+
+func (a *AttributePolicy) relations(_ string, r *relations) {
+	conditionRefs(a.Condition, "spec.condition", r)
+	for i, rule := range a.Attributes {
+		conditionRefs(rule.Condition, element("spec.attributes", i)+".condition", r)
+	}
+}
+
+func conditionRefs(c *Condition, path string, r *relations) {
+	walkCondition(c, path, func(c *Condition, path string) {
+		switch {
+		case c.Test == TestAttributeValue:
+			r.ref(KindAttributeDefinition, c.Name, path+".attribute")
+		case c.Test.inGroup():
+			r.ref(KindEntityGroup, c.Group, path)
+		}
+	})
+}
+
+// condition compiles the regular expressions of a condition.
+func (c *checker) condition(path string, condition *Condition) {
+	walkCondition(condition, path, func(n *Condition, path string) {
+		if n.Regex == "" {
+			return
+		}
+		if _, err := regexp.Compile(n.Regex); err != nil {
+			c.fail(path+".regex", "", "the regular expression does not compile: %v", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+		} else if _, err := regexp.Compile(n.Pattern()); err != nil {
+			c.fail(path+".regex", "", "the regular expression does not compile once it is anchored: %v", err)
+		}
+	})
+}
+
+// walkCondition calls f with each condition and the path of what its test takes.
+func walkCondition(c *Condition, path string, f func(c *Condition, path string)) {
+	if c == nil {
+		return
+	}
+	path = join(path, string(c.Test))
+	f(c, path)
+	for i, t := range c.Terms {
+		if c.Test == TestNot {
+			walkCondition(t, path, f)
+		} else {
+			walkCondition(t, element(path, i), f)
+		}
+	}
+}
