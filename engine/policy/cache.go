@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"trine/engine/attribute"
 	"trine/engine/document"
 )
 
@@ -43,6 +44,12 @@ type Client struct {
 	// InterimInterval and StaleAfter rule the client's network sessions; see document.RadiusClient.
 	InterimInterval time.Duration
 	StaleAfter      time.Duration
+	// RecordFirst says that a login is answered only after its decision is recorded (audit: before-answer).
+	RecordFirst bool
+
+	wire  string
+	party *attribute.Party
+	views views
 }
 
 // Issuer is the identity provider that decides for a client.
@@ -50,6 +57,10 @@ type Issuer struct {
 	Name     string
 	PublicID string
 	Spec     *document.IdentityProvider
+	// The methods that its radius profile accepts. All are false where the profile is off.
+	PAP, CHAP, MSCHAPv1, MSCHAPv2 bool
+
+	party *attribute.Party
 }
 
 // Group is a group of people with what it adds to replies.
@@ -59,18 +70,25 @@ type Group struct {
 	Reply    any // nil if it has none
 	Sessions int // simultaneous-use limit, 0: none
 	Broken   error
+
+	replying *Group // this group or the nearest above it that has a reply; nil if none
+	limit    int    // the smallest limit of this group and those above it
+	broken   *Group // this group or the nearest above it that is broken; nil if none
 }
 
 // UserType is a kind of people, with their password policy.
 type UserType struct {
 	Name     string
 	Spec     *document.UserType
-	Sessions int // simultaneous-use limit, 0: none
+	Sessions int   // simultaneous-use limit, 0: none
+	Broken   error // why the document cannot be read; every login of the type is then rejected with reason config.broken
 }
 
 // ClientFor returns the client whose source prefix is the longest that contains addr, or nil. Wire is "radius" or "tacacs".
 // It does not allocate.
-func (c *Cache) ClientFor(wire string, addr netip.Addr) *Client { return c.tables.clientFor(wire, addr) }
+func (c *Cache) ClientFor(wire string, addr netip.Addr) *Client {
+	return c.tables.clientFor(wire, addr)
+}
 
 // Client returns the service provider document with that name, or nil.
 func (c *Cache) Client(name string) *Client { return c.tables.clients[name] }

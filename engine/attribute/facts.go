@@ -1,0 +1,200 @@
+package attribute
+
+import "trine/engine/trace"
+
+// Subject is a person whose attributes are asked for. Its methods must not allocate: they append what the caller holds.
+type Subject interface {
+	// Field returns a field with one value; empty where the person has none. It is called with UserName, ShortName, FullName,
+	// FirstName, LastName, Mobile, DirectoryDN, UserType, PrimaryGroup, Mail and MailDomain.
+	Field(f Field) []byte
+	// AppendNames appends the values of a field with many: Groups (all but the primary one) or Aliases.
+	AppendNames(dst [][]byte, f Field) [][]byte
+	// AppendCustom appends the values of the custom attribute of that name.
+	AppendCustom(dst [][]byte, name string) [][]byte
+}
+
+// Field names what a Subject is asked for.
+type Field uint8
+
+// The fields.
+const (
+	FieldUserName Field = iota
+	FieldShortName
+	FieldFullName
+	FieldFirstName
+	FieldLastName
+	FieldMail
+	FieldMailDomain
+	FieldMobile
+	FieldDirectoryDN
+	FieldUserType
+	FieldPrimaryGroup
+	FieldGroups
+	FieldAliases
+)
+
+// Party is what conditions may ask of a service provider or an identity provider. It is immutable.
+type Party struct {
+	PublicID string
+	Group    string // the entity group; empty if none
+	// NameIDFormats and EntityAttributes come from SAML metadata; packet protocols have none.
+	NameIDFormats    []string
+	EntityAttributes []EntityAttribute
+}
+
+// EntityAttribute is one value of an attribute in an entity's metadata.
+type EntityAttribute struct{ Name, Value string }
+
+// Facts is what one decision knows when attributes are released. A protocol keeps one for each request and makes it ready
+// with Reset; what Release returned is valid until then.
+type Facts struct {
+	Subject        Subject // nil for nobody: every attribute is empty
+	Principal      []byte  // the principal name: the name of the resolved user
+	Authentication Authentication
+	Requester      *Party       // the service provider
+	Issuer         *Party       // the identity provider
+	Trace          *trace.Trace // where the rules that decided are recorded; nil: nowhere
+
+	generation uint32
+	spans      []span // by Definition.slot
+	values     [][]byte
+	arena      []byte // text that is made of several fields
+	allow      []uint64
+	deny       []uint64
+}
+
+// span is where a definition's values stand in Facts.values, if it is of this generation.
+type span struct {
+	generation uint32
+	from, to   int32
+}
+
+// Reset makes f ready for the next request. Its buffers are kept.
+func (f *Facts) Reset() {
+	f.Subject, f.Principal, f.Authentication = nil, nil, Unauthenticated
+	f.Requester, f.Issuer, f.Trace = nil, nil, nil
+	f.generation++
+	if f.generation == 0 { // wrapped: an old span could look like a new one
+		clear(f.spans)
+		f.generation = 1
+	}
+	clear(f.values)
+	f.values = f.values[:0]
+	f.arena = f.arena[:0]
+}
+
+// Values returns the subject's values of d, computed at most once between two Resets.
+func (f *Facts) Values(d *Definition) [][]byte {
+	if f.generation == 0 {
+		f.generation = 1
+	}
+	if d.slot >= len(f.spans) {
+		f.spans = append(f.spans, make([]span, d.slot+1-len(f.spans))...)
+	}
+	s := &f.spans[d.slot]
+	if s.generation != f.generation {
+		from := len(f.values)
+		f.compute(d)
+		*s = span{generation: f.generation, from: int32(from), to: int32(len(f.values))}
+	}
+	return f.values[s.from:s.to:s.to]
+}
+
+// compute appends the values of d to f.values.
+func (f *Facts) compute(d *Definition) {
+	if f.Subject == nil {
+		return
+	}
+	switch d.source {
+	case UserName:
+		f.one(FieldUserName)
+	case ShortName:
+		f.one(FieldShortName)
+	case FullName:
+		if full := f.Subject.Field(FieldFullName); len(full) > 0 {
+			f.values = append(f.values, full)
+			return
+		}
+		f.joined(FieldFirstName, ' ', FieldLastName, false)
+	case FirstName:
+		f.one(FieldFirstName)
+	case LastName:
+		f.one(FieldLastName)
+	case Email:
+		if len(f.Subject.Field(FieldMail)) > 0 {
+			f.joined(FieldMail, '@', FieldMailDomain, false)
+		}
+	case Mobile:
+		f.one(FieldMobile)
+	case Aliases:
+		f.values = f.Subject.AppendNames(f.values, FieldAliases)
+	case DirectoryDN:
+		f.one(FieldDirectoryDN)
+	case UserType:
+		if len(f.Subject.Field(FieldUserType)) == 0 {
+			f.made("default")
+			return
+		}
+		f.one(FieldUserType)
+	case PrimaryGroup:
+		f.one(FieldPrimaryGroup)
+	case Groups:
+		f.groups()
+	case Principal:
+		f.joined(FieldUserName, '@', FieldMailDomain, true)
+	case Custom:
+		f.values = f.Subject.AppendCustom(f.values, d.custom)
+	case Coming:
+	}
+}
+
+// one appends a field that has one value.
+func (f *Facts) one(field Field) {
+	if v := f.Subject.Field(field); len(v) > 0 {
+		f.values = append(f.values, v)
+	}
+}
+
+// joined appends two fields with a separator between; where one is empty the other alone, unless both are needed.
+func (f *Facts) joined(first Field, separator byte, second Field, both bool) {
+	a, b := f.Subject.Field(first), f.Subject.Field(second)
+	switch {
+	case len(a) > 0 && len(b) > 0:
+		from := len(f.arena)
+		f.arena = append(f.arena, a...)
+		f.arena = append(f.arena, separator)
+		f.arena = append(f.arena, b...)
+		f.values = append(f.values, f.arena[from:len(f.arena):len(f.arena)])
+	case both:
+	case len(a) > 0:
+		f.values = append(f.values, a)
+	case len(b) > 0:
+		f.values = append(f.values, b)
+	}
+}
+
+// made appends a text that is not the subject's.
+func (f *Facts) made(text string) {
+	from := len(f.arena)
+	f.arena = append(f.arena, text...)
+	f.values = append(f.values, f.arena[from:len(f.arena):len(f.arena)])
+}
+
+// groups appends the primary group and then the others, each once.
+func (f *Facts) groups() {
+	primary := f.Subject.Field(FieldPrimaryGroup)
+	f.one(FieldPrimaryGroup)
+	from := len(f.values)
+	f.values = f.Subject.AppendNames(f.values, FieldGroups)
+	if len(primary) == 0 {
+		return
+	}
+	kept := from
+	for _, g := range f.values[from:] {
+		if string(g) != string(primary) {
+			f.values[kept] = g
+			kept++
+		}
+	}
+	f.values = f.values[:kept]
+}

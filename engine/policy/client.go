@@ -1,0 +1,273 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/gaissmai/bart"
+
+	"trine/engine/attribute"
+	"trine/engine/document"
+	"trine/engine/secret"
+)
+
+// environment is what compiling a document needs beside the document.
+type environment struct {
+	wires   map[string]Wire
+	keyring *secret.Keyring
+}
+
+// clientObject is a service provider with what its own document was compiled to, before it is linked to its identity provider.
+type clientObject struct {
+	version  uint64
+	document *document.Document // nil where it cannot be read
+	prefixes []netip.Prefix
+	wire     any
+	reply    any
+	err      error
+}
+
+// client compiles a service provider's own document. An unreadable one keeps the addresses of the version before, so that its
+// devices are rejected with a reason rather than taken for strangers.
+func (env *environment) client(c change, old *clientObject) *clientObject {
+	o := &clientObject{version: c.version, err: c.err}
+	if c.err != nil {
+		if old != nil {
+			o.document, o.prefixes = old.document, old.prefixes
+		}
+		return o
+	}
+	o.document = c.doc
+	spec := c.doc.Spec.(*document.ServiceProvider)
+	wire := env.wires[spec.Type]
+	if wire == nil {
+		o.err = fmt.Errorf("type: this node does not speak %q", spec.Type)
+		return o
+	}
+	var problems []error
+	if opened, err := env.open(c.doc); err != nil {
+		problems = append(problems, err)
+	} else if o.wire, err = wire.Client(opened); err != nil {
+		problems, o.wire = append(problems, err), nil
+	}
+	if r := spec.Radius; r != nil {
+		o.prefixes = r.Prefixes()
+		if len(r.Reply) > 0 {
+			var err error
+			if o.reply, err = env.reply(spec.Type, r.Reply); err != nil {
+				problems, o.reply = append(problems, fmt.Errorf("radius.reply: %w", err)), nil
+			}
+		}
+	}
+	o.err = errors.Join(problems...)
+	return o
+}
+
+// SecretContext is the additional data with which the secrets of a document are sealed: the document's key. So a secret cannot
+// be moved into another document, and stays good when it moves within its own.
+func SecretContext(d *document.Document) []byte { return []byte(d.Key()) }
+
+// open returns a copy of a service provider whose secrets are clear text. Only the wire sees it, and the document that clients
+// carry keeps its secrets sealed.
+func (env *environment) open(d *document.Document) (*document.ServiceProvider, error) {
+	spec := *d.Spec.(*document.ServiceProvider)
+	if spec.Radius == nil {
+		return &spec, nil
+	}
+	radius := *spec.Radius
+	spec.Radius = &radius
+	radius.Secrets = slices.Clone(radius.Secrets)
+	for i := range radius.Secrets {
+		t := &radius.Secrets[i].Value
+		if t.IsPlain() || t.IsZero() {
+			continue
+		}
+		clear, err := t.Open(nil, env.keyring, SecretContext(d))
+		if err != nil {
+			return nil, fmt.Errorf("radius.secrets[%d].value: open secret: %w", i, err)
+		}
+		*t = secret.Plain(string(clear))
+	}
+	return &spec, nil
+}
+
+// reply compiles a reply template for a wire.
+func (env *environment) reply(wire string, lines []string) (any, error) {
+	w := env.wires[wire]
+	if w == nil {
+		return nil, fmt.Errorf("this node does not speak %q", wire)
+	}
+	return w.Reply(lines)
+}
+
+// definition compiles an attribute definition.
+func (env *environment) definition(name string, spec *document.AttributeDefinition, slot int) *attribute.Definition {
+	d := attribute.NewDefinition(name, spec, slot)
+	if spec.RadiusID == "" {
+		return d
+	}
+	w := env.wires[document.TypeRadius]
+	if w == nil {
+		return d // nobody asks for it here
+	}
+	var err error
+	if d.Wire, err = w.Attribute(spec.RadiusID); err != nil {
+		d.Wire, d.Broken = nil, fmt.Errorf("radiusID: %w", err)
+	}
+	return d
+}
+
+// applyClients compiles service providers, and links those anew whose identity provider is another object than before.
+func (m *model) applyClients(env *environment, changes []change, issuersChanged bool, w *work) {
+	if len(changes) == 0 && !issuersChanged {
+		return
+	}
+	m.clients, m.tables.clients = maps.Clone(m.clients), maps.Clone(m.tables.clients)
+	var moves []move
+	for _, c := range changes {
+		old, was := m.clients[c.name], m.tables.clients[c.name]
+		if old != nil {
+			moves = append(moves, move{wire: was.wire, prefixes: old.prefixes, from: was})
+		}
+		delete(m.clients, c.name)
+		delete(m.tables.clients, c.name)
+		if c.doc == nil && c.err == nil {
+			continue
+		}
+		w.compiled++
+		o := env.client(c, old)
+		m.clients[c.name] = o
+		client := m.link(c.name, o)
+		m.tables.clients[c.name] = client
+		moves = append(moves, move{wire: client.wire, prefixes: o.prefixes, to: client})
+	}
+	if issuersChanged {
+		for name, o := range m.clients {
+			was := m.tables.clients[name]
+			if issuer, err := m.issuerOf(o); issuer == was.Issuer && message(errors.Join(o.err, err)) == message(was.Broken) {
+				continue
+			}
+			w.relinked++
+			client := m.link(name, o)
+			m.tables.clients[name] = client
+			moves = append(moves, move{wire: client.wire, prefixes: o.prefixes, from: was}, move{wire: client.wire, prefixes: o.prefixes, to: client})
+		}
+	}
+	m.tables.sources = m.moved(moves)
+}
+
+// issuerOf returns the identity provider of a client. An unreadable client has none.
+func (m *model) issuerOf(o *clientObject) (*Issuer, error) {
+	if o.document == nil {
+		return nil, nil
+	}
+	return m.issuerFor(o.document.Spec.(*document.ServiceProvider))
+}
+
+// link makes the client to publish.
+func (m *model) link(name string, o *clientObject) *Client {
+	c := &Client{Name: name, PublicID: name, Spec: new(document.ServiceProvider), Wire: o.wire, Reply: o.reply, Broken: o.err}
+	if o.document != nil {
+		c.PublicID = o.document.PublicID()
+		c.Spec = o.document.Spec.(*document.ServiceProvider)
+		c.wire = c.Spec.Type
+	}
+	c.RecordFirst = c.Spec.Audit == "before-answer"
+	c.party = &attribute.Party{PublicID: c.PublicID, Group: c.Spec.EntityGroup}
+	if r := c.Spec.Radius; r != nil {
+		c.InterimInterval, c.StaleAfter = r.InterimInterval, r.StaleAfter()
+	}
+	var err error
+	if c.Issuer, err = m.issuerOf(o); err != nil {
+		c.Broken = errors.Join(c.Broken, err)
+	}
+	return c
+}
+
+func message(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// move takes prefixes away from a client (from) or gives them to one (to).
+type move struct {
+	wire     string
+	prefixes []netip.Prefix
+	from, to *Client
+}
+
+// rebuildAbove is the number of prefixes above which a table is built anew: moving one prefix copies the nodes on its way.
+const rebuildAbove = 256
+
+func newSources(wire string) sources { return sources{wire: wire, table: new(bart.Table[*Client])} }
+
+// moved returns the tables of source addresses after the moves. All prefixes are taken away before any is given, so that one
+// that changes hands within a proposal ends with its new holder.
+func (m *model) moved(moves []move) []sources {
+	out := slices.Clone(m.tables.sources)
+	for i := range out {
+		s := &out[i]
+		count := 0
+		for _, mv := range moves {
+			if mv.wire == s.wire {
+				count += len(mv.prefixes)
+			}
+		}
+		switch {
+		case count == 0:
+		case count > rebuildAbove:
+			s.table = m.rebuilt(s.wire)
+		default:
+			s.table = patched(*s, moves)
+		}
+	}
+	return out
+}
+
+// patched returns a table that shares what the moves do not touch.
+func patched(s sources, moves []move) *bart.Table[*Client] {
+	table := s.table
+	for _, mv := range moves {
+		if mv.wire != s.wire || mv.from == nil {
+			continue
+		}
+		for _, p := range mv.prefixes {
+			if holder, ok := table.Get(p); ok && holder == mv.from {
+				table = table.DeletePersist(p)
+			}
+		}
+	}
+	for _, mv := range moves {
+		if mv.wire != s.wire || mv.to == nil {
+			continue
+		}
+		for _, p := range mv.prefixes {
+			if holder, ok := table.Get(p); !ok || mv.to.Name < holder.Name {
+				table = table.InsertPersist(p, mv.to)
+			}
+		}
+	}
+	return table
+}
+
+// rebuilt returns a table of all clients of a wire.
+func (m *model) rebuilt(wire string) *bart.Table[*Client] {
+	table := new(bart.Table[*Client])
+	for name, o := range m.clients {
+		client := m.tables.clients[name]
+		if client.wire != wire {
+			continue
+		}
+		for _, p := range o.prefixes {
+			if holder, ok := table.Get(p); !ok || name < holder.Name {
+				table.Insert(p, client)
+			}
+		}
+	}
+	return table
+}

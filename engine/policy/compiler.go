@@ -1,0 +1,296 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"trine/engine/document"
+	"trine/engine/secret"
+)
+
+// Config is what a Compiler works with.
+type Config struct {
+	State State
+	// Holder is where caches are published; nil: the compiler makes one.
+	Holder *Holder
+	// Wires compile what only a protocol understands, by the type of service provider, such as "radius".
+	Wires map[string]Wire
+	// Keyring opens the secrets of service providers before they are handed to Wire.Client.
+	Keyring *secret.Keyring
+	Logger  *slog.Logger     // nil: nothing is logged
+	Clock   func() time.Time // nil: time.Now
+}
+
+// Compiler keeps the policy cache in step with the documents in state.
+//
+//  1. NewCompiler compiles all documents and publishes the first cache.
+//  2. Run compiles what changes, beside Apply, until its context ends. Changes that come while it works are compiled together.
+//  3. WaitPublished lets an administrator's answer wait for the cache that holds his change; Draft says what a change would
+//     break before it is proposed.
+//
+// Its methods may be called from any goroutine.
+type Compiler struct {
+	state  State
+	holder *Holder
+	env    environment
+	logger *slog.Logger
+	clock  func() time.Time
+
+	current atomic.Pointer[model] // what the published cache was compiled from
+	wake    chan struct{}         // holds one token while something waits in pending
+
+	pending struct {
+		sync.Mutex
+		index uint64
+		keys  map[documentKey]struct{}
+		all   bool // every document may have changed
+	}
+	published struct {
+		sync.Mutex
+		index   uint64
+		changed chan struct{} // closed at the next publication
+	}
+	compiling sync.Mutex // held while a model is made out of the current one and published
+	counters  counters
+}
+
+// documentKey names a document.
+type documentKey struct{ kind, name string }
+
+// kinds are the kinds that a cache is compiled from. Users are rows in state, and an entity group is its name.
+var kinds = [...]string{
+	document.KindIdentityProvider, document.KindServiceProvider, document.KindGroup, document.KindUserType,
+	document.KindAttributeDefinition, document.KindAttributePolicy,
+}
+
+// NewCompiler compiles the documents in state as they are and publishes the first cache before it returns. It subscribes to
+// changes; call Run to have them compiled.
+func NewCompiler(cfg Config) (*Compiler, error) {
+	if cfg.State == nil || len(cfg.Wires) == 0 {
+		return nil, errors.New("make policy compiler: it needs a state and a wire")
+	}
+	c := &Compiler{state: cfg.State, holder: cfg.Holder, logger: cfg.Logger, clock: cfg.Clock, wake: make(chan struct{}, 1)}
+	c.env = environment{wires: cfg.Wires, keyring: cfg.Keyring}
+	if c.holder == nil {
+		c.holder = new(Holder)
+	}
+	if c.logger == nil {
+		c.logger = slog.New(slog.DiscardHandler)
+	}
+	if c.clock == nil {
+		c.clock = time.Now
+	}
+	if c.env.keyring == nil {
+		c.env.keyring = secret.NewKeyring()
+	}
+	c.pending.keys = map[documentKey]struct{}{}
+	c.published.changed = make(chan struct{})
+	c.current.Store(newModel(slices.Sorted(maps.Keys(cfg.Wires))))
+	c.subscribe()
+	c.Recompile()
+	for !c.compile() {
+	}
+	return c, nil
+}
+
+// Holder returns where the compiler publishes.
+func (c *Compiler) Holder() *Holder { return c.holder }
+
+// Run compiles changes until ctx ends, and returns its error.
+func (c *Compiler) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-c.wake:
+			c.compile()
+		}
+	}
+}
+
+// Recompile compares every document with what was compiled, as after another state was loaded, and compiles those that could
+// not be compiled anew, as after a cluster key arrived. It returns at once; Run does the work.
+func (c *Compiler) Recompile() {
+	c.pending.Lock()
+	c.pending.all = true
+	c.pending.index = max(c.pending.index, c.state.ConfigIndex())
+	c.pending.Unlock()
+	c.signal()
+}
+
+// changed is told by state, from within Apply, which documents a record changed.
+func (c *Compiler) changed(index uint64, keys []documentKey) {
+	c.pending.Lock()
+	c.pending.index = max(c.pending.index, index)
+	for _, k := range keys {
+		c.pending.keys[k] = struct{}{}
+	}
+	c.pending.Unlock()
+	c.signal()
+}
+
+func (c *Compiler) signal() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// compile compiles all that waits and publishes the cache. It reports false where a document was already newer than the record
+// that made it look, since others of the same proposal may not be there yet: state then tells of that record in a moment.
+func (c *Compiler) compile() bool {
+	c.compiling.Lock()
+	defer c.compiling.Unlock()
+	c.pending.Lock()
+	index, keys, all := c.pending.index, c.pending.keys, c.pending.all
+	c.pending.keys, c.pending.all = map[documentKey]struct{}{}, false
+	c.pending.Unlock()
+
+	begun := c.clock()
+	old := c.current.Load()
+	var changes []change
+	if all {
+		changes = c.readAll(old)
+	} else {
+		changes = c.read(old, keys)
+	}
+	next, w := old.apply(&c.env, changes)
+	next.index = max(old.index, index)
+	c.current.Store(next)
+	c.publish(next, begun, w)
+	c.logBroken(next, changes)
+	return true
+}
+
+func (c *Compiler) publish(m *model, begun time.Time, w work) {
+	now := c.clock()
+	c.holder.current.Store(&Cache{Index: m.index, Built: now, tables: m.tables})
+	c.counters.add(w, now.Sub(begun), len(m.broken()))
+	c.published.Lock()
+	c.published.index = m.index
+	close(c.published.changed)
+	c.published.changed = make(chan struct{})
+	c.published.Unlock()
+}
+
+// WaitPublished returns when the published cache contains every change up to a log index that this node has applied, or with an
+// error when ctx ends first. A record that changed no configuration makes nobody wait.
+func (c *Compiler) WaitPublished(ctx context.Context, index uint64) error {
+	index = min(index, c.state.ConfigIndex())
+	for {
+		c.published.Lock()
+		reached, changed := c.published.index >= index, c.published.changed
+		c.published.Unlock()
+		if reached {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the policy cache at index %d: %w", index, ctx.Err())
+		case <-changed:
+		}
+	}
+}
+
+// logBroken names the objects that were just compiled and cannot be used.
+func (c *Compiler) logBroken(m *model, changes []change) {
+	touched := make(map[documentKey]bool, len(changes))
+	for _, ch := range changes {
+		touched[documentKey{ch.kind, ch.name}] = true
+	}
+	for _, b := range m.broken() {
+		if touched[documentKey{b.Kind, b.Name}] {
+			c.logger.Warn("configuration object cannot be used; what it decides is rejected", "kind", b.Kind, "name", b.Name, "error", b.Err)
+		}
+	}
+}
+
+// Broken is an object that could not be compiled.
+type Broken struct {
+	Kind, Name string
+	Err        error
+}
+
+// Broken returns the objects of the published cache that could not be compiled, by kind and name.
+func (c *Compiler) Broken() []Broken { return c.current.Load().broken() }
+
+func (m *model) broken() []Broken {
+	var out []Broken
+	for name, o := range m.issuers {
+		if o.err != nil {
+			out = append(out, Broken{document.KindIdentityProvider, name, o.err})
+		}
+	}
+	for name, cl := range m.tables.clients {
+		if cl.Broken != nil {
+			out = append(out, Broken{document.KindServiceProvider, name, cl.Broken})
+		}
+	}
+	for name, g := range m.tables.groups {
+		if g.Broken != nil {
+			out = append(out, Broken{document.KindGroup, name, g.Broken})
+		}
+	}
+	for name, t := range m.tables.userTypes {
+		if t.Broken != nil {
+			out = append(out, Broken{document.KindUserType, name, t.Broken})
+		}
+	}
+	for name, o := range m.definitions {
+		if o.definition.Broken != nil {
+			out = append(out, Broken{document.KindAttributeDefinition, name, o.definition.Broken})
+		}
+	}
+	for name, o := range m.policies {
+		if o.policy.Broken != nil {
+			out = append(out, Broken{document.KindAttributePolicy, name, o.policy.Broken})
+		}
+	}
+	slices.SortFunc(out, func(a, b Broken) int {
+		if a.Kind != b.Kind {
+			return strings.Compare(a.Kind, b.Kind)
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	return out
+}
+
+// counters count since the compiler was made.
+type counters struct {
+	compilations, compiled, relinked atomic.Uint64
+	broken, last                     atomic.Int64
+}
+
+func (c *counters) add(w work, took time.Duration, broken int) {
+	c.compilations.Add(1)
+	c.compiled.Add(uint64(w.compiled))
+	c.relinked.Add(uint64(w.relinked))
+	c.last.Store(int64(took))
+	c.broken.Store(int64(broken))
+}
+
+// Stats are counts since the compiler was made, and the present state.
+type Stats struct {
+	Compilations uint64        // caches published
+	Compiled     uint64        // documents compiled
+	Relinked     uint64        // objects copied because one that they point to was compiled
+	Broken       int           // objects that cannot be used now
+	Last         time.Duration // how long the last compilation took
+	Index        uint64        // log index of the last change that the published cache contains
+}
+
+// Stats returns the counts.
+func (c *Compiler) Stats() Stats {
+	return Stats{
+		Compilations: c.counters.compilations.Load(), Compiled: c.counters.compiled.Load(), Relinked: c.counters.relinked.Load(),
+		Broken: int(c.counters.broken.Load()), Last: time.Duration(c.counters.last.Load()), Index: c.current.Load().index,
+	}
+}

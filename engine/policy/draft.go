@@ -1,0 +1,124 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"trine/engine/attribute"
+	"trine/engine/document"
+)
+
+// Draft is what a change to documents would do to the cache.
+type Draft struct {
+	// Problems are the objects that would be broken by the change: the changed documents that cannot be compiled, and others
+	// that would no longer work.
+	Problems document.Problems
+	// Warnings name what in the changed documents has no effect.
+	Warnings document.Problems
+}
+
+// Draft compiles the given documents, without those whose keys ("Kind/name") are deleted, on top of what is published, and
+// tells what would come of it. Secrets may be clear text or sealed; the mark of an unchanged secret stands for one that works.
+// Nothing is published or changed.
+func (c *Compiler) Draft(changed []*document.Document, deleted []string) Draft {
+	base := c.current.Load()
+	touched := make(map[documentKey]*document.Document, len(changed))
+	changes := map[documentKey]change{}
+	for _, key := range deleted {
+		kind, name, _ := strings.Cut(key, "/")
+		if k := (documentKey{kind, name}); base.has(k) {
+			changes[k] = change{kind: kind, name: name}
+		}
+	}
+	var d Draft
+	for _, doc := range changed {
+		k := documentKey{doc.Kind, doc.Name}
+		touched[k] = doc
+		d.Warnings = append(d.Warnings, warnings(doc)...)
+		if slices.Contains(kinds[:], doc.Kind) {
+			changes[k] = change{kind: doc.Kind, name: doc.Name, doc: c.withPresentSecrets(base, doc)}
+		}
+	}
+	list := make([]change, 0, len(changes))
+	for _, ch := range changes {
+		list = append(list, ch)
+	}
+	next, _ := base.apply(&c.env, list)
+
+	before := map[documentKey]bool{}
+	for _, b := range base.broken() {
+		before[documentKey{b.Kind, b.Name}] = true
+	}
+	for _, b := range next.broken() {
+		k := documentKey{b.Kind, b.Name}
+		doc := touched[k]
+		if doc == nil && before[k] {
+			continue // not this change's doing
+		}
+		p := document.Problem{Kind: b.Kind, Name: b.Name, Reason: b.Err.Error()}
+		if doc != nil {
+			p.File, p.Line, p.Column = doc.Source.File, doc.Source.Line, doc.Source.Column
+		} else {
+			p.Reason = "would no longer work: " + p.Reason
+		}
+		d.Problems = append(d.Problems, p)
+	}
+	return d
+}
+
+func (m *model) has(k documentKey) bool {
+	_, p := m.version(k)
+	return p == present
+}
+
+// withPresentSecrets returns the document with marks of unchanged secrets replaced by the secrets that are in force, by place.
+func (c *Compiler) withPresentSecrets(base *model, d *document.Document) *document.Document {
+	spec, ok := d.Spec.(*document.ServiceProvider)
+	if !ok || spec.Radius == nil || !slices.ContainsFunc(spec.Radius.Secrets, func(s document.RadiusSecret) bool { return s.Value.IsRedacted() }) {
+		return d
+	}
+	old := base.clients[d.Name]
+	if old == nil || old.document == nil || old.document.Spec.(*document.ServiceProvider).Radius == nil {
+		return d
+	}
+	present := old.document.Spec.(*document.ServiceProvider).Radius.Secrets
+	sp, radius, out := *spec, *spec.Radius, *d
+	radius.Secrets = slices.Clone(radius.Secrets)
+	for i := range radius.Secrets {
+		if radius.Secrets[i].Value.IsRedacted() && i < len(present) {
+			radius.Secrets[i].Value = present[i].Value
+		}
+	}
+	sp.Radius, out.Spec = &radius, &sp
+	return &out
+}
+
+// warnings says what in a document has no effect for reasons that only a cache knows. What a release does not have yet is
+// told by the document itself.
+func warnings(d *document.Document) document.Problems {
+	var out document.Problems
+	warn := func(field, text string) {
+		out = append(out, document.Problem{
+			File: d.Source.File, Line: d.Source.Line, Column: d.Source.Column, Kind: d.Kind, Name: d.Name, Field: field, Reason: text,
+		})
+	}
+	switch spec := d.Spec.(type) {
+	case *document.AttributeDefinition:
+		for _, w := range attribute.NewDefinition(d.Name, spec, 0).Warnings() {
+			warn("spec.source", w)
+		}
+	case *document.AttributePolicy:
+		for _, w := range attribute.PolicyWarnings(spec) {
+			warn(w.Field, w.Text)
+		}
+		if len(spec.Attributes) == 0 {
+			warn("spec.attributes", "a policy without attributes releases and hides nothing")
+		}
+	case *document.IdentityProvider:
+		if r := spec.Profiles.Radius; r != nil && r.Enabled && !r.PAP && !r.CHAP && !r.MSCHAPv1 && !r.MSCHAPv2 {
+			warn("spec.profiles.radius", fmt.Sprintf("every method of %s is switched off: it rejects every login", d.Name))
+		}
+	}
+	return out
+}

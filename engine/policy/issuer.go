@@ -1,0 +1,98 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"trine/engine/attribute"
+	"trine/engine/document"
+)
+
+// issuerObject is an identity provider with what it was compiled to.
+type issuerObject struct {
+	version uint64
+	issuer  *Issuer
+	err     error // why the document cannot be read
+}
+
+// fallback is the identity provider of clients that are bound to none, or why there is none.
+type fallback struct {
+	issuer *Issuer
+	err    error
+}
+
+// applyIssuers compiles identity providers.
+func (m *model) applyIssuers(changes []change, w *work) {
+	if len(changes) == 0 {
+		return
+	}
+	m.issuers = maps.Clone(m.issuers)
+	for _, c := range changes {
+		if c.doc == nil && c.err == nil {
+			delete(m.issuers, c.name)
+			continue
+		}
+		w.compiled++
+		o := &issuerObject{version: c.version, err: c.err}
+		if c.err == nil {
+			o.issuer = newIssuer(c.doc)
+		} else {
+			o.issuer = &Issuer{Name: c.name, PublicID: c.name, Spec: new(document.IdentityProvider), party: &attribute.Party{PublicID: c.name}}
+		}
+		m.issuers[c.name] = o
+	}
+	m.fallback = m.chooseFallback()
+}
+
+func newIssuer(d *document.Document) *Issuer {
+	spec := d.Spec.(*document.IdentityProvider)
+	i := &Issuer{Name: d.Name, PublicID: d.PublicID(), Spec: spec}
+	i.party = &attribute.Party{PublicID: i.PublicID, Group: spec.EntityGroup}
+	if r := spec.Profiles.Radius; r != nil && r.Enabled {
+		i.PAP, i.CHAP, i.MSCHAPv1, i.MSCHAPv2 = r.PAP, r.CHAP, r.MSCHAPv1, r.MSCHAPv2
+	}
+	return i
+}
+
+// speaks reports whether the identity provider has the profile of a wire switched on.
+func (i *Issuer) speaks(wire string) bool {
+	return wire == document.TypeRadius && i.Spec.Profiles.Radius != nil && i.Spec.Profiles.Radius.Enabled
+}
+
+// chooseFallback returns the one identity provider that is not virtual and speaks RADIUS.
+func (m *model) chooseFallback() fallback {
+	var found []string
+	for name, o := range m.issuers {
+		if o.issuer.Spec.Parent == "" && o.issuer.speaks(document.TypeRadius) {
+			found = append(found, name)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return fallback{err: errors.New("no local IdentityProvider has its radius profile switched on")}
+	case 1:
+		return fallback{issuer: m.issuers[found[0]].issuer}
+	}
+	slices.Sort(found)
+	return fallback{err: fmt.Errorf("several local IdentityProviders have their radius profile switched on (%s): name one in identityProvider", strings.Join(found, ", "))}
+}
+
+// issuerFor returns the identity provider that decides for a service provider.
+func (m *model) issuerFor(spec *document.ServiceProvider) (*Issuer, error) {
+	if spec.IdentityProvider == "" {
+		return m.fallback.issuer, m.fallback.err
+	}
+	o := m.issuers[spec.IdentityProvider]
+	switch {
+	case o == nil:
+		return nil, fmt.Errorf("there is no IdentityProvider %q", spec.IdentityProvider)
+	case o.err != nil:
+		return o.issuer, fmt.Errorf("the IdentityProvider %q is broken: %w", spec.IdentityProvider, o.err)
+	case !o.issuer.speaks(spec.Type):
+		return o.issuer, fmt.Errorf("the IdentityProvider %q has its %s profile switched off", spec.IdentityProvider, spec.Type)
+	}
+	return o.issuer, nil
+}

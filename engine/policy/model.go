@@ -1,0 +1,223 @@
+package policy
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"trine/engine/attribute"
+	"trine/engine/document"
+)
+
+// model is what a cache was compiled from, with what each document was compiled to. Like a cache it is never changed: apply
+// returns another model that shares what did not change.
+type model struct {
+	index       uint64
+	issuers     map[string]*issuerObject
+	clients     map[string]*clientObject
+	groups      map[string]*groupObject
+	userTypes   map[string]*userTypeObject
+	definitions map[string]*definitionObject
+	policies    map[string]*policyObject
+	slots       slots
+	fallback    fallback
+	tables      tables
+}
+
+// change is what became of one document. A nil doc with a nil err means that it was deleted; err that it cannot be read.
+type change struct {
+	kind, name string
+	version    uint64
+	doc        *document.Document
+	err        error
+}
+
+// work counts what one compilation did.
+type work struct {
+	compiled int // documents compiled
+	relinked int // objects that only point to what was compiled, copied
+}
+
+// newModel returns the model of no documents at all.
+func newModel(wires []string) *model {
+	m := &model{
+		issuers: map[string]*issuerObject{}, clients: map[string]*clientObject{}, groups: map[string]*groupObject{},
+		userTypes: map[string]*userTypeObject{}, definitions: map[string]*definitionObject{}, policies: map[string]*policyObject{},
+	}
+	m.tables = tables{
+		clients: map[string]*Client{}, groups: map[string]*Group{}, userTypes: map[string]*UserType{}, sharing: &sharing{},
+	}
+	for _, w := range wires {
+		m.tables.sources = append(m.tables.sources, newSources(w))
+	}
+	m.fallback = m.chooseFallback()
+	return m
+}
+
+// apply returns the model after the changes, of which there is at most one a document, and what it took.
+func (m *model) apply(env *environment, changes []change) (*model, work) {
+	next := *m
+	var w work
+	byKind := map[string][]change{}
+	for _, c := range changes {
+		byKind[c.kind] = append(byKind[c.kind], c)
+	}
+	for _, list := range byKind {
+		slices.SortFunc(list, func(a, b change) int { return strings.Compare(a.name, b.name) })
+	}
+	// What others point to comes first.
+	next.applyIssuers(byKind[document.KindIdentityProvider], &w)
+	next.applyClients(env, byKind[document.KindServiceProvider], len(byKind[document.KindIdentityProvider]) > 0, &w)
+	next.applyGroups(env, byKind[document.KindGroup], &w)
+	next.applyUserTypes(byKind[document.KindUserType], &w)
+	next.applyDefinitions(env, byKind[document.KindAttributeDefinition], &w)
+	next.applyPolicies(byKind[document.KindAttributePolicy], byKind[document.KindAttributeDefinition], &w)
+	return &next, w
+}
+
+// applyUserTypes compiles user types.
+func (m *model) applyUserTypes(changes []change, w *work) {
+	if len(changes) == 0 {
+		return
+	}
+	m.userTypes, m.tables.userTypes = maps.Clone(m.userTypes), maps.Clone(m.tables.userTypes)
+	for _, c := range changes {
+		delete(m.userTypes, c.name)
+		delete(m.tables.userTypes, c.name)
+		if c.doc == nil && c.err == nil {
+			continue
+		}
+		w.compiled++
+		t := &UserType{Name: c.name}
+		if c.err == nil {
+			t.Spec = c.doc.Spec.(*document.UserType)
+			t.Sessions = t.Spec.Sessions.Limit
+		} else {
+			t.Spec, t.Broken = document.DefaultUserType(), c.err
+		}
+		m.userTypes[c.name] = &userTypeObject{version: c.version, userType: t}
+		m.tables.userTypes[c.name] = t
+	}
+}
+
+type userTypeObject struct {
+	version  uint64
+	userType *UserType
+}
+
+// slots hands out the numbers of attribute definitions. A number is handed out again only after the definition that had it is
+// gone from every policy.
+type slots struct {
+	next int
+	free []int
+}
+
+func (s *slots) take() int {
+	if n := len(s.free); n > 0 {
+		slot := s.free[n-1]
+		s.free = slices.Clone(s.free[:n-1])
+		return slot
+	}
+	s.next++
+	return s.next - 1
+}
+
+func (s *slots) give(slot int) { s.free = append(slices.Clone(s.free), slot) }
+
+// definitionObject is an attribute definition with what it was compiled to.
+type definitionObject struct {
+	version    uint64
+	spec       *document.AttributeDefinition
+	definition *attribute.Definition
+}
+
+// applyDefinitions compiles attribute definitions. One that is compiled anew keeps its slot.
+func (m *model) applyDefinitions(env *environment, changes []change, w *work) {
+	if len(changes) == 0 {
+		return
+	}
+	m.definitions = maps.Clone(m.definitions)
+	for _, c := range changes {
+		old := m.definitions[c.name]
+		delete(m.definitions, c.name)
+		if c.doc == nil && c.err == nil {
+			if old != nil {
+				m.slots.give(old.definition.Slot())
+			}
+			continue
+		}
+		w.compiled++
+		slot := 0
+		if old != nil {
+			slot = old.definition.Slot()
+		} else {
+			slot = m.slots.take()
+		}
+		o := &definitionObject{version: c.version}
+		if c.err == nil {
+			o.spec = c.doc.Spec.(*document.AttributeDefinition)
+			o.definition = env.definition(c.name, o.spec, slot)
+		} else {
+			o.definition = attribute.NewDefinition(c.name, new(document.AttributeDefinition), slot)
+			o.definition.Broken = c.err
+		}
+		m.definitions[c.name] = o
+	}
+}
+
+// policyObject is a sharing policy with what it was compiled to.
+type policyObject struct {
+	version uint64
+	spec    *document.AttributePolicy // nil where the document cannot be read
+	needs   []string                  // names of definitions
+	policy  *attribute.Policy
+}
+
+// applyPolicies compiles policies: those that changed, and those that need a definition that changed.
+func (m *model) applyPolicies(changes, definitions []change, w *work) {
+	if len(changes) == 0 && len(definitions) == 0 {
+		return
+	}
+	m.policies = maps.Clone(m.policies)
+	for _, c := range changes {
+		switch {
+		case c.err != nil:
+			w.compiled++
+			o := &policyObject{version: c.version, policy: &attribute.Policy{Name: c.name, Broken: c.err}}
+			if old := m.policies[c.name]; old != nil { // what it may have been meant to hide stays hidden
+				o.needs = old.needs
+				for _, r := range old.policy.Rules {
+					o.policy.Rules = append(o.policy.Rules, attribute.Rule{Attribute: r.Attribute})
+				}
+			}
+			m.policies[c.name] = o
+		case c.doc == nil:
+			delete(m.policies, c.name)
+		default:
+			spec := c.doc.Spec.(*document.AttributePolicy)
+			m.policies[c.name] = &policyObject{version: c.version, spec: spec, needs: attribute.References(spec)}
+		}
+	}
+	changed := make(map[string]bool, len(definitions))
+	for _, d := range definitions {
+		changed[d.name] = true
+	}
+	set := &sharing{policies: make([]*attribute.Policy, 0, len(m.policies))}
+	for _, name := range slices.Sorted(maps.Keys(m.policies)) {
+		o := m.policies[name]
+		if o.spec != nil && (o.policy == nil || slices.ContainsFunc(o.needs, func(n string) bool { return changed[n] })) {
+			w.compiled++
+			o = &policyObject{version: o.version, spec: o.spec, needs: o.needs, policy: attribute.NewPolicy(name, o.spec, m.definition)}
+			m.policies[name] = o
+		}
+		set.policies = append(set.policies, o.policy)
+	}
+	m.tables.sharing = set
+}
+
+func (m *model) definition(name string) *attribute.Definition {
+	if o := m.definitions[name]; o != nil {
+		return o.definition
+	}
+	return nil
+}

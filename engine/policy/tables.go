@@ -1,0 +1,33 @@
+package policy
+
+import (
+	"net/netip"
+
+	"github.com/gaissmai/bart"
+)
+
+// tables is what a cache looks up. Nothing in it changes once the cache is published; tables that a change does not touch are
+// shared with the cache before.
+type tables struct {
+	sources   []sources
+	clients   map[string]*Client
+	groups    map[string]*Group
+	userTypes map[string]*UserType
+	sharing   *sharing
+}
+
+// sources finds the clients of one wire by the address that a packet came from.
+type sources struct {
+	wire  string
+	table *bart.Table[*Client]
+}
+
+func (t *tables) clientFor(wire string, addr netip.Addr) *Client {
+	for i := range t.sources {
+		if t.sources[i].wire == wire {
+			c, _ := t.sources[i].table.Lookup(addr.Unmap().WithZone(""))
+			return c
+		}
+	}
+	return nil
+}
