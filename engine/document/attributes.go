@@ -44,7 +44,7 @@ type AttributePolicy struct {
 type AttributeRule struct {
 	// Attribute names the AttributeDefinition.
 	Attribute string `json:"attribute" ref:"AttributeDefinition" required:"true"`
-	// Allow releases the attribute where the conditions hold. With false it is hidden wherever the policy's condition holds, whatever another policy allows and whatever its own condition says.
+	// Allow releases the attribute where the conditions hold. With false it is hidden wherever the policy's condition holds, whatever another policy allows; the condition of the rule then has no part.
 	Allow bool `json:"allow" default:"true"`
 	// Condition says when the rule counts; without one it always does.
 	Condition *Condition `json:"condition"`

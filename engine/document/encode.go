@@ -25,7 +25,9 @@ const tagSecret = "!secret"
 type encoder struct {
 	// secret says what to write for a secret.
 	secret func(secret.Text) (string, error)
-	err    error
+	// defaults writes fields with a default tag even where they equal it.
+	defaults bool
+	err      error
 }
 
 func redact(t secret.Text) (string, error) { return t.String(), nil }
@@ -48,7 +50,7 @@ func (e *encoder) field(f *field, v reflect.Value) *yaml.Node {
 	}
 	switch v.Kind() {
 	case reflect.Slice:
-		if f.tagged && slicesEqual(v, f.def) || !f.tagged && v.Len() == 0 {
+		if f.tagged && slicesEqual(v, f.def) && !e.defaults || !f.tagged && v.Len() == 0 {
 			return nil
 		}
 	case reflect.Map:
@@ -71,7 +73,7 @@ func (e *encoder) field(f *field, v reflect.Value) *yaml.Node {
 			return nil
 		}
 	default:
-		if v.Equal(f.def) {
+		if v.Equal(f.def) && !(e.defaults && f.tagged) {
 			return nil
 		}
 	}

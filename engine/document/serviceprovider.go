@@ -60,7 +60,7 @@ type RadiusClient struct {
 	LimitProxyState bool `json:"limitProxyState" default:"true"`
 	// Reply lists what each Access-Accept carries, a line an attribute: `Session-Timeout = 3600`. See the field reply of Group.
 	Reply []string `json:"reply"`
-	// Realms lists the realms of login names such as `user@realm` and `REALM\user`. A realm that is not listed stays a part of the name.
+	// Realms lists the realms of login names such as `user@realm` and `REALM\user`. A name is looked up as it came first; a realm that is not listed stays a part of it.
 	Realms []Realm `json:"realms"`
 	// MACAuthentication accepts a device whose login name and password are its MAC address.
 	MACAuthentication bool `json:"macAuthentication" later:"endpoints"`
@@ -91,9 +91,9 @@ func (s *RadiusSecret) Active(at time.Time) bool {
 
 // Realm says what to do with a realm in login names.
 type Realm struct {
-	// Name is the realm, compared without regard to case.
+	// Name is the realm, compared without regard to case; `*` stands for every realm.
 	Name string `json:"name" required:"true"`
-	// Strip takes the realm off before the user is looked up.
+	// Strip takes the realm off where the whole name is unknown.
 	Strip bool `json:"strip" default:"true"`
 }
 

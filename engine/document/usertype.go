@@ -1,8 +1,11 @@
 package document
 
 import (
+	"fmt"
 	"slices"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // UserType is a kind of people, such as staff or guests, with their password policy. The one named default applies to users
@@ -82,6 +85,31 @@ func DefaultUserType() *UserType {
 
 // Keeps reports whether the policy keeps the form.
 func (p *PasswordPolicy) Keeps(form PasswordForm) bool { return slices.Contains(p.Keep, form) }
+
+// Check says what a new password lacks under the policy, in words for the person who chose it; it returns nothing for a
+// good one. What passwords were used before is not its matter.
+func (p *PasswordPolicy) Check(password []byte) string {
+	if n := utf8.RuneCount(password); n < p.MinLength {
+		return fmt.Sprintf("the password is shorter than %d characters", p.MinLength)
+	}
+	var lower, upper, digit, other int
+	for _, r := range string(password) {
+		switch {
+		case unicode.IsLower(r):
+			lower = 1
+		case unicode.IsUpper(r):
+			upper = 1
+		case unicode.IsDigit(r):
+			digit = 1
+		default:
+			other = 1
+		}
+	}
+	if lower+upper+digit+other < p.Classes {
+		return fmt.Sprintf("the password uses fewer than %d of lower case, upper case, digits and other characters", p.Classes)
+	}
+	return ""
+}
 
 func (*UserType) kind() string { return KindUserType }
 

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"trine/engine/event"
+	"trine/engine/secret"
 )
 
 // maxName is the longest name in bytes: what a RADIUS User-Name holds (RFC 2865 section 5).
@@ -113,6 +114,9 @@ func (u *User) check(c *checker) {
 		if len(values) == 0 {
 			c.fail(path, "leave it out", "the attribute has no value")
 		}
+	}
+	if u.Password.IsSealed() {
+		c.fail("spec.password", "", "a password comes in as clear text; as %s, or left out, it stays as it is", secret.Mark)
 	}
 	if u.PasswordMustChange && u.Password.IsZero() {
 		c.fail("spec.passwordMustChange", "", "the field counts only together with password")
