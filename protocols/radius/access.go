@@ -1,0 +1,320 @@
+package radius
+
+import (
+	"bytes"
+	"net/netip"
+	"time"
+
+	"trine/engine"
+	"trine/engine/credential"
+	"trine/engine/event"
+	"trine/engine/trace"
+	"trine/protocols/loop"
+	"trine/protocols/radius/wire"
+)
+
+// protocol is what requests and their records say they came by.
+const protocol = "radius"
+
+// login is one Access-Request under way. Its packet and buffers stay as they are until the decision is delivered.
+type login struct {
+	engine.Request
+	handler *handler
+	packet  []byte
+	socket  *loop.Socket
+	from    netip.AddrPort
+	own     *Client
+	key     *wire.Secret
+	ref     ref
+	eap     bool // the request is EAP's, so the reject carries an EAP-Failure
+	ident   byte // of an MS-CHAP response, repeated in success and error
+
+	password [128]byte // what hid in User-Password
+	changed  [516]byte // the pieces of MS-CHAP-NT-Enc-PW
+}
+
+// Decided implements engine.Delivery.
+func (l *login) Decided(*engine.Request) { l.handler.decided.Put(l) }
+
+// authenticate begins a login.
+func (h *handler) authenticate(in *incoming) {
+	if h.loginCount >= h.logins {
+		h.ignore(in.socket, in.from, causeLogins, in.client)
+		return
+	}
+	r, ok := h.duplicates.insert(in.id, h.view.Authenticator(), in.socket, in.from)
+	if !ok {
+		h.ignore(in.socket, in.from, causeDuplicates, in.client)
+		return
+	}
+	l := h.newLogin()
+	l.socket, l.from, l.own, l.key, l.ref = in.socket, in.from, in.own, in.key, r
+	l.packet = append(l.packet[:0], h.view.Bytes()...)
+	// The request must outlive the datagram: from here on the view is over the copy.
+	v := &h.view
+	if fault := wire.Parse(l.packet, v); fault != wire.OK {
+		panic("radius: a packet that was parsed before does not parse again: " + fault.Error())
+	}
+	now := h.loop.Now()
+	q := &l.Request
+	q.Protocol, q.Cache, q.Client, q.Source = protocol, in.cache, in.client, in.from
+	q.Arrived, q.Deadline = now, now.Add(h.deadline)
+	q.Done = l
+	q.Name, _ = v.First(wire.UserName)
+	q.NAS = nasOf(v)
+	q.Calling, _ = v.First(wire.CallingStationID)
+	q.Called, _ = v.First(wire.CalledStationID)
+	q.NASPort, _ = v.Uint32(wire.NASPort)
+
+	decided := false
+	if reason := l.prove(v); reason != trace.OK {
+		decided = h.lane.Refuse(q, reason)
+	} else {
+		decided = h.lane.Authenticate(q)
+	}
+	if decided {
+		h.finish(l, v)
+	}
+}
+
+// nasOf returns what tells one device behind a service provider from another.
+func nasOf(v *wire.View) []byte {
+	for _, t := range [...]wire.Type{wire.NASIdentifier, wire.NASIPAddress, wire.NASIPv6Address} {
+		if id, ok := v.First(t); ok && len(id) > 0 {
+			return id
+		}
+	}
+	return nil
+}
+
+// The values of Service-Type (RFC 2865 section 5.6, RFC 5176 section 3.2) that ask for something without a password.
+const (
+	serviceCallCheck     = 10
+	serviceAuthorizeOnly = 17
+)
+
+// prove finds out how the request proves its password. It returns OK, or why that cannot be verified.
+func (l *login) prove(v *wire.View) trace.Reason {
+	p := &l.Proof
+	*p = credential.Proof{}
+	l.eap, l.ident = v.Has(wire.EAPMessage), 0
+	if l.eap {
+		return trace.RadiusEAPUnsupported
+	}
+	pap, isPAP := v.First(wire.UserPassword)
+	chap, isCHAP := v.First(wire.CHAPPassword)
+	var ms microsoft
+	ms.read(v)
+	switch {
+	case count(isPAP, isCHAP, ms.response != nil, ms.response2 != nil, ms.change != nil) > 1:
+		return trace.ProofMalformed // RFC 2865 section 4.1: never both
+	case isPAP:
+		return l.provePAP(pap, v)
+	case isCHAP:
+		return l.proveCHAP(chap, v)
+	case ms.response != nil:
+		return l.proveMSCHAP(&ms)
+	case ms.response2 != nil:
+		return l.proveMSCHAP2(&ms, v)
+	case ms.change != nil:
+		return l.proveChange(&ms, v)
+	}
+	if service, _ := v.Uint32(wire.ServiceType); service == serviceCallCheck || service == serviceAuthorizeOnly {
+		return trace.RadiusServiceUnsupported
+	}
+	return trace.OK // no proof at all: the engine says so
+}
+
+func count(is ...bool) (n int) {
+	for _, b := range is {
+		if b {
+			n++
+		}
+	}
+	return n
+}
+
+func (l *login) provePAP(hidden []byte, v *wire.View) trace.Reason {
+	clear, fault := l.key.Reveal(wire.HideUserPassword, l.password[:0], hidden, v.Authenticator())
+	if fault != wire.OK {
+		return trace.ProofMalformed
+	}
+	l.Proof.Method, l.Proof.Password = credential.PAP, clear
+	return trace.OK
+}
+
+// proveCHAP reads RFC 2865 section 5.3; without CHAP-Challenge the authenticator is the challenge.
+func (l *login) proveCHAP(value []byte, v *wire.View) trace.Reason {
+	if len(value) != 17 {
+		return trace.ProofMalformed
+	}
+	challenge, ok := v.First(wire.CHAPChallenge)
+	if !ok {
+		challenge = v.Authenticator()[:]
+	}
+	if len(challenge) == 0 {
+		return trace.ProofMalformed
+	}
+	p := &l.Proof
+	p.Method, p.Identifier, p.Response, p.Challenge = credential.CHAP, value[0], value[1:], challenge
+	return trace.OK
+}
+
+// microsoft holds the attributes of RFC 2548 that prove a password.
+type microsoft struct {
+	challenge, response, response2, change []byte
+}
+
+func (m *microsoft) read(v *wire.View) {
+	if !v.Has(wire.VendorSpecific) {
+		return
+	}
+	for sub := range v.EachVendor(wire.VendorMicrosoft, wire.StandardFormat()) {
+		switch uint8(sub.Type) {
+		case wire.MSCHAPChallenge:
+			m.challenge = sub.Value
+		case wire.MSCHAPResponse:
+			m.response = sub.Value
+		case wire.MSCHAP2Response:
+			m.response2 = sub.Value
+		case wire.MSCHAP2CPW:
+			m.change = sub.Value
+		}
+	}
+}
+
+// proveMSCHAP reads RFC 2548 section 2.1.3. A response of the LAN manager's kind alone proves nothing that is kept.
+func (l *login) proveMSCHAP(m *microsoft) trace.Reason {
+	const useNT = 1
+	if len(m.response) != 50 || len(m.challenge) != 8 || m.response[1] != useNT {
+		return trace.ProofMalformed
+	}
+	l.ident = m.response[0]
+	p := &l.Proof
+	p.Method, p.Identifier, p.Challenge, p.Response = credential.MSCHAPv1, l.ident, m.challenge, m.response[26:]
+	return trace.OK
+}
+
+// proveMSCHAP2 reads RFC 2548 section 2.3.2.
+func (l *login) proveMSCHAP2(m *microsoft, v *wire.View) trace.Reason {
+	if len(m.response2) != 50 || len(m.challenge) != 16 {
+		return trace.ProofMalformed
+	}
+	l.ident = m.response2[0]
+	p := &l.Proof
+	p.Method, p.Identifier, p.Challenge = credential.MSCHAPv2, l.ident, m.challenge
+	p.PeerChallenge, p.Response = m.response2[2:18], m.response2[26:]
+	p.HashName = hashName(v)
+	return trace.OK
+}
+
+// proveChange reads a password change, RFC 2548 section 2.3.3, whose new password comes in pieces (section 2.1.4).
+func (l *login) proveChange(m *microsoft, v *wire.View) trace.Reason {
+	const code = 7
+	c := m.change
+	if len(c) != 68 || c[0] != code || len(m.challenge) != 16 || !l.joinChange(v) {
+		return trace.ProofMalformed
+	}
+	l.ident = c[1]
+	p := &l.Proof
+	p.Method, p.Identifier, p.Challenge = credential.MSCHAPCPW, l.ident, m.challenge
+	p.EncryptedHash, p.PeerChallenge, p.Response = c[2:18], c[18:34], c[42:66]
+	p.EncryptedPassword = l.changed[:]
+	p.HashName = hashName(v)
+	return trace.OK
+}
+
+// joinChange puts the pieces of MS-CHAP-NT-Enc-PW together, which are numbered from 1.
+func (l *login) joinChange(v *wire.View) bool {
+	const code, header = 6, 4
+	n, next := 0, 1
+	for sub := range v.EachVendor(wire.VendorMicrosoft, wire.StandardFormat()) {
+		if uint8(sub.Type) != wire.MSCHAPNTEncPW {
+			continue
+		}
+		piece := sub.Value
+		if len(piece) < header || piece[0] != code || int(piece[2])<<8|int(piece[3]) != next || n+len(piece)-header > len(l.changed) {
+			return false
+		}
+		n += copy(l.changed[n:], piece[header:])
+		next++
+	}
+	return n == len(l.changed)
+}
+
+// hashName returns the name that an MS-CHAPv2 peer hashes: as it came, without a domain in front (RFC 2759 section 4).
+func hashName(v *wire.View) []byte {
+	name, _ := v.First(wire.UserName)
+	return name[bytes.LastIndexByte(name, '\\')+1:]
+}
+
+// finish renders a decision.
+func (h *handler) finish(l *login, v *wire.View) {
+	d := &l.Decision
+	now := h.loop.Now()
+	h.stats.latencies[l.Proof.Method].observe(now.Sub(l.Arrived))
+	var reply []byte
+	if d.Verdict == event.Accept {
+		var reason trace.Reason
+		if reply, reason = h.accept(l, v); reason != trace.OK {
+			h.lane.Overrule(&l.Request, reason)
+			h.unrendered(l, reason)
+		}
+	}
+	switch e := h.duplicates.get(l.ref); {
+	case e == nil:
+		h.stats.dropped[causeSuperseded].Add(1)
+	case d.Verdict == event.Accept:
+		h.duplicates.keep(e, reply)
+		h.loop.Send(l.socket, l.from, reply)
+		h.duplicates.answered(l.ref, now.UnixNano())
+		h.stats.answers[outcomeAccept].Add(1)
+	case d.Verdict == event.Reject:
+		h.rejectLogin(l, v, e, now)
+	default:
+		h.duplicates.forget(l.ref)
+		h.ignore(l.socket, l.from, causeDiscarded, l.Client)
+	}
+	h.freeLogin(l)
+}
+
+// rejectLogin answers with an Access-Reject, not before the service provider's delay has passed since the request came.
+func (h *handler) rejectLogin(l *login, v *wire.View, e *entry, now time.Time) {
+	h.stats.rejects[l.Decision.Reason.Class()].Add(1)
+	reply, fault := h.reject(l, v)
+	if fault != wire.OK { // its Proxy-States alone fill it: there is no room for any answer
+		h.duplicates.forget(l.ref)
+		h.ignore(l.socket, l.from, cause(fault), l.Client)
+		return
+	}
+	h.duplicates.keep(e, reply)
+	if wait := l.own.rejectDelay - now.Sub(l.Arrived); wait > 0 {
+		e.state = entryDelayed
+		h.delayed++
+		h.loop.After(wait, uint64(l.ref))
+		return
+	}
+	h.loop.Send(l.socket, l.from, reply)
+	h.duplicates.answered(l.ref, now.UnixNano())
+	h.stats.answers[outcomeReject].Add(1)
+}
+
+func (h *handler) newLogin() *login {
+	h.loginCount++
+	if n := len(h.freeLogins); n > 0 {
+		l := h.freeLogins[n-1]
+		h.freeLogins = h.freeLogins[:n-1]
+		return l
+	}
+	return &login{handler: h}
+}
+
+// freeLogin keeps a login for the next request, without what it knew.
+func (h *handler) freeLogin(l *login) {
+	clear(l.password[:])
+	clear(l.changed[:])
+	l.Proof = credential.Proof{}
+	l.Cache, l.Client, l.own, l.key, l.socket = nil, nil, nil, nil, nil
+	h.loginCount--
+	h.freeLogins = append(h.freeLogins, l)
+}

@@ -1,0 +1,165 @@
+package radius
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"log/slog"
+	"slices"
+
+	"trine/engine/credential"
+	"trine/engine/trace"
+	"trine/protocols/radius/wire"
+)
+
+// accept builds an Access-Accept: templates in their precedence, released attributes, what the method needs, Class,
+// Chargeable-User-Identity, Proxy-State. The reason is not OK where that cannot be done.
+func (h *handler) accept(l *login, v *wire.View) ([]byte, trace.Reason) {
+	b := &h.builder
+	b.Reply(h.out[:0], wire.AccessAccept, v, l.key)
+	h.set = h.set[:0]
+	for _, reply := range l.Decision.Replies {
+		t, ok := reply.(*Template)
+		if !ok {
+			return nil, trace.RadiusReplyBroken
+		}
+		h.set = t.appendTo(b, h.set)
+	}
+	for i := range l.Decision.Released {
+		if !h.release(&l.Decision.Released[i]) {
+			return nil, trace.RadiusReplyBroken
+		}
+	}
+	h.succeed(l)
+	class := h.mark.encode(l.Decision.ID)
+	b.Attr(wire.Class, class[:])
+	if l.own.chargeable && h.keys != nil && v.Has(wire.ChargeableUser) && l.Decision.UserID != 0 {
+		var buf [128]byte
+		identity, err := appendChargeable(buf[:0], h.keys, l.Decision.UserID)
+		if err != nil {
+			return nil, trace.RadiusReplyBroken
+		}
+		b.Attr(wire.ChargeableUser, identity)
+	}
+	b.ProxyStates(v)
+	reply, fault := b.Finish()
+	switch fault {
+	case wire.OK:
+		return reply, trace.OK
+	case wire.PacketFull:
+		return nil, trace.RadiusReplyTooLarge
+	}
+	return nil, trace.RadiusReplyBroken
+}
+
+// Values of MS-MPPE-Encryption-Policy and MS-MPPE-Encryption-Types, RFC 2548 sections 2.4.4 and 2.4.5.
+const (
+	encryptionAllowed  = 1
+	encryption40and128 = 2 | 4
+)
+
+// succeed appends what a good MS-CHAP login gets: RFC 2548 sections 2.3.3 and 2.4.
+func (h *handler) succeed(l *login) {
+	b, p := &h.builder, &l.Proof
+	switch p.Method {
+	case credential.MSCHAPv1:
+		if !p.HasKeys {
+			return
+		}
+		b.VSA(wire.VendorMicrosoft, wire.MSMPPEEncPolicy, []byte{3: encryptionAllowed})
+		b.VSA(wire.VendorMicrosoft, wire.MSMPPEEncTypes, []byte{3: encryption40and128})
+		var keys [24]byte
+		copy(keys[:8], p.LMKey[:])
+		copy(keys[8:], p.NTKey[:])
+		b.HiddenVSA(wire.HideUserPassword, wire.VendorMicrosoft, wire.MSCHAPMPPEKeys, keys[:])
+	case credential.MSCHAPv2, credential.MSCHAPCPW:
+		var success [1 + len(p.AuthenticatorResponse)]byte
+		success[0] = l.ident
+		copy(success[1:], p.AuthenticatorResponse[:])
+		b.VSA(wire.VendorMicrosoft, wire.MSCHAP2Success, success[:])
+		if p.HasKeys {
+			b.MPPEKeys(encryptionAllowed, encryption40and128, p.SendKey[:], p.RecvKey[:])
+		}
+	}
+}
+
+// reject builds an Access-Reject. It carries only what RFC 5080 section 2.6 and RFC 2548 section 2.1.5 allow, and no word of
+// why: that is for the log.
+func (h *handler) reject(l *login, v *wire.View) ([]byte, wire.Fault) {
+	b := &h.builder
+	b.Reply(h.out[:0], wire.AccessReject, v, l.key)
+	if l.eap {
+		const failure = 4
+		var id byte
+		if message, _ := v.First(wire.EAPMessage); len(message) >= 2 {
+			id = message[1]
+		}
+		b.Attr(wire.EAPMessage, []byte{failure, id, 0, 4}) // RFC 3748 section 4.2
+	}
+	switch l.Proof.Method {
+	case credential.MSCHAPv1, credential.MSCHAPv2, credential.MSCHAPCPW:
+		h.failure(l)
+	}
+	b.ProxyStates(v)
+	return b.Finish()
+}
+
+// The errors of RFC 2759 section 6 that are told. All others look like a wrong password.
+const (
+	errorPasswordExpired = "648"
+	errorAuthentication  = "691"
+	errorChange          = "709"
+)
+
+// failure appends MS-CHAP-Error, RFC 2548 section 2.1.5, in the form of RFC 2759 section 6: with a new challenge, which the
+// device may use for its next try.
+func (h *handler) failure(l *login) {
+	code, message := errorAuthentication, "Authentication failed"
+	switch l.Decision.Reason {
+	case trace.PasswordMustChange, trace.PasswordExpired:
+		code, message = errorPasswordExpired, "Password expired"
+	case trace.PasswordChangeDenied, trace.PasswordChangeInvalid, trace.PasswordPolicy:
+		code, message = errorChange, "Password change failed"
+	}
+	retry := byte('0')
+	if l.Decision.Retry {
+		retry = '1'
+	}
+	var challenge [16]byte
+	// Read never fails: it ends the process instead.
+	_, _ = rand.Read(challenge[:])
+	size := len(challenge)
+	if l.Proof.Method == credential.MSCHAPv1 {
+		size = 8
+	}
+	var buf [128]byte
+	text := append(buf[:0], l.ident)
+	text = append(text, "E="...)
+	text = append(text, code...)
+	text = append(text, " R="...)
+	text = append(text, retry)
+	text = append(text, " C="...)
+	hexStart := len(text)
+	text = hex.AppendEncode(text, challenge[:size])
+	for i := hexStart; i < len(text); i++ { // RFC 2759 writes the digits in upper case
+		if text[i] >= 'a' {
+			text[i] -= 'a' - 'A'
+		}
+	}
+	text = append(text, " V=3 M="...)
+	text = append(text, message...)
+	h.builder.VSA(wire.VendorMicrosoft, wire.MSCHAPError, text)
+}
+
+// unrendered says in the log that an accept had to become a reject.
+func (h *handler) unrendered(l *login, reason trace.Reason) {
+	if suppressed, ok := h.complaints.due(h.loop.Now(), l.from.Addr(), cause(wire.PacketFull)); ok {
+		info, _ := reason.Info()
+		h.logger.LogAttrs(context.Background(), slog.LevelError, "RADIUS accept could not be rendered and became a reject",
+			slog.String("client", l.Client.Name), slog.String("user", string(l.Decision.User)), slog.String("reason", string(reason)),
+			slog.String("what", info.Meaning), slog.Uint64("suppressed", suppressed))
+	}
+}
+
+// has reports whether the reply has the attribute already.
+func has(set []uint64, attribute uint64) bool { return slices.Contains(set, attribute) }
