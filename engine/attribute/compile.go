@@ -37,19 +37,19 @@ func NewPolicy(name string, spec *document.AttributePolicy, lookup func(name str
 	var problems []error
 	condition, err := NewCondition(spec.Condition, lookup)
 	if err != nil {
-		problems = append(problems, fmt.Errorf("condition: %w", err))
+		problems = append(problems, InField("condition", err))
 	}
 	p.Condition = condition
 	for i, r := range spec.Attributes {
 		d := lookup(r.Attribute)
 		if d == nil {
-			problems = append(problems, fmt.Errorf("attributes[%d]: there is no AttributeDefinition %q", i, r.Attribute))
+			problems = append(problems, InField(fmt.Sprintf("attributes[%d].attribute", i), fmt.Errorf("there is no AttributeDefinition %q", r.Attribute)))
 			continue
 		}
 		rule := Rule{Attribute: d, Allow: r.Allow}
 		if r.Allow {
 			if rule.Condition, err = NewCondition(r.Condition, lookup); err != nil {
-				problems = append(problems, fmt.Errorf("attributes[%d].condition: %w", i, err))
+				problems = append(problems, InField(fmt.Sprintf("attributes[%d].condition", i), err))
 			}
 		}
 		p.Rules = append(p.Rules, rule)

@@ -44,7 +44,7 @@ func (env *environment) client(c change, old *clientObject) *clientObject {
 	spec := c.doc.Spec.(*document.ServiceProvider)
 	wire := env.wires[spec.Type]
 	if wire == nil {
-		o.err = fmt.Errorf("type: this node does not speak %q", spec.Type)
+		o.err = attribute.InField("type", fmt.Errorf("this node does not speak %q", spec.Type))
 		return o
 	}
 	var problems []error
@@ -58,7 +58,7 @@ func (env *environment) client(c change, old *clientObject) *clientObject {
 		if len(r.Reply) > 0 {
 			var err error
 			if o.reply, err = env.reply(spec.Type, r.Reply); err != nil {
-				problems, o.reply = append(problems, fmt.Errorf("radius.reply: %w", err)), nil
+				problems, o.reply = append(problems, attribute.InField("radius.reply", err)), nil
 			}
 		}
 	}
@@ -87,7 +87,7 @@ func (env *environment) open(d *document.Document) (*document.ServiceProvider, e
 		}
 		clear, err := t.Open(nil, env.keyring, SecretContext(d))
 		if err != nil {
-			return nil, fmt.Errorf("radius.secrets[%d].value: open secret: %w", i, err)
+			return nil, attribute.InField(fmt.Sprintf("radius.secrets[%d].value", i), fmt.Errorf("open secret: %w", err))
 		}
 		*t = secret.Plain(string(clear))
 	}
@@ -115,7 +115,7 @@ func (env *environment) definition(name string, spec *document.AttributeDefiniti
 	}
 	var err error
 	if d.Wire, err = w.Attribute(spec.RadiusID); err != nil {
-		d.Wire, d.Broken = nil, fmt.Errorf("radiusID: %w", err)
+		d.Wire, d.Broken = nil, attribute.InField("radiusID", err)
 	}
 	return d
 }

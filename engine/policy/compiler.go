@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,6 +58,7 @@ type Compiler struct {
 		changed chan struct{} // closed at the next publication
 	}
 	compiling sync.Mutex // held while a model is made out of the current one and published
+	putOff    int        // compilations put off in a row; under compiling
 	counters  counters
 }
 
@@ -96,7 +96,8 @@ func NewCompiler(cfg Config) (*Compiler, error) {
 	c.current.Store(newModel(slices.Sorted(maps.Keys(cfg.Wires))))
 	c.subscribe()
 	c.Recompile()
-	for !c.compile() {
+	if c.holder.Load() == nil {
+		return nil, errors.New("make policy compiler: documents change under it")
 	}
 	return c, nil
 }
@@ -116,14 +117,14 @@ func (c *Compiler) Run(ctx context.Context) error {
 	}
 }
 
-// Recompile compares every document with what was compiled, as after another state was loaded, and compiles those that could
-// not be compiled anew, as after a cluster key arrived. It returns at once; Run does the work.
+// Recompile compares every document with what was compiled, as after another state was loaded, compiles anew those that could
+// not be compiled, as after a cluster key arrived, and publishes the cache before it returns.
 func (c *Compiler) Recompile() {
 	c.pending.Lock()
 	c.pending.all = true
 	c.pending.index = max(c.pending.index, c.state.ConfigIndex())
 	c.pending.Unlock()
-	c.signal()
+	c.compile()
 }
 
 // changed is told by state, from within Apply, which documents a record changed.
@@ -144,9 +145,12 @@ func (c *Compiler) signal() {
 	}
 }
 
-// compile compiles all that waits and publishes the cache. It reports false where a document was already newer than the record
-// that made it look, since others of the same proposal may not be there yet: state then tells of that record in a moment.
-func (c *Compiler) compile() bool {
+// maxPutOff is how many times in a row a compilation is put off because a proposal was caught half-way.
+const maxPutOff = 3
+
+// compile compiles all that waits and publishes the cache. It is put off where a document is already newer than the last record
+// that state told of: others of the same proposal may not be there yet, and state tells of it in a moment.
+func (c *Compiler) compile() {
 	c.compiling.Lock()
 	defer c.compiling.Unlock()
 	c.pending.Lock()
@@ -157,17 +161,35 @@ func (c *Compiler) compile() bool {
 	begun := c.clock()
 	old := c.current.Load()
 	var changes []change
+	var newest uint64
 	if all {
-		changes = c.readAll(old)
+		changes, newest = c.readAll(old)
 	} else {
-		changes = c.read(old, keys)
+		changes, newest = c.read(old, keys)
 	}
+	if newest > index && c.putOff < maxPutOff {
+		c.putOff++
+		c.again(keys, all, newest)
+		return
+	}
+	c.putOff = 0
 	next, w := old.apply(&c.env, changes)
 	next.index = max(old.index, index)
 	c.current.Store(next)
 	c.publish(next, begun, w)
 	c.logBroken(next, changes)
-	return true
+}
+
+// again puts back what a compilation took that was put off until state tells of the record with the given index.
+func (c *Compiler) again(keys map[documentKey]struct{}, all bool, index uint64) {
+	c.pending.Lock()
+	maps.Copy(c.pending.keys, keys)
+	c.pending.all = c.pending.all || all
+	told := c.pending.index >= index
+	c.pending.Unlock()
+	if told { // meanwhile
+		c.signal()
+	}
 }
 
 func (c *Compiler) publish(m *model, begun time.Time, w work) {
@@ -211,56 +233,6 @@ func (c *Compiler) logBroken(m *model, changes []change) {
 			c.logger.Warn("configuration object cannot be used; what it decides is rejected", "kind", b.Kind, "name", b.Name, "error", b.Err)
 		}
 	}
-}
-
-// Broken is an object that could not be compiled.
-type Broken struct {
-	Kind, Name string
-	Err        error
-}
-
-// Broken returns the objects of the published cache that could not be compiled, by kind and name.
-func (c *Compiler) Broken() []Broken { return c.current.Load().broken() }
-
-func (m *model) broken() []Broken {
-	var out []Broken
-	for name, o := range m.issuers {
-		if o.err != nil {
-			out = append(out, Broken{document.KindIdentityProvider, name, o.err})
-		}
-	}
-	for name, cl := range m.tables.clients {
-		if cl.Broken != nil {
-			out = append(out, Broken{document.KindServiceProvider, name, cl.Broken})
-		}
-	}
-	for name, g := range m.tables.groups {
-		if g.Broken != nil {
-			out = append(out, Broken{document.KindGroup, name, g.Broken})
-		}
-	}
-	for name, t := range m.tables.userTypes {
-		if t.Broken != nil {
-			out = append(out, Broken{document.KindUserType, name, t.Broken})
-		}
-	}
-	for name, o := range m.definitions {
-		if o.definition.Broken != nil {
-			out = append(out, Broken{document.KindAttributeDefinition, name, o.definition.Broken})
-		}
-	}
-	for name, o := range m.policies {
-		if o.policy.Broken != nil {
-			out = append(out, Broken{document.KindAttributePolicy, name, o.policy.Broken})
-		}
-	}
-	slices.SortFunc(out, func(a, b Broken) int {
-		if a.Kind != b.Kind {
-			return strings.Compare(a.Kind, b.Kind)
-		}
-		return strings.Compare(a.Name, b.Name)
-	})
-	return out
 }
 
 // counters count since the compiler was made.

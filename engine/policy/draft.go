@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,6 +9,9 @@ import (
 	"trine/engine/attribute"
 	"trine/engine/document"
 )
+
+// maxOthers is how many objects that a change would break a draft names, beside the changed ones.
+const maxOthers = 50
 
 // Draft is what a change to documents would do to the cache.
 type Draft struct {
@@ -50,21 +54,47 @@ func (c *Compiler) Draft(changed []*document.Document, deleted []string) Draft {
 	for _, b := range base.broken() {
 		before[documentKey{b.Kind, b.Name}] = true
 	}
+	others := 0
 	for _, b := range next.broken() {
 		k := documentKey{b.Kind, b.Name}
 		doc := touched[k]
 		if doc == nil && before[k] {
 			continue // not this change's doing
 		}
-		p := document.Problem{Kind: b.Kind, Name: b.Name, Reason: b.Err.Error()}
+		if doc == nil {
+			if others++; others > maxOthers {
+				continue
+			}
+		}
+		d.Problems = append(d.Problems, problems(b, doc)...)
+	}
+	if more := others - maxOthers; more > 0 {
+		d.Problems = append(d.Problems, document.Problem{Reason: fmt.Sprintf("%d more objects would no longer work", more)})
+	}
+	return d
+}
+
+// problems tells an author each thing that is wrong with an object; doc is nil where he did not touch it.
+func problems(b Broken, doc *document.Document) document.Problems {
+	all := []error{b.Err}
+	if many, ok := b.Err.(interface{ Unwrap() []error }); ok {
+		all = many.Unwrap()
+	}
+	var out document.Problems
+	for _, err := range all {
+		p := document.Problem{Kind: b.Kind, Name: b.Name, Reason: err.Error()}
+		var field *attribute.FieldError
+		if errors.As(err, &field) {
+			p.Field, p.Reason = "spec."+field.Field, field.Err.Error()
+		}
 		if doc != nil {
 			p.File, p.Line, p.Column = doc.Source.File, doc.Source.Line, doc.Source.Column
 		} else {
 			p.Reason = "would no longer work: " + p.Reason
 		}
-		d.Problems = append(d.Problems, p)
+		out = append(out, p)
 	}
-	return d
+	return out
 }
 
 func (m *model) has(k documentKey) bool {

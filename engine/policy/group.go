@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 
+	"trine/engine/attribute"
 	"trine/engine/document"
 )
 
@@ -50,7 +51,7 @@ func (env *environment) group(c change) *groupObject {
 	o.parent, o.sessions = spec.Parent, spec.Sessions.Limit
 	if len(spec.Reply) > 0 {
 		if o.reply, o.err = env.reply(document.TypeRadius, spec.Reply); o.err != nil {
-			o.reply, o.err = nil, fmt.Errorf("reply: %w", o.err)
+			o.reply, o.err = nil, attribute.InField("reply", o.err)
 		}
 	}
 	return o
@@ -80,7 +81,7 @@ func (m *model) linkGroup(linked map[string]*Group, name string, changed map[str
 	g := &Group{Name: name, Reply: o.reply, Sessions: o.sessions, Broken: o.err}
 	if err == nil && o.parent != "" {
 		if g.Parent = m.linkGroup(linked, o.parent, changed, w); g.Parent == nil {
-			err = fmt.Errorf("parent: there is no Group %q", o.parent)
+			err = attribute.InField("parent", fmt.Errorf("there is no Group %q", o.parent))
 		}
 	}
 	g.Broken = errors.Join(g.Broken, err)
@@ -99,7 +100,7 @@ func (m *model) lineage(name string, changed map[string]bool) (stale bool, err e
 		}
 		name = o.parent
 	}
-	return stale, fmt.Errorf("parent: the groups above run in a circle, or are more than %d", maxNesting)
+	return stale, attribute.InField("parent", fmt.Errorf("the groups above run in a circle, or are more than %d", maxNesting))
 }
 
 // derive fills in what a group has from those above it.

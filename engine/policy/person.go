@@ -1,9 +1,6 @@
 package policy
 
-import (
-	"iter"
-	"slices"
-)
+import "slices"
 
 // Replies appends the reply templates that an accepted login gets, in the order of their precedence, so that an attribute set
 // by one is not set again by a later one unless its line says +=:
@@ -13,7 +10,7 @@ import (
 //  3. but a group that is above another one of them always after it.
 //
 // Each group counts once. It does not allocate for people in up to 32 groups with replies.
-func (c *Cache) replies(dst []any, client *Client, primary []byte, groups iter.Seq[[]byte]) []any {
+func (c *Cache) replies(dst []any, client *Client, primary []byte, groups [][]byte) []any {
 	if client != nil && client.Reply != nil {
 		dst = append(dst, client.Reply)
 	}
@@ -22,10 +19,8 @@ func (c *Cache) replies(dst []any, client *Client, primary []byte, groups iter.S
 	if len(primary) > 0 {
 		found = withReplies(found, c.Group(primary))
 	}
-	if groups != nil {
-		for name := range groups {
-			found = withReplies(found, c.Group(name))
-		}
+	for _, name := range groups {
+		found = withReplies(found, c.Group(name))
 	}
 	for len(found) > 0 {
 		next := 0
@@ -61,20 +56,18 @@ func (g *Group) isAbove(other *Group) bool {
 	return false
 }
 
-// SessionLimit returns how many network sessions a person may have at a time: the smallest limit of the user type, the primary
+// sessionLimit returns how many network sessions a person may have at a time: the smallest limit of the user type, the primary
 // group, the other groups and the groups above them; 0 means none. It does not allocate.
-func (c *Cache) sessionLimit(userType, primary []byte, groups iter.Seq[[]byte]) int {
+func (c *Cache) sessionLimit(userType *UserType, primary []byte, groups [][]byte) int {
 	limit := 0
-	if t := c.UserType(userType); t != nil {
-		limit = t.Sessions
+	if userType != nil {
+		limit = userType.Sessions
 	}
 	if len(primary) > 0 {
 		limit = smaller(limit, c.Group(primary))
 	}
-	if groups != nil {
-		for name := range groups {
-			limit = smaller(limit, c.Group(name))
-		}
+	for _, name := range groups {
+		limit = smaller(limit, c.Group(name))
 	}
 	return limit
 }
@@ -88,17 +81,15 @@ func smaller(limit int, g *Group) int {
 
 // BrokenGroup returns the first of a person's groups, or of the groups above them, that could not be compiled; nil if all are
 // sound. A login of such a person is rejected with reason config.broken. It does not allocate.
-func (c *Cache) brokenGroup(primary []byte, groups iter.Seq[[]byte]) *Group {
+func (c *Cache) brokenGroup(primary []byte, groups [][]byte) *Group {
 	if len(primary) > 0 {
 		if g := c.Group(primary); g != nil && g.broken != nil {
 			return g.broken
 		}
 	}
-	if groups != nil {
-		for name := range groups {
-			if g := c.Group(name); g != nil && g.broken != nil {
-				return g.broken
-			}
+	for _, name := range groups {
+		if g := c.Group(name); g != nil && g.broken != nil {
+			return g.broken
 		}
 	}
 	return nil

@@ -1,8 +1,6 @@
 package policy
 
 import (
-	"errors"
-	"fmt"
 	"strings"
 
 	"trine/engine/document"
@@ -25,6 +23,7 @@ type Stored struct {
 	Name    string
 	Version uint64
 	Spec    []byte
+	Index   uint64 // log index of the record that wrote it
 }
 
 // page is how many documents are read at a time.
@@ -41,15 +40,15 @@ func (c *Compiler) subscribe() {
 	})
 }
 
-// read returns what became of the named documents since old was compiled.
-func (c *Compiler) read(old *model, keys map[documentKey]struct{}) []change {
-	changes := make([]change, 0, len(keys))
+// read returns what became of the named documents since old was compiled, and the newest index of one.
+func (c *Compiler) read(old *model, keys map[documentKey]struct{}) (changes []change, newest uint64) {
 	for k := range keys {
 		was, compiled := old.version(k)
 		if compiled == unknownKind {
 			continue
 		}
 		stored, ok := c.state.Document(k.kind, k.name)
+		newest = max(newest, stored.Index)
 		switch {
 		case ok && (compiled == absent || was != stored.Version):
 			changes = append(changes, decode(k.kind, stored))
@@ -57,16 +56,16 @@ func (c *Compiler) read(old *model, keys map[documentKey]struct{}) []change {
 			changes = append(changes, change{kind: k.kind, name: k.name})
 		}
 	}
-	return changes
+	return changes, newest
 }
 
-// readAll returns what became of all documents since old was compiled; documents that could not be compiled count as changed.
-func (c *Compiler) readAll(old *model) []change {
+// readAll returns what became of all documents since old was compiled, and the newest index of one. Documents that could not be
+// compiled count as changed.
+func (c *Compiler) readAll(old *model) (changes []change, newest uint64) {
 	again := map[documentKey]bool{}
 	for _, b := range old.broken() {
 		again[documentKey{b.Kind, b.Name}] = true
 	}
-	var changes []change
 	for _, kind := range kinds {
 		seen := map[string]bool{}
 		for after, more := "", true; more; {
@@ -74,6 +73,7 @@ func (c *Compiler) readAll(old *model) []change {
 			for _, stored := range list {
 				after = stored.Name
 				seen[stored.Name] = true
+				newest = max(newest, stored.Index)
 				k := documentKey{kind, stored.Name}
 				if was, compiled := old.version(k); compiled != present || was != stored.Version || again[k] {
 					changes = append(changes, decode(kind, stored))
@@ -87,20 +87,12 @@ func (c *Compiler) readAll(old *model) []change {
 			}
 		}
 	}
-	return changes
+	return changes, newest
 }
 
 func decode(kind string, s Stored) change {
 	d, err := document.FromStored(kind, s.Name, s.Spec)
-	if err != nil {
-		err = fmt.Errorf("read stored document: %w", err)
-	} else if d.Spec == nil {
-		err = errors.New("read stored document: it has no spec")
-	}
-	if err != nil {
-		return change{kind: kind, name: s.Name, version: s.Version, err: err}
-	}
-	return change{kind: kind, name: s.Name, version: s.Version, doc: d}
+	return change{kind: kind, name: s.Name, version: s.Version, doc: d, err: err}
 }
 
 // presence says what a model knows of a document.

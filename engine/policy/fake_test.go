@@ -1,0 +1,250 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"trine/engine/attribute"
+	"trine/engine/document"
+	"trine/engine/secret"
+)
+
+// memory is a State in a map.
+type memory struct {
+	mu      sync.RWMutex
+	docs    map[documentKey]Stored
+	version uint64
+	index   uint64
+	told    []func(uint64, []string)
+}
+
+func newMemory() *memory { return &memory{docs: map[documentKey]Stored{}} }
+
+func (m *memory) Document(kind, name string) (Stored, bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	s, ok := m.docs[documentKey{kind, name}]
+	return s, ok
+}
+
+func (m *memory) Documents(kind, after string, limit int) []Stored {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	var out []Stored
+	for k, s := range m.docs {
+		if k.kind == kind && k.name > after {
+			out = append(out, s)
+		}
+	}
+	slices.SortFunc(out, func(a, b Stored) int { return strings.Compare(a.Name, b.Name) })
+	return out[:min(len(out), limit)]
+}
+
+func (m *memory) ConfigIndex() uint64 {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.index
+}
+
+func (m *memory) OnConfig(f func(uint64, []string)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.told = append(m.told, f)
+}
+
+// put stores documents and deletes keys in one record, and returns its index.
+func (m *memory) put(docs []*document.Document, deleted ...string) uint64 {
+	m.mu.Lock()
+	m.index++
+	index := m.index
+	var keys []string
+	for _, d := range docs {
+		spec, err := d.Stored()
+		if err != nil {
+			m.mu.Unlock()
+			panic(err)
+		}
+		m.version++
+		m.docs[documentKey{d.Kind, d.Name}] = Stored{Name: d.Name, Version: m.version, Spec: spec, Index: index}
+		keys = append(keys, d.Key())
+	}
+	for _, key := range deleted {
+		kind, name, _ := strings.Cut(key, "/")
+		delete(m.docs, documentKey{kind, name})
+		keys = append(keys, key)
+	}
+	told := m.told
+	m.mu.Unlock()
+	for _, f := range told {
+		f(index, keys)
+	}
+	return index
+}
+
+// wire is a protocol that understands "Name = value" and knows some names. It counts what it is asked.
+type wire struct {
+	mu      sync.Mutex
+	clients []string // the clear secrets of each service provider that was compiled
+}
+
+func (w *wire) Client(sp *document.ServiceProvider) (any, error) {
+	var secrets []string
+	for i := range sp.Radius.Secrets {
+		clear, err := sp.Radius.Secrets[i].Value.Open(nil, nil, nil)
+		if err != nil {
+			return nil, err
+		}
+		if string(clear) == "bad" {
+			return nil, errors.New("radius.secrets: too weak")
+		}
+		secrets = append(secrets, string(clear))
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.clients = append(w.clients, strings.Join(secrets, ","))
+	return strings.Join(secrets, ","), nil
+}
+
+type template struct{ lines []string }
+
+func (w *wire) Reply(lines []string) (any, error) {
+	for _, l := range lines {
+		if strings.HasPrefix(l, "No-") {
+			return nil, fmt.Errorf("there is no attribute in %q", l)
+		}
+	}
+	return &template{lines}, nil
+}
+
+func (w *wire) Attribute(id string) (any, error) {
+	if strings.HasPrefix(id, "No-") {
+		return nil, fmt.Errorf("there is no attribute %q", id)
+	}
+	return id, nil
+}
+
+// rig is a compiler over a memory state.
+type rig struct {
+	state    *memory
+	wire     *wire
+	keyring  *secret.Keyring
+	compiler *Compiler
+	users    map[string]*document.User
+}
+
+func newRig(t testing.TB) *rig {
+	t.Helper()
+	r := &rig{state: newMemory(), wire: new(wire), keyring: secret.NewKeyring(), users: map[string]*document.User{}}
+	if err := r.keyring.Add(1, secret.NewClusterKey()); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	r.compiler, err = NewCompiler(Config{State: r.state, Wires: map[string]Wire{document.TypeRadius: r.wire}, Keyring: r.keyring})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// parse reads documents; users are kept aside.
+func (r *rig) parse(text string) ([]*document.Document, error) {
+	docs, err := document.Parse("scenario.yaml", strings.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(docs, func(d *document.Document) bool {
+		u, ok := d.Spec.(*document.User)
+		if ok {
+			r.users[d.Name] = u
+		}
+		return ok
+	}), nil
+}
+
+// seal seals the secrets of documents, as whoever stores them does.
+func (r *rig) seal(t testing.TB, docs []*document.Document) {
+	t.Helper()
+	for _, d := range docs {
+		sp, ok := d.Spec.(*document.ServiceProvider)
+		if !ok || sp.Radius == nil {
+			continue
+		}
+		for i := range sp.Radius.Secrets {
+			s, err := sp.Radius.Secrets[i].Value.Seal(r.keyring, SecretContext(d))
+			if err != nil {
+				t.Fatal(err)
+			}
+			sp.Radius.Secrets[i].Value = s
+		}
+	}
+}
+
+// apply stores documents and compiles.
+func (r *rig) apply(t testing.TB, text string, deleted ...string) {
+	t.Helper()
+	docs, err := r.parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.seal(t, docs)
+	r.state.put(docs, deleted...)
+	r.compiler.compile()
+}
+
+func (r *rig) cache() *Cache { return r.compiler.Holder().Load() }
+
+// subject is a user document as a person whose attributes are asked for.
+type subject struct {
+	name string
+	user *document.User
+}
+
+func (s subject) Field(f attribute.Field) []byte {
+	switch f {
+	case attribute.FieldUserName:
+		return []byte(s.name)
+	case attribute.FieldShortName:
+		return []byte(s.user.ShortName)
+	case attribute.FieldFullName:
+		return []byte(s.user.FullName)
+	case attribute.FieldFirstName:
+		return []byte(s.user.FirstName)
+	case attribute.FieldLastName:
+		return []byte(s.user.LastName)
+	case attribute.FieldMail:
+		return []byte(s.user.Mail)
+	case attribute.FieldMailDomain:
+		return []byte(s.user.MailDomain)
+	case attribute.FieldUserType:
+		return []byte(s.user.UserType)
+	case attribute.FieldPrimaryGroup:
+		return []byte(s.user.PrimaryGroup)
+	}
+	return nil
+}
+
+func (s subject) AppendNames(dst [][]byte, f attribute.Field) [][]byte {
+	if f == attribute.FieldGroups {
+		return append(dst, s.groups()...)
+	}
+	return dst
+}
+
+func (s subject) AppendCustom(dst [][]byte, name string) [][]byte {
+	for _, v := range s.user.Attributes[name] {
+		dst = append(dst, []byte(v))
+	}
+	return dst
+}
+
+func (s subject) groups() [][]byte {
+	var out [][]byte
+	for _, g := range s.user.Groups {
+		out = append(out, []byte(g))
+	}
+	return out
+}

@@ -1,0 +1,210 @@
+package policy
+
+import (
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"trine/engine/attribute"
+	"trine/engine/document"
+	"trine/engine/trace"
+)
+
+var update = flag.Bool("update", false, "rewrite the outputs in testdata")
+
+// TestScenarios runs testdata/*.txt: blocks of a command, its input, ---- and its output. Each file is a cluster of its own.
+//
+//	apply                         documents: stores and compiles them
+//	delete KEY...                 deletes documents
+//	client ADDRESS                who asks from there
+//	release CLIENT USER [METHOD]  what is released; with `trace` at the end also why
+//	replies CLIENT USER           templates in the order of their precedence
+//	limit USER                    how many sessions a person may have
+//	draft [KEY...]                documents: what storing them, and deleting the keys, would break
+//	broken                        what is broken
+func TestScenarios(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scenarios: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { runScenario(t, file) })
+	}
+}
+
+func runScenario(t *testing.T, file string) {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t)
+	var out strings.Builder
+	lines := strings.Split(strings.TrimRight(string(content), "\n"), "\n")
+	for i := 0; i < len(lines); {
+		if lines[i] == "" || strings.HasPrefix(lines[i], "#") {
+			out.WriteString(lines[i] + "\n")
+			i++
+			continue
+		}
+		command, at := lines[i], i+1
+		var input []string
+		for i++; i < len(lines) && lines[i] != "----"; i++ {
+			input = append(input, lines[i])
+		}
+		if i == len(lines) {
+			t.Fatalf("%s:%d: %q has no ----", file, at, command)
+		}
+		var want []string
+		for i++; i < len(lines) && lines[i] != ""; i++ {
+			want = append(want, lines[i])
+		}
+		got := strings.TrimRight(r.run(t, command, strings.Join(input, "\n")), "\n")
+		if got == "" {
+			got = "nothing"
+		}
+		if !*update && got != strings.Join(want, "\n") {
+			t.Errorf("%s:%d: %s\n%s\nwant\n%s", file, at, command, got, strings.Join(want, "\n"))
+		}
+		out.WriteString(command + "\n")
+		for _, l := range input {
+			out.WriteString(l + "\n")
+		}
+		out.WriteString("----\n" + got + "\n")
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (r *rig) run(t *testing.T, command, input string) string {
+	t.Helper()
+	args := strings.Fields(command)
+	args, name := args[1:], args[0]
+	switch name {
+	case "apply":
+		docs, err := r.parse(input)
+		if err != nil {
+			return err.Error()
+		}
+		r.seal(t, docs)
+		return r.compiled(func() { r.state.put(docs) })
+	case "delete":
+		return r.compiled(func() { r.state.put(nil, args...) })
+	case "client":
+		c := r.cache().ClientFor(document.TypeRadius, netip.MustParseAddr(args[0]))
+		switch {
+		case c == nil:
+			return "a stranger"
+		case c.Broken != nil:
+			return c.Name + " is broken: " + strings.ReplaceAll(c.Broken.Error(), "\n", "; ")
+		}
+		return fmt.Sprintf("%s, decided by %s, secrets %s", c.Name, c.Issuer.Name, c.Wire)
+	case "release":
+		return r.release(t, args)
+	case "replies":
+		u := r.subject(t, args[1])
+		var lines []string
+		for _, reply := range r.cache().replies(nil, r.cache().Client(args[0]), []byte(u.user.PrimaryGroup), u.groups()) {
+			lines = append(lines, strings.Join(reply.(*template).lines, ", "))
+		}
+		if g := r.cache().brokenGroup([]byte(u.user.PrimaryGroup), u.groups()); g != nil {
+			lines = append(lines, "broken group "+g.Name)
+		}
+		return strings.Join(lines, "\n")
+	case "limit":
+		u := r.subject(t, args[0])
+		c := r.cache()
+		return fmt.Sprint(c.sessionLimit(c.UserType([]byte(u.user.UserType)), []byte(u.user.PrimaryGroup), u.groups()))
+	case "draft":
+		docs, err := r.parse(input)
+		if err != nil {
+			return err.Error()
+		}
+		index := r.cache().Index
+		d := r.compiler.Draft(docs, args)
+		if r.cache().Index != index {
+			t.Error("a draft published something")
+		}
+		var b strings.Builder
+		for _, p := range d.Problems {
+			fmt.Fprintln(&b, p.String())
+		}
+		for _, p := range d.Warnings {
+			fmt.Fprintln(&b, "warning:", p.String())
+		}
+		return b.String()
+	case "broken":
+		return r.broken()
+	}
+	t.Fatalf("unknown command %q", name)
+	return ""
+}
+
+// compiled stores, compiles, and says what work it took and what is broken.
+func (r *rig) compiled(store func()) string {
+	before := r.compiler.Stats()
+	store()
+	r.compiler.compile()
+	after := r.compiler.Stats()
+	return fmt.Sprintf("compiled %d, relinked %d\n", after.Compiled-before.Compiled, after.Relinked-before.Relinked) + r.broken()
+}
+
+func (r *rig) broken() string {
+	var b strings.Builder
+	for _, o := range r.compiler.Broken() {
+		fmt.Fprintf(&b, "broken %s %s: %s\n", o.Kind, o.Name, strings.ReplaceAll(o.Err.Error(), "\n", "; "))
+	}
+	return b.String()
+}
+
+func (r *rig) subject(t *testing.T, name string) subject {
+	t.Helper()
+	u := r.users[name]
+	if u == nil {
+		t.Fatalf("there is no user %q", name)
+	}
+	return subject{name, u}
+}
+
+func (r *rig) release(t *testing.T, args []string) string {
+	t.Helper()
+	u := r.subject(t, args[1])
+	client := r.cache().Client(args[0])
+	if client == nil {
+		t.Fatalf("there is no client %q", args[0])
+	}
+	f := attribute.Facts{Subject: u, Principal: []byte(u.name), Authentication: attribute.Password}
+	var steps trace.Trace
+	for _, a := range args[2:] {
+		if a == "trace" {
+			steps.Start(time.Now())
+			f.Trace = &steps
+			continue
+		}
+		for m := attribute.Unauthenticated; m <= attribute.Certificate; m++ {
+			if m.Code() == a {
+				f.Authentication = m
+			}
+		}
+	}
+	var lines []string
+	for _, a := range r.cache().Release(nil, client, &f) {
+		var values []string
+		for _, v := range a.Values {
+			values = append(values, string(v))
+		}
+		lines = append(lines, fmt.Sprintf("%s: %s", a.Attribute.Wire, strings.Join(values, ", ")))
+	}
+	for i := range steps.Len() {
+		s := steps.Step(i)
+		lines = append(lines, s.Code.Words(string(s.Subject), string(s.Detail)))
+	}
+	return strings.Join(lines, "\n")
+}
