@@ -31,21 +31,21 @@ func TestMain(m *testing.M) {
 	case "dies":
 		os.Exit(onFirstRequest(func(*frame, *answers) int { return 3 }))
 	case "hangs":
-		os.Exit(onFirstRequest(func(*frame, *answers) int { select {} }))
+		os.Exit(onFirstRequest(func(*frame, *answers) int { return hang() }))
 	case "lies": // answers a job that it was not given
 		os.Exit(onFirstRequest(func(f *frame, a *answers) int {
 			a.write(frame{id: f.id + 7, kind: statusMatches})
-			select {}
+			return hang()
 		}))
 	case "babbles":
 		os.Exit(onFirstRequest(func(*frame, *answers) int {
 			_, _ = os.Stdout.Write(bytes.Repeat([]byte{0xff}, 64))
-			select {}
+			return hang()
 		}))
 	case "confused": // answers a verification with what belongs to hashing
 		os.Exit(onFirstRequest(func(f *frame, a *answers) int {
 			a.write(frame{id: f.id, kind: statusHashed, first: []byte("x")})
-			select {}
+			return hang()
 		}))
 	case "once": // dies on its first request if the file is not there yet, and makes it
 		if f, err := os.OpenFile(os.Getenv("MARK"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600); err == nil {
@@ -55,6 +55,11 @@ func TestMain(m *testing.M) {
 		os.Exit(Main(os.Stdin, os.Stdout))
 	}
 	os.Exit(99)
+}
+
+func hang() int {
+	time.Sleep(time.Hour)
+	return 0
 }
 
 // onFirstRequest is a child that says it is ready and does as it is told at its first request.
@@ -204,6 +209,9 @@ func TestChildThatFailsNeverLetsOneThrough(t *testing.T) {
 			s := p.Stats()
 			if role != "confused" && (s.Retried != 1 || s.Failed != 1 || s.Starts < 2) {
 				t.Errorf("stats: %+v", s)
+			}
+			if role == "hangs" && s.Killed < 1 {
+				t.Errorf("no child was killed for its slowness: %+v", s)
 			}
 		})
 	}
