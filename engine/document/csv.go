@@ -73,7 +73,7 @@ func csvBool(to *bool, v string) string {
 	case "false", "no", "0":
 		*to = false
 	default:
-		return "expected true or false, found " + fmt.Sprintf("%q", shorten(v))
+		return "expected true or false, found something else" // not what: where columns are mixed up, it could be a password
 	}
 	return ""
 }

@@ -81,6 +81,7 @@ func (d *decoder) enter(n *yaml.Node, path string, depth int) *yaml.Node {
 		return nil
 	}
 	if depth > maxDepth {
+		d.tooBig = true
 		d.fail(n, path, "", "the document is nested more than %d levels deep", maxDepth)
 		return nil
 	}
@@ -132,7 +133,7 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string, depth in
 	given := make([]bool, len(fields))
 	if n.Kind != yaml.MappingNode {
 		if n.Tag != "!!null" || n.Kind != yaml.ScalarNode {
-			d.fail(n, path, "", "expected a map of fields, found %s", found(n))
+			d.fail(n, path, "", "expected a map of fields, found %s", d.found(n, v.Type()))
 			return
 		}
 	} else {
@@ -218,10 +219,10 @@ func (d *decoder) value(f *field, n *yaml.Node, v reflect.Value, path string, de
 func (d *decoder) slice(f *field, n *yaml.Node, v reflect.Value, path string, depth int) {
 	if n.Kind != yaml.SequenceNode {
 		suggestion := ""
-		if n.Kind == yaml.ScalarNode && v.Type().Elem() != typeText {
-			suggestion = fmt.Sprintf("write [%s]", n.Value)
+		if _, blocks := structUnder(v.Type()); n.Kind == yaml.ScalarNode && !blocks {
+			suggestion = fmt.Sprintf("write [%s]", shorten(n.Value))
 		}
-		d.fail(n, path, suggestion, "expected a list, found %s", found(n))
+		d.fail(n, path, suggestion, "expected a list, found %s", d.found(n, v.Type().Elem()))
 		return
 	}
 	out := reflect.MakeSlice(v.Type(), 0, len(n.Content))
@@ -421,6 +422,14 @@ func isNull(n *yaml.Node) bool {
 	return n.Kind == yaml.ScalarNode && n.Tag == "!!null"
 }
 
+// found describes a node that stands where a value of the type belongs. Where that has a secret in it, a text may be the secret.
+func (d *decoder) found(n *yaml.Node, t reflect.Type) string {
+	if n.Kind == yaml.ScalarNode && slices.ContainsFunc(schemas[t], func(f field) bool { return f.typ == typeText }) {
+		return "a single value"
+	}
+	return found(n)
+}
+
 // found describes a node in words.
 func found(n *yaml.Node) string {
 	switch n.Kind {
@@ -439,7 +448,7 @@ func found(n *yaml.Node) string {
 		case "!!str", "!!timestamp":
 			return "the text " + strconv.Quote(shorten(n.Value))
 		}
-		return "a value with the tag " + shorten(n.Tag)
+		return "a value with a tag (!)"
 	}
 	return "something else"
 }

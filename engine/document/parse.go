@@ -3,12 +3,14 @@ package document
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -226,6 +228,9 @@ func (p *parser) document(n *yaml.Node) {
 		d.problems = Validate(doc)
 	}
 	if len(d.problems) > 0 {
+		slices.SortStableFunc(d.problems, func(a, b Problem) int {
+			return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+		})
 		p.problems = append(p.problems, d.problems...)
 		return
 	}

@@ -2,7 +2,10 @@ package document
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Problem is one thing that is wrong with a document, said to its author.
@@ -39,12 +42,12 @@ func (p Problem) String() string {
 		b.WriteString(p.Kind)
 		if p.Name != "" {
 			b.WriteByte(' ')
-			b.WriteString(p.Name)
+			b.WriteString(visible(p.Name))
 		}
 		b.WriteString(": ")
 	}
 	if p.Field != "" {
-		b.WriteString(p.Field)
+		b.WriteString(visible(p.Field))
 		b.WriteString(": ")
 	}
 	b.WriteString(p.Reason)
@@ -73,4 +76,12 @@ func (p Problems) Err() error {
 		return nil
 	}
 	return p
+}
+
+// visible quotes a name that has something in it that cannot be seen, or that a terminal would obey.
+func visible(s string) string {
+	if strings.IndexFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) || r == utf8.RuneError }) >= 0 || strings.TrimSpace(s) != s {
+		return strconv.QuoteToGraphic(s)
+	}
+	return s
 }

@@ -93,6 +93,9 @@ func (u *User) check(c *checker) {
 		c.fail("spec.mailDomain", "", "the domain has an @ in it")
 	}
 	for i, a := range u.Aliases {
+		if a == "" {
+			continue // unique says so
+		}
 		if reason := aliasProblem(a); reason != "" {
 			c.fail(element("spec.aliases", i), "", "the alias %s", reason)
 		} else if event.FoldName(a) == event.FoldName(c.doc.Name) {
@@ -250,6 +253,7 @@ func (r *RadiusClient) check(c *checker) {
 
 // checkSecrets refuses more than two secrets that are good at one time: each costs a check of every packet.
 func (r *RadiusClient) checkSecrets(c *checker) {
+	told := false
 	for i := range r.Secrets {
 		s := &r.Secrets[i]
 		path := element("spec.radius.secrets", i)
@@ -264,8 +268,10 @@ func (r *RadiusClient) checkSecrets(c *checker) {
 			}
 		}
 		if together > 2 {
-			c.fail(path, "", "more than two secrets are good at a time")
-			return
+			if !told {
+				c.fail(path, "", "more than two secrets are good at a time")
+			}
+			told = true
 		}
 	}
 }

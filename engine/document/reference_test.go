@@ -1,0 +1,254 @@
+package document
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"go/ast"
+	goparser "go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+//go:generate go test -run TestConfigurationReferenceIsCurrent -update .
+
+var update = flag.Bool("update", false, "write golden files and docs/configuration.md anew")
+
+// TestConfigurationReferenceIsCurrent holds docs/configuration.md to the types: go generate writes it anew.
+func TestConfigurationReferenceIsCurrent(t *testing.T) {
+	const path = "../../docs/configuration.md"
+	want := reference(t)
+	if *update {
+		if err := os.WriteFile(path, want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	have, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(have, want) {
+		t.Fatal("docs/configuration.md does not say what the types say: run go generate ./engine/document")
+	}
+}
+
+// comments holds the doc comment of each struct type and of each of its fields, by "Type" and "Type.Field".
+func comments(t *testing.T) map[string]string {
+	t.Helper()
+	notTests := func(i fs.FileInfo) bool { return !strings.HasSuffix(i.Name(), "_test.go") }
+	packages, err := goparser.ParseDir(token.NewFileSet(), ".", notTests, goparser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, file := range packages["document"].Files {
+		for _, decl := range file.Decls {
+			g, ok := decl.(*ast.GenDecl)
+			if !ok {
+				continue
+			}
+			for _, spec := range g.Specs {
+				ts, ok := spec.(*ast.TypeSpec)
+				if !ok {
+					continue
+				}
+				out[ts.Name.Name] = oneLine(g.Doc.Text())
+				st, ok := ts.Type.(*ast.StructType)
+				if !ok {
+					continue
+				}
+				for _, f := range st.Fields.List {
+					for _, n := range f.Names {
+						text := oneLine(f.Doc.Text())
+						for _, prefix := range []string{n.Name + " ", "is ", "are "} {
+							text = strings.TrimPrefix(text, prefix)
+						}
+						out[ts.Name.Name+"."+n.Name] = text
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+func reference(t *testing.T) []byte {
+	docs := comments(t)
+	var b bytes.Buffer
+	b.WriteString(referenceHead)
+	b.WriteString("| kind | words that commands take | what it is |\n|---|---|---|\n")
+	for _, k := range Kinds() {
+		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s |\n", k.Name, strings.ToLower(k.Name), strings.Join(append([]string{k.Plural}, k.Aliases...), ", "), k.Summary)
+	}
+	for _, k := range Kinds() {
+		spec := reflect.TypeOf(k.blank()).Elem()
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n", k.Name, docs[spec.Name()])
+		example, err := os.ReadFile("testdata/examples/" + k.Name + ".yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&b, "```yaml\n%s```\n\n", example)
+		b.WriteString("| field below `spec` | type | default | meaning |\n|---|---|---|---|\n")
+		referenceFields(t, &b, docs, spec, "")
+		if k.Name == KindAttributePolicy {
+			b.WriteString(referenceConditions)
+		}
+		if k.Name == KindUser {
+			fmt.Fprintf(&b, "\nA CSV file of users names its columns in the first line: %s, and `attributes.NAME` for each attribute. A cell with several values separates them by semicolons; a semicolon in a value is written `\\;`. An empty cell stands for a field that is not given.\n",
+				"`"+strings.Join(slices.Sorted(maps.Keys(csvColumns)), "`, `")+"`")
+		}
+	}
+	return b.Bytes()
+}
+
+func referenceFields(t *testing.T, b *bytes.Buffer, docs map[string]string, typ reflect.Type, path string) {
+	for _, f := range schemas[typ] {
+		owner, sf := typ, typ.FieldByIndex(f.index)
+		if len(f.index) > 1 {
+			owner = typ.FieldByIndex(f.index[:len(f.index)-1]).Type
+		}
+		meaning := docs[owner.Name()+"."+sf.Name]
+		if meaning == "" {
+			t.Errorf("%s.%s has no comment", owner.Name(), sf.Name)
+		}
+		meaning = upperFirst(meaning)
+		switch {
+		case f.later != "":
+			meaning += fmt.Sprintf(" *Stored, and takes effect with %s, which this release does not have yet.*", f.later)
+		case f.refused != "":
+			meaning += fmt.Sprintf(" *Refused: this release has no %s yet.*", f.refused)
+		case len(f.planned) > 0:
+			meaning += fmt.Sprintf(" Later releases add %s.", strings.Join(f.planned, ", "))
+		}
+		where := join(path, f.name)
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", where, referenceType(&f), referenceDefault(&f), strings.ReplaceAll(meaning, "|", `\|`))
+		if below, ok := structUnder(f.typ); ok && f.refused == "" {
+			if f.typ.Kind() == reflect.Slice {
+				where += "[]"
+			}
+			referenceFields(t, b, docs, below, where)
+		}
+	}
+}
+
+func upperFirst(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+func referenceType(f *field) string {
+	typ, many := f.typ, ""
+	if typ.Kind() == reflect.Slice && typ != typeValues {
+		typ, many = typ.Elem(), "list of "
+	}
+	plural := func(one, more string) string {
+		if many != "" {
+			return many + more
+		}
+		return one
+	}
+	switch {
+	case f.refused != "":
+		return "-"
+	case f.ref != "":
+		return plural("name of a "+f.ref, "names of a "+f.ref)
+	case len(f.enum) > 0:
+		return many + "`" + strings.Join(f.enum, "`, `") + "`"
+	case typ == typeText:
+		return "secret"
+	case typ == typeCondition:
+		return "condition"
+	case typ == typeRange:
+		return plural("address, prefix or range", "addresses, prefixes, ranges")
+	case typ == typeTime:
+		return "time"
+	case typ == typeDuration:
+		return "duration, " + f.min + " to " + f.max
+	case typ.Kind() == reflect.Bool:
+		return "true or false"
+	case typ.Kind() == reflect.Int:
+		return "number, " + f.min + " to " + f.max
+	case typ.Kind() == reflect.String:
+		return plural("text", "texts")
+	case typ.Kind() == reflect.Map:
+		return "map of names to a text or a list of texts"
+	}
+	return plural("block", "blocks")
+}
+
+func referenceDefault(f *field) string {
+	switch {
+	case f.required:
+		return "required"
+	case f.tagged && f.typ == typeDuration:
+		return "`" + formatDuration(reflectDuration(f.def)) + "`"
+	case f.tagged:
+		return "`" + fmt.Sprint(f.def.Interface()) + "`"
+	case f.typ.Kind() == reflect.Bool:
+		return "`false`"
+	case f.typ.Kind() == reflect.Int:
+		return "`0`"
+	}
+	return ""
+}
+
+const referenceHead = `<!-- Written by go generate ./engine/document from the Go types. Change those. -->
+
+# Configuration reference
+
+Everything that Trine is told, apart from the [settings](settings.md) of a node, is a document: a kind, a name, and a spec.
+
+` + "```yaml" + `
+kind: Group
+name: staff
+version: 3                 # optional: the version that this one replaces; a conflict is refused
+comment: VLAN moved to 20  # optional: recorded with the change
+spec:
+  reply: ["Tunnel-Private-Group-Id:1 = 20"]
+` + "```" + `
+
+- A file holds YAML documents separated by ` + "`---`" + `, or JSON: an object, an array of objects, or a stream of them. An apply takes effect whole or not at all.
+- Unknown fields, wrong types and fields given twice are refused, all of them at once, each with its line.
+- A text that looks like a number or a truth value is put in quotes: ` + "`mobile: \"600000000\"`" + `. Secrets need none.
+- A duration is written ` + "`30s`, `10m`, `1h30m`" + `, or as a number of seconds. A time is written ` + "`2027-01-31T12:00:00Z`" + `, or as a day, which begins at midnight UTC.
+- A secret is sealed on the way in and shown as ` + "`«redacted»`" + ` ever after. Applied, ` + "`«redacted»`" + ` means the secret in force; so what was exported can be applied again.
+- A name has up to 253 bytes, none of ` + "`/` and `\\`" + `, and no blank at its ends. Names of users and their aliases are compared without regard to case.
+- A field that belongs to a capability that this release does not have is stored and named in a warning. Where to ignore it could let somebody in, it is refused.
+- A reply attribute is written ` + "`Attribute = value`, `Attribute:tag = value` or `Attribute += value`" + `, with the names of the dictionaries.
+
+At most one document may hold each of: a login name (a user's name or alias), a public id (of an identity provider or a service provider), a source prefix, and a name of an attribute in a protocol.
+
+`
+
+const referenceConditions = `
+A condition is the word ` + "`any`" + `, or a map with one test:
+
+| test | is true where |
+|---|---|
+| ` + "`any`" + ` | always |
+| ` + "`and: [CONDITION, ...]`" + ` | every one is true |
+| ` + "`or: [CONDITION, ...]`" + ` | one of them is true |
+| ` + "`not: CONDITION`" + ` | it is false |
+| ` + "`attributeRequester: MATCH`" + ` | the public id of the service provider matches |
+| ` + "`attributeIssuer: MATCH`" + ` | the public id of the identity provider matches |
+| ` + "`principalName: MATCH`" + ` | the user's name matches |
+| ` + "`authenticationMethod: MATCH`" + ` | the method of the login matches: a SAML class URI such as ` + "`urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport`, or a letter code such as `P`" + ` |
+| ` + "`attributeValue: {attribute: NAME, MATCH}`" + ` | one of the values of an attribute definition matches |
+| ` + "`attributeRequesterInGroup: GROUP`" + ` | the service provider is in that EntityGroup |
+| ` + "`attributeIssuerInGroup: GROUP`" + ` | the identity provider is in that EntityGroup |
+| ` + "`issuerNameIDFormat: MATCH`, `requesterNameIDFormat: MATCH`" + ` | the name identifier format of that party matches |
+| ` + "`issuerEntityAttribute: {name: NAME, MATCH}`, `requesterEntityAttribute: {name: NAME, MATCH}`" + ` | an entity attribute of that party matches |
+
+MATCH is ` + "`{value: TEXT}` or `{regex: EXPRESSION}`, each with `ignoreCase: true`" + ` where case does not count; alone, a text stands for ` + "`{value: TEXT}`" + `. A regular
+expression (RE2) must match the whole value. ` + "`ANY`, `AND`, `OR` and `NOT`" + ` may be written in capitals.
+`
