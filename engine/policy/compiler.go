@@ -48,9 +48,8 @@ type Compiler struct {
 
 	pending struct {
 		sync.Mutex
-		index uint64
-		keys  map[documentKey]struct{}
-		all   bool // every document may have changed
+		index     uint64
+		documents map[documentKey]pendingDocument
 	}
 	published struct {
 		sync.Mutex
@@ -58,12 +57,17 @@ type Compiler struct {
 		changed chan struct{} // closed at the next publication
 	}
 	compiling sync.Mutex // held while a model is made out of the current one and published
-	putOff    int        // compilations put off in a row; under compiling
 	counters  counters
 }
 
 // documentKey names a document.
 type documentKey struct{ kind, name string }
+
+// pendingDocument is a document as the last record left it that state told of.
+type pendingDocument struct {
+	stored Stored
+	exists bool
+}
 
 // kinds are the kinds that a cache is compiled from. Users are rows in state, and an entity group is its name.
 var kinds = [...]string{
@@ -91,14 +95,11 @@ func NewCompiler(cfg Config) (*Compiler, error) {
 	if c.env.keyring == nil {
 		c.env.keyring = secret.NewKeyring()
 	}
-	c.pending.keys = map[documentKey]struct{}{}
+	c.pending.documents = map[documentKey]pendingDocument{}
 	c.published.changed = make(chan struct{})
 	c.current.Store(newModel(slices.Sorted(maps.Keys(cfg.Wires))))
 	c.subscribe()
 	c.Recompile()
-	if c.holder.Load() == nil {
-		return nil, errors.New("make policy compiler: documents change under it")
-	}
 	return c, nil
 }
 
@@ -121,18 +122,21 @@ func (c *Compiler) Run(ctx context.Context) error {
 // not be compiled, as after a cluster key arrived, and publishes the cache before it returns.
 func (c *Compiler) Recompile() {
 	c.pending.Lock()
-	c.pending.all = true
 	c.pending.index = max(c.pending.index, c.state.ConfigIndex())
 	c.pending.Unlock()
-	c.compile()
+	c.compileWith(c.readAll)
 }
 
-// changed is told by state, from within Apply, which documents a record changed.
+// changed is told by state, from within Apply, which documents a record changed. It only copies them: here they are as the
+// record left them, all of its changes and none of a later one's, and Run compiles them.
 func (c *Compiler) changed(index uint64, keys []documentKey) {
 	c.pending.Lock()
 	c.pending.index = max(c.pending.index, index)
 	for _, k := range keys {
-		c.pending.keys[k] = struct{}{}
+		if slices.Contains(kinds[:], k.kind) {
+			stored, ok := c.state.Document(k.kind, k.name)
+			c.pending.documents[k] = pendingDocument{stored: stored, exists: ok}
+		}
 	}
 	c.pending.Unlock()
 	c.signal()
@@ -145,51 +149,31 @@ func (c *Compiler) signal() {
 	}
 }
 
-// maxPutOff is how many times in a row a compilation is put off because a proposal was caught half-way.
-const maxPutOff = 3
+// compile compiles all that waits and publishes the cache.
+func (c *Compiler) compile() { c.compileWith(nil) }
 
-// compile compiles all that waits and publishes the cache. It is put off where a document is already newer than the last record
-// that state told of: others of the same proposal may not be there yet, and state tells of it in a moment.
-func (c *Compiler) compile() {
+// compileWith compiles what a reader returns, or else all that waits, and publishes the cache.
+func (c *Compiler) compileWith(read func(old *model) []change) {
 	c.compiling.Lock()
 	defer c.compiling.Unlock()
 	c.pending.Lock()
-	index, keys, all := c.pending.index, c.pending.keys, c.pending.all
-	c.pending.keys, c.pending.all = map[documentKey]struct{}{}, false
+	index, documents := c.pending.index, c.pending.documents
+	c.pending.documents = map[documentKey]pendingDocument{}
 	c.pending.Unlock()
 
 	begun := c.clock()
 	old := c.current.Load()
 	var changes []change
-	var newest uint64
-	if all {
-		changes, newest = c.readAll(old)
+	if read != nil { // what was pending is in it, or in what came since
+		changes = read(old)
 	} else {
-		changes, newest = c.read(old, keys)
+		changes = pendingChanges(old, documents)
 	}
-	if newest > index && c.putOff < maxPutOff {
-		c.putOff++
-		c.again(keys, all, newest)
-		return
-	}
-	c.putOff = 0
 	next, w := old.apply(&c.env, changes)
 	next.index = max(old.index, index)
 	c.current.Store(next)
 	c.publish(next, begun, w)
 	c.logBroken(next, changes)
-}
-
-// again puts back what a compilation took that was put off until state tells of the record with the given index.
-func (c *Compiler) again(keys map[documentKey]struct{}, all bool, index uint64) {
-	c.pending.Lock()
-	maps.Copy(c.pending.keys, keys)
-	c.pending.all = c.pending.all || all
-	told := c.pending.index >= index
-	c.pending.Unlock()
-	if told { // meanwhile
-		c.signal()
-	}
 }
 
 func (c *Compiler) publish(m *model, begun time.Time, w work) {

@@ -31,7 +31,8 @@ func (c *Compiler) Draft(changed []*document.Document, deleted []string) Draft {
 	changes := map[documentKey]change{}
 	for _, key := range deleted {
 		kind, name, _ := strings.Cut(key, "/")
-		if k := (documentKey{kind, name}); base.has(k) {
+		k := documentKey{kind, name}
+		if _, compiled := base.version(k); compiled {
 			changes[k] = change{kind: kind, name: name}
 		}
 	}
@@ -95,11 +96,6 @@ func problems(b Broken, doc *document.Document) document.Problems {
 		out = append(out, p)
 	}
 	return out
-}
-
-func (m *model) has(k documentKey) bool {
-	_, p := m.version(k)
-	return p == present
 }
 
 // withPresentSecrets returns the document with marks of unchanged secrets replaced by the secrets that are in force, by place.

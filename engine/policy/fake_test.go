@@ -69,7 +69,7 @@ func (m *memory) put(docs []*document.Document, deleted ...string) uint64 {
 			panic(err)
 		}
 		m.version++
-		m.docs[documentKey{d.Kind, d.Name}] = Stored{Name: d.Name, Version: m.version, Spec: spec, Index: index}
+		m.docs[documentKey{d.Kind, d.Name}] = Stored{Name: d.Name, Version: m.version, Spec: spec}
 		keys = append(keys, d.Key())
 	}
 	for _, key := range deleted {

@@ -23,7 +23,6 @@ type Stored struct {
 	Name    string
 	Version uint64
 	Spec    []byte
-	Index   uint64 // log index of the record that wrote it
 }
 
 // page is how many documents are read at a time.
@@ -40,32 +39,28 @@ func (c *Compiler) subscribe() {
 	})
 }
 
-// read returns what became of the named documents since old was compiled, and the newest index of one.
-func (c *Compiler) read(old *model, keys map[documentKey]struct{}) (changes []change, newest uint64) {
-	for k := range keys {
-		was, compiled := old.version(k)
-		if compiled == unknownKind {
-			continue
-		}
-		stored, ok := c.state.Document(k.kind, k.name)
-		newest = max(newest, stored.Index)
+// pendingChanges returns what of the pending documents is not compiled yet.
+func pendingChanges(old *model, documents map[documentKey]pendingDocument) []change {
+	var changes []change
+	for k, d := range documents {
+		version, compiled := old.version(k)
 		switch {
-		case ok && (compiled == absent || was != stored.Version):
-			changes = append(changes, decode(k.kind, stored))
-		case !ok && compiled == present:
+		case d.exists && !(compiled && version == d.stored.Version):
+			changes = append(changes, decode(k.kind, d.stored))
+		case !d.exists && compiled:
 			changes = append(changes, change{kind: k.kind, name: k.name})
 		}
 	}
-	return changes, newest
+	return changes
 }
 
-// readAll returns what became of all documents since old was compiled, and the newest index of one. Documents that could not be
-// compiled count as changed.
-func (c *Compiler) readAll(old *model) (changes []change, newest uint64) {
+// readAll returns what became of all documents since old was compiled. Documents that could not be compiled count as changed.
+func (c *Compiler) readAll(old *model) []change {
 	again := map[documentKey]bool{}
 	for _, b := range old.broken() {
 		again[documentKey{b.Kind, b.Name}] = true
 	}
+	var changes []change
 	for _, kind := range kinds {
 		seen := map[string]bool{}
 		for after, more := "", true; more; {
@@ -73,9 +68,8 @@ func (c *Compiler) readAll(old *model) (changes []change, newest uint64) {
 			for _, stored := range list {
 				after = stored.Name
 				seen[stored.Name] = true
-				newest = max(newest, stored.Index)
 				k := documentKey{kind, stored.Name}
-				if was, compiled := old.version(k); compiled != present || was != stored.Version || again[k] {
+				if version, compiled := old.version(k); !compiled || version != stored.Version || again[k] {
 					changes = append(changes, decode(kind, stored))
 				}
 			}
@@ -87,7 +81,7 @@ func (c *Compiler) readAll(old *model) (changes []change, newest uint64) {
 			}
 		}
 	}
-	return changes, newest
+	return changes
 }
 
 func decode(kind string, s Stored) change {
@@ -95,46 +89,35 @@ func decode(kind string, s Stored) change {
 	return change{kind: kind, name: s.Name, version: s.Version, doc: d, err: err}
 }
 
-// presence says what a model knows of a document.
-type presence uint8
-
-const (
-	unknownKind presence = iota // not of a kind that is compiled
-	absent
-	present
-)
-
 // version returns the version of a document that was compiled.
-func (m *model) version(k documentKey) (uint64, presence) {
+func (m *model) version(k documentKey) (version uint64, compiled bool) {
 	switch k.kind {
 	case document.KindIdentityProvider:
 		if o := m.issuers[k.name]; o != nil {
-			return o.version, present
+			return o.version, true
 		}
 	case document.KindServiceProvider:
 		if o := m.clients[k.name]; o != nil {
-			return o.version, present
+			return o.version, true
 		}
 	case document.KindGroup:
 		if o := m.groups[k.name]; o != nil {
-			return o.version, present
+			return o.version, true
 		}
 	case document.KindUserType:
 		if o := m.userTypes[k.name]; o != nil {
-			return o.version, present
+			return o.version, true
 		}
 	case document.KindAttributeDefinition:
 		if o := m.definitions[k.name]; o != nil {
-			return o.version, present
+			return o.version, true
 		}
 	case document.KindAttributePolicy:
 		if o := m.policies[k.name]; o != nil {
-			return o.version, present
+			return o.version, true
 		}
-	default:
-		return 0, unknownKind
 	}
-	return 0, absent
+	return 0, false
 }
 
 // names returns the names of the compiled documents of a kind.

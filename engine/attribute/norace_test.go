@@ -1,0 +1,6 @@
+//go:build !race
+
+package attribute
+
+// raceDetector says that pools forget at random, so that allocations cannot be counted.
+const raceDetector = false
