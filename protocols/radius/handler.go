@@ -66,6 +66,7 @@ type handler struct {
 	view       wire.View
 	builder    wire.Builder
 	out        [wire.MaxPacket]byte
+	challenge  [16]byte // scratch for a new MS-CHAP challenge
 	set        []uint64 // the attributes that a reply has so far
 	duplicates *duplicates
 	complaints complaints

@@ -125,13 +125,12 @@ func (h *handler) failure(l *login) {
 	if l.Decision.Retry {
 		retry = '1'
 	}
-	var challenge [16]byte
-	// Read never fails: it ends the process instead.
-	_, _ = rand.Read(challenge[:])
-	size := len(challenge)
+	challenge := h.challenge[:]
 	if l.Proof.Method == credential.MSCHAPv1 {
-		size = 8
+		challenge = challenge[:8]
 	}
+	// Read never fails: it ends the process instead.
+	_, _ = rand.Read(challenge)
 	var buf [128]byte
 	text := append(buf[:0], l.ident)
 	text = append(text, "E="...)
@@ -140,7 +139,7 @@ func (h *handler) failure(l *login) {
 	text = append(text, retry)
 	text = append(text, " C="...)
 	hexStart := len(text)
-	text = hex.AppendEncode(text, challenge[:size])
+	text = hex.AppendEncode(text, challenge)
 	for i := hexStart; i < len(text); i++ { // RFC 2759 writes the digits in upper case
 		if text[i] >= 'a' {
 			text[i] -= 'a' - 'A'

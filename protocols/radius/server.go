@@ -54,25 +54,33 @@ type Server struct {
 
 // Start opens the listeners and serves. An error wraps loop.ErrPortInUse where another process has a port.
 func Start(c Config) (*Server, error) {
+	if c.Policies == nil {
+		return nil, errors.New("start RADIUS server: there are no policies")
+	}
+	return startShared(c, func(addr netip.Addr) (*policy.Cache, *policy.Client) {
+		cache := c.Policies.Load()
+		return cache, cache.ClientFor(protocol, addr)
+	})
+}
+
+// startShared is Start with the way in which loops find who a packet is from.
+func startShared(c Config, lookup func(netip.Addr) (*policy.Cache, *policy.Client)) (*Server, error) {
 	if err := c.complete(); err != nil {
 		return nil, fmt.Errorf("start RADIUS server: %w", err)
 	}
 	shared := &common{
-		lookup: func(addr netip.Addr) (*policy.Cache, *policy.Client) {
-			cache := c.Policies.Load()
-			return cache, cache.ClientFor(protocol, addr)
-		},
-		keys: c.Keyring, mark: markOf(c.Cluster), logger: c.Logger, deadline: c.Deadline, life: c.DuplicateLife,
+		lookup: lookup,
+		keys:   c.Keyring, mark: markOf(c.Cluster), logger: c.Logger, deadline: c.Deadline, life: c.DuplicateLife,
 		logins: c.MaxLogins, records: c.MaxRecords, entries: c.MaxRequests, bytes: replyMemory,
 	}
 	s := &Server{auths: len(c.Authentication)}
 	var listeners []loop.Listener
 	for _, addr := range c.Authentication {
-		listeners = append(listeners, loop.Listener{Name: "RADIUS authentication", Addr: addr, Setting: "radius.authentication"})
+		listeners = append(listeners, loop.Listener{Name: "RADIUS authentication", Addr: addr, Setting: "radius-authentication"})
 		shared.roles = append(shared.roles, roleAuthentication)
 	}
 	for _, addr := range c.Accounting {
-		listeners = append(listeners, loop.Listener{Name: "RADIUS accounting", Addr: addr, Setting: "radius.accounting"})
+		listeners = append(listeners, loop.Listener{Name: "RADIUS accounting", Addr: addr, Setting: "radius-accounting"})
 		shared.roles = append(shared.roles, roleAccounting)
 	}
 	var err error
@@ -96,8 +104,8 @@ func (c *Config) complete() error {
 	switch {
 	case len(c.Authentication)+len(c.Accounting) == 0:
 		return errors.New("no address to listen on")
-	case c.NewLane == nil || c.Policies == nil:
-		return errors.New("the engine or its policies are missing")
+	case c.NewLane == nil:
+		return errors.New("there is no engine")
 	case c.DuplicateLife != 0 && (c.DuplicateLife < 5*time.Second || c.DuplicateLife > 30*time.Second):
 		return fmt.Errorf("duplicate life %v is not within 5 to 30 s", c.DuplicateLife)
 	}
