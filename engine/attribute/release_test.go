@@ -133,8 +133,9 @@ func TestResetForgetsThePersonBefore(t *testing.T) {
 	f.generation = ^uint32(0) // the count wraps
 	f.spans[0].generation = 1
 	f.Reset()
-	if got := joinValues(f.Values(d)); got != "" {
-		t.Errorf("values %q of nobody", got)
+	f.Subject = alice()
+	if got := joinValues(f.Values(d)); got != "alice" {
+		t.Errorf("values %q, want alice", got)
 	}
 }
 
@@ -282,6 +283,35 @@ func TestNobodySatisfiesNothing(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestAPartyWithoutAGroupIsInNoGroup(t *testing.T) {
+	none := &Party{PublicID: "x"}
+	for _, test := range []document.Test{document.TestRequesterInGroup, document.TestIssuerInGroup} {
+		c, err := NewCondition(&document.Condition{Test: test}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Eval(&Facts{Requester: none, Issuer: none}) {
+			t.Errorf("%s holds", test)
+		}
+	}
+}
+
+func TestAPolicyThatCanChangeNothingIsNotEvaluated(t *testing.T) {
+	w := world{}
+	sp := &Party{PublicID: "sp"}
+	isAlice := is(document.TestPrincipalName, "alice")
+	v := NewView([]*Policy{policy(w, "first", isAlice, allow("uid", nil)), policy(w, "second", isAlice, allow("uid", nil))}, sp, sp, nil)
+	var steps trace.Trace
+	steps.Start(time.Now())
+	f := Facts{Subject: alice(), Principal: []byte("alice"), Trace: &steps}
+	v.Release(nil, &f)
+	for i := range steps.Len() {
+		if s := steps.Step(i); s.Code == trace.PolicyMatched && string(s.Subject) != "first" {
+			t.Errorf("%s was evaluated", s.Subject)
+		}
 	}
 }
 

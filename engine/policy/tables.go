@@ -25,7 +25,7 @@ type sources struct {
 func (t *tables) clientFor(wire string, addr netip.Addr) *Client {
 	for i := range t.sources {
 		if t.sources[i].wire == wire {
-			c, _ := t.sources[i].table.Lookup(addr.Unmap().WithZone(""))
+			c, _ := t.sources[i].table.Lookup(addr.Unmap())
 			return c
 		}
 	}
