@@ -1,0 +1,129 @@
+package document
+
+import (
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// inForce is a Lookup into documents.
+type inForce map[string]*Document
+
+func newInForce(docs []*Document) inForce {
+	in := inForce{}
+	for _, d := range docs {
+		in[d.Key()] = d
+	}
+	return in
+}
+
+func (in inForce) Document(key string) *Document { return in[key] }
+
+func (in inForce) Holder(claim string) (string, bool) {
+	for key, d := range in {
+		if slices.Contains(d.Claims(), claim) {
+			return key, true
+		}
+	}
+	return "", false
+}
+
+func (in inForce) Referrers(key string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, k := range slices.Sorted(maps.Keys(in)) {
+			if slices.Contains(in[k].Refs(), key) && !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+const stored = `
+{kind: Group, name: staff}
+---
+{kind: Group, name: night, spec: {parent: staff}}
+---
+{kind: User, name: alice, spec: {aliases: [al], groups: [staff]}}
+---
+{kind: User, name: bob, spec: {groups: [night]}}
+---
+{kind: IdentityProvider, name: local, spec: {type: local, publicID: idp}}
+---
+{kind: IdentityProvider, name: guests, spec: {type: local, parent: local}}
+---
+{kind: ServiceProvider, name: core, spec: {type: radius, radius: {sourceIPs: [10.0.0.0/8], secret: s}}}
+---
+{kind: UserType, name: default, spec: {password: {minLength: 8}}}
+`
+
+func TestChangesAreCheckedAgainstWhatIsInForce(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		changed string
+		deleted []string
+		want    []string // a part of each problem
+	}{
+		{name: "nothing"},
+		{name: "reference to what is in force", changed: "{kind: User, name: carol, spec: {groups: [staff, night]}}"},
+		{name: "reference to what comes with it", changed: "{kind: User, name: carol, spec: {groups: [new]}}\n---\n{kind: Group, name: new}"},
+		{
+			name: "reference to nothing", changed: "{kind: User, name: carol, spec: {primaryGroup: nigth, groups: [stuff], userType: x}}\n---\n{kind: Group, name: stufe}",
+			want: []string{`spec.userType: there is no UserType named "x"`, `in.yaml:1:48: User carol: spec.primaryGroup: there is no Group named "nigth"`, `spec.groups[0]: there is no Group named "stuff"; did you mean stufe?`},
+		},
+		{name: "reference to what is deleted", changed: "{kind: User, name: bob}\n---\n{kind: User, name: carol, spec: {groups: [night]}}", deleted: []string{"Group/night"}, want: []string{`the Group "night" is deleted by the same change`}},
+		{name: "deletion of what is referred to", deleted: []string{"Group/staff"}, want: []string{"Group staff: it is still referred to by Group night, User alice"}},
+		{name: "deletion with those that refer to it", changed: "{kind: User, name: alice}", deleted: []string{"Group/staff", "Group/night", "User/bob"}},
+		{name: "both written and deleted", changed: "{kind: Group, name: night}", deleted: []string{"Group/night"}, want: []string{"both written and deleted"}},
+		{name: "alias that is a name", changed: "{kind: User, name: carol, spec: {aliases: [BOB, c]}}", want: []string{`spec.aliases[0]: the login name "bob" is held by User bob`}},
+		{name: "name that is an alias", changed: "{kind: User, name: AL}", want: []string{`name: the login name "al" is held by User alice`}},
+		{name: "alias that moves", changed: "{kind: User, name: alice}\n---\n{kind: User, name: bob, spec: {aliases: [al]}}"},
+		{name: "alias of who is deleted", changed: "{kind: User, name: bob, spec: {aliases: [al]}}", deleted: []string{"User/alice"}},
+		{name: "alias given twice", changed: "{kind: User, name: x, spec: {aliases: [z]}}\n---\n{kind: User, name: y, spec: {aliases: [Z]}}", want: []string{`User y: spec.aliases[0]: the login name "z" is held by User x`}},
+		{name: "the same prefix", changed: "{kind: ServiceProvider, name: edge, spec: {type: radius, radius: {sourceIPs: [192.0.2.1, 10.0.0.0-10.255.255.255], secret: s}}}", want: []string{"spec.radius.sourceIPs[1]: the source prefix 10.0.0.0/8 is held by ServiceProvider core"}},
+		{name: "a nested prefix", changed: "{kind: ServiceProvider, name: edge, spec: {type: radius, radius: {sourceIPs: [10.1.0.0/16], secret: s}}}"},
+		{name: "a public id", changed: "{kind: ServiceProvider, name: idp, spec: {type: radius, radius: {sourceIPs: [10.1.0.0/16], secret: s}}}", want: []string{`name: the public id "idp" is held by IdentityProvider local`}},
+		{name: "circle of groups", changed: "{kind: Group, name: staff, spec: {parent: night}}", want: []string{"spec.parent: the parents run in a circle: staff > night > staff"}},
+		{name: "circle within the change", changed: "{kind: Group, name: a, spec: {parent: b}}\n---\n{kind: Group, name: b, spec: {parent: a}}", want: []string{"a > b > a", "b > a > b"}},
+		{name: "group below a circle", changed: "{kind: Group, name: a, spec: {parent: b}}\n---\n{kind: Group, name: b, spec: {parent: b}}", want: []string{"the group is its own parent"}},
+		{name: "circle of identity providers", changed: "{kind: IdentityProvider, name: local, spec: {type: local, parent: guests}}", want: []string{"local > guests > local"}},
+		{name: "virtual below virtual", changed: "{kind: IdentityProvider, name: v, spec: {type: local, parent: guests}}", want: []string{`the parent "guests" is virtual itself; name local`}},
+		{name: "password below the policy", changed: "{kind: User, name: carol, spec: {password: hunter2}}", want: []string{"spec.password: the password is shorter than 8 characters (user type default)"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var changed []*Document
+			if c.changed != "" {
+				// Each alone, so that what is wrong in one does not keep the others out.
+				for _, text := range strings.Split(c.changed, "\n---\n") {
+					docs, err := Parse("in.yaml", strings.NewReader(text))
+					if err != nil && len(docs) == 0 {
+						d := New(KindGroup, "b")
+						d.Spec.(*Group).Parent = "b"
+						docs = []*Document{d}
+					}
+					changed = append(changed, docs...)
+				}
+			}
+			problems := ValidateAll(changed, c.deleted, newInForce(parse(t, stored)))
+			if len(problems) != len(c.want) {
+				t.Fatalf("%d problems:\n%v", len(problems), problems)
+			}
+			for i, want := range c.want {
+				if !strings.Contains(problems[i].String(), want) {
+					t.Errorf("have %s\nwant %s", problems[i], want)
+				}
+			}
+			if strings.Contains(problems.Error(), "hunter2") {
+				t.Error("a problem shows a password")
+			}
+		})
+	}
+}
+
+func TestDocumentGivenTwiceIsRefused(t *testing.T) {
+	changed := append(parse(t, "{kind: Group, name: a}"), parse(t, "{kind: Group, name: a}")...)
+	if p := ValidateAll(changed, nil, noDocuments{}); len(p) != 1 || !strings.Contains(p[0].Reason, "given twice, first at in.yaml:1") {
+		t.Error(p)
+	}
+}
