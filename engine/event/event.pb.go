@@ -10,12 +10,11 @@
 package event
 
 import (
+	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
+	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
-
-	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
-	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 )
 
 const (
@@ -960,7 +959,7 @@ func (x *SessionClosed) GetBy() string {
 type Consumed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	NotAfterUnix  int64                  `protobuf:"varint,2,opt,name=not_after_unix,json=notAfterUnix,proto3" json:"not_after_unix,omitempty"` // seconds; the key need not be remembered after it
+	NotAfterUnix  int64                  `protobuf:"varint,2,opt,name=not_after_unix,json=notAfterUnix,proto3" json:"not_after_unix,omitempty"` // seconds; past it the key is refused and need not be remembered; 0: for ever
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2297,40 +2296,37 @@ func file_event_proto_rawDescGZIP() []byte {
 	return file_event_proto_rawDescData
 }
 
-var (
-	file_event_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-	file_event_proto_msgTypes  = make([]protoimpl.MessageInfo, 26)
-	file_event_proto_goTypes   = []any{
-		Expectation_Kind(0),          // 0: trine.event.v1.Expectation.Kind
-		(*Proposal)(nil),             // 1: trine.event.v1.Proposal
-		(*Expectation)(nil),          // 2: trine.event.v1.Expectation
-		(*Event)(nil),                // 3: trine.event.v1.Event
-		(*DocumentPut)(nil),          // 4: trine.event.v1.DocumentPut
-		(*DocumentDeleted)(nil),      // 5: trine.event.v1.DocumentDeleted
-		(*UserSpec)(nil),             // 6: trine.event.v1.UserSpec
-		(*PasswordSet)(nil),          // 7: trine.event.v1.PasswordSet
-		(*PasswordRemoved)(nil),      // 8: trine.event.v1.PasswordRemoved
-		(*SessionReserved)(nil),      // 9: trine.event.v1.SessionReserved
-		(*SessionsExpired)(nil),      // 10: trine.event.v1.SessionsExpired
-		(*TombstonesSwept)(nil),      // 11: trine.event.v1.TombstonesSwept
-		(*SessionClosed)(nil),        // 12: trine.event.v1.SessionClosed
-		(*Consumed)(nil),             // 13: trine.event.v1.Consumed
-		(*Accounted)(nil),            // 14: trine.event.v1.Accounted
-		(*Decided)(nil),              // 15: trine.event.v1.Decided
-		(*DecisionsMissing)(nil),     // 16: trine.event.v1.DecisionsMissing
-		(*ClusterKeyAdded)(nil),      // 17: trine.event.v1.ClusterKeyAdded
-		(*ApiKeyCreated)(nil),        // 18: trine.event.v1.ApiKeyCreated
-		(*ApiKeyRevoked)(nil),        // 19: trine.event.v1.ApiKeyRevoked
-		(*Staged)(nil),               // 20: trine.event.v1.Staged
-		(*StageCommitted)(nil),       // 21: trine.event.v1.StageCommitted
-		(*StageAbandoned)(nil),       // 22: trine.event.v1.StageAbandoned
-		(*NodeStarted)(nil),          // 23: trine.event.v1.NodeStarted
-		(*UserSpec_Attribute)(nil),   // 24: trine.event.v1.UserSpec.Attribute
-		(*Decided_Step)(nil),         // 25: trine.event.v1.Decided.Step
-		(*ClusterKeyAdded_Wrap)(nil), // 26: trine.event.v1.ClusterKeyAdded.Wrap
-	}
-)
-
+var file_event_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_event_proto_goTypes = []any{
+	(Expectation_Kind)(0),        // 0: trine.event.v1.Expectation.Kind
+	(*Proposal)(nil),             // 1: trine.event.v1.Proposal
+	(*Expectation)(nil),          // 2: trine.event.v1.Expectation
+	(*Event)(nil),                // 3: trine.event.v1.Event
+	(*DocumentPut)(nil),          // 4: trine.event.v1.DocumentPut
+	(*DocumentDeleted)(nil),      // 5: trine.event.v1.DocumentDeleted
+	(*UserSpec)(nil),             // 6: trine.event.v1.UserSpec
+	(*PasswordSet)(nil),          // 7: trine.event.v1.PasswordSet
+	(*PasswordRemoved)(nil),      // 8: trine.event.v1.PasswordRemoved
+	(*SessionReserved)(nil),      // 9: trine.event.v1.SessionReserved
+	(*SessionsExpired)(nil),      // 10: trine.event.v1.SessionsExpired
+	(*TombstonesSwept)(nil),      // 11: trine.event.v1.TombstonesSwept
+	(*SessionClosed)(nil),        // 12: trine.event.v1.SessionClosed
+	(*Consumed)(nil),             // 13: trine.event.v1.Consumed
+	(*Accounted)(nil),            // 14: trine.event.v1.Accounted
+	(*Decided)(nil),              // 15: trine.event.v1.Decided
+	(*DecisionsMissing)(nil),     // 16: trine.event.v1.DecisionsMissing
+	(*ClusterKeyAdded)(nil),      // 17: trine.event.v1.ClusterKeyAdded
+	(*ApiKeyCreated)(nil),        // 18: trine.event.v1.ApiKeyCreated
+	(*ApiKeyRevoked)(nil),        // 19: trine.event.v1.ApiKeyRevoked
+	(*Staged)(nil),               // 20: trine.event.v1.Staged
+	(*StageCommitted)(nil),       // 21: trine.event.v1.StageCommitted
+	(*StageAbandoned)(nil),       // 22: trine.event.v1.StageAbandoned
+	(*NodeStarted)(nil),          // 23: trine.event.v1.NodeStarted
+	(*UserSpec_Attribute)(nil),   // 24: trine.event.v1.UserSpec.Attribute
+	(*Decided_Step)(nil),         // 25: trine.event.v1.Decided.Step
+	(*ClusterKeyAdded_Wrap)(nil), // 26: trine.event.v1.ClusterKeyAdded.Wrap
+}
 var file_event_proto_depIdxs = []int32{
 	2,  // 0: trine.event.v1.Proposal.expect:type_name -> trine.event.v1.Expectation
 	3,  // 1: trine.event.v1.Proposal.events:type_name -> trine.event.v1.Event

@@ -1,0 +1,143 @@
+package state
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"trine/engine/event"
+	"trine/engine/state/rows"
+)
+
+// reservation is the row of a place that is held under a simultaneous-use limit, in the memory of the row.
+type reservation struct {
+	user     []byte
+	client   uint64 // symbol, plus one
+	notAfter int64  // unix seconds; it counts no longer after it
+}
+
+func (r *reservation) append(dst []byte) []byte {
+	dst = putData(dst, 1, r.user)
+	dst = putNumber(dst, 2, r.client)
+	return putNumber(dst, 3, uint64(r.notAfter))
+}
+
+func decodeReservation(b []byte) (r reservation, err error) {
+	for len(b) > 0 {
+		f, rest, ok := next(b)
+		if !ok {
+			return r, fmt.Errorf("read reservation row: %w", errRow)
+		}
+		b = rest
+		switch f.num {
+		case 1:
+			r.user = f.data
+		case 2:
+			r.client = f.value
+		case 3:
+			r.notAfter = int64(f.value)
+		}
+	}
+	return r, nil
+}
+
+// foldReserved holds a place for a login. A repeat changes nothing, also when the login's session has started meanwhile.
+func (s *State) foldReserved(m *event.SessionReserved) {
+	w := &s.work
+	key := idKey(&w.key, m.Login)
+	if s.reservations.Has(key) || s.sessionOf(m.User, m.Login) {
+		return
+	}
+	r := reservation{user: []byte(m.User), client: s.symbol([]byte(m.Client)) + 1, notAfter: m.NotAfterUnix}
+	ref, _ := s.reservations.Put(key, r.append(nil))
+	s.reservedBy.Add(hashUser(m.User), ref)
+}
+
+// sessionOf reports whether a user has a live session that a login led to.
+func (s *State) sessionOf(user string, login uint64) bool {
+	w := &s.work
+	w.refs = s.byField[fieldUser].Append(w.refs[:0], hashUser(user), 1<<31)
+	for _, ref := range w.refs {
+		if _, row, ok := s.sessions.PeekAt(ref); ok {
+			if _, l := sessionOwner(row); l == login {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// dropReservation gives up the place of a login, because its session has started or ended.
+func (s *State) dropReservation(login uint64) {
+	key := idKey(&s.work.key, login)
+	row, ref, ok := s.reservations.Peek(key)
+	if !ok {
+		return
+	}
+	r, err := decodeReservation(row)
+	if err != nil {
+		violated("a readable reservation row", "%x: %v", login, err)
+	}
+	s.reservedBy.Remove(hashUser(r.user), ref)
+	s.reservations.Delete(key)
+}
+
+// sessionsBefore counts a user's sessions and reservations before the proposal, up to enough of them. Those of the logins that the
+// proposal reserves for do not count: it was proposed before.
+func (s *State) sessionsBefore(at Stamp, user []byte, enough uint64) uint64 {
+	w := &s.work
+	var logins []uint64
+	for i := range w.events {
+		if e := &w.events[i]; e.Type == event.TypeSessionReserved {
+			logins = append(logins, read[*event.SessionReserved](e, at).Login)
+		}
+	}
+	return s.countSessions(w.refs, at.unix(), user, enough, logins)
+}
+
+// foldConsumed remembers a one-shot key.
+func (s *State) foldConsumed(m *event.Consumed) {
+	s.consumed.Put([]byte(m.Key), putNumber(nil, 1, uint64(m.NotAfterUnix)))
+}
+
+// foldSwept forgets ended sessions, reservations and one-shot keys whose term was over before a time, and stages that were left
+// for longer than stageLife.
+func (s *State) foldSwept(at Stamp, before int64) {
+	for {
+		e, ok := s.endings.pop(clamp(before))
+		if !ok {
+			break
+		}
+		var t tombstone
+		key, row, ok := s.ended.PeekAt(e.ref)
+		if ok && t.decode(row) == nil && t.recorded < clamp(before) {
+			s.ended.Delete(slices.Clone(key))
+		}
+	}
+	for _, key := range expired(s.reservations, func(row []byte) bool {
+		r, err := decodeReservation(row)
+		return err == nil && r.notAfter < before
+	}) {
+		s.dropReservation(binary.BigEndian.Uint64(key))
+	}
+	for _, key := range expired(s.consumed, func(row []byte) bool {
+		f, _, ok := next(row)
+		return ok && int64(f.value) < before
+	}) {
+		s.consumed.Delete(key)
+	}
+	for _, id := range s.oldStages(at.unix() - stageLife) {
+		s.dropStage(id)
+	}
+}
+
+// expired returns the keys of the rows that are over.
+func expired(t *rows.Table, over func(row []byte) bool) (keys [][]byte) {
+	t.Scan(0, func(_ rows.Ref, key, row []byte) bool {
+		if over(row) {
+			keys = append(keys, slices.Clone(key))
+		}
+		return true
+	})
+	return keys
+}

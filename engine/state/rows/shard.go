@@ -1,0 +1,380 @@
+package rows
+
+import (
+	"bytes"
+	"encoding/binary"
+	"sync"
+	"unsafe"
+
+	"github.com/zeebo/xxh3"
+)
+
+// shard is one part of a table: an arena of records, slots that say where in the arena each row's record begins, and an open
+// addressing index from keys to slots. A record is the lengths of key and value as uvarints, then key and value.
+//
+// A row that is deleted stays as a dead slot, with its key, until its deletion is sealed; only then is the slot used again. So a
+// frozen view needs no copy of any key, and a deletion is never forgotten.
+type shard struct {
+	mu sync.RWMutex
+
+	index []uint32 // 8 bits of the key's hash above the slot's number plus one; 0: free; length is a power of two
+	slots []uint32 // offset of the slot's record, or freeSlot
+	free  []uint32 // slots without a row
+	arena []byte
+	waste int // bytes of the arena that belong to no record
+
+	dead   bitmap // slots whose row is gone
+	stored bitmap // slots whose row may be in what was sealed
+	dirty  bitmap // slots changed since the last freeze
+
+	// While a frozen view is open:
+	frozen      bool
+	frozenSlots uint32             // number of slots when frozen
+	frozenDirty bitmap             // dirty when frozen
+	kept        map[uint32]keptRow // slots changed since, as they were when frozen
+	keep        []byte             // the values of kept
+}
+
+// keptRow is the place of a value in keep; none says that there was no row.
+type keptRow struct {
+	start, end uint32
+	none       bool
+}
+
+const freeSlot = ^uint32(0)
+
+// find returns the slot of the row with that key, dead ones included.
+func (s *shard) find(hash uint64, key []byte) (uint32, bool) {
+	if len(s.index) == 0 {
+		return 0, false
+	}
+	mask := uint32(len(s.index) - 1)
+	tag := uint32(hash>>32) << slotBits
+	for i := uint32(hash) & mask; ; i = (i + 1) & mask {
+		e := s.index[i]
+		if e == 0 {
+			return 0, false
+		}
+		if e&^(1<<slotBits-1) != tag {
+			continue
+		}
+		slot := e&(1<<slotBits-1) - 1
+		if k, _, _ := s.record(slot); bytes.Equal(k, key) {
+			return slot, true
+		}
+	}
+}
+
+// record returns the parts of a slot's record, and the whole of it.
+func (s *shard) record(slot uint32) (key, value, record []byte) {
+	b := s.arena[s.slots[slot]:]
+	keyLen, n := binary.Uvarint(b)
+	valueLen, m := binary.Uvarint(b[n:])
+	start := n + m
+	mid := start + int(keyLen)
+	end := mid + int(valueLen)
+	return b[start:mid:mid], b[mid:end:end], b[:end:end]
+}
+
+func (s *shard) live(slot uint32) bool {
+	return int(slot) < len(s.slots) && s.slots[slot] != freeSlot && !s.dead.has(slot)
+}
+
+func (s *shard) scan(base Ref, from uint32, visit func(ref Ref, key, value []byte) bool) (stopped bool, at uint32, more bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	end := min(from+sliceSlots, uint32(len(s.slots)))
+	for slot := from; slot < end; slot++ {
+		if !s.live(slot) {
+			continue
+		}
+		key, value, _ := s.record(slot)
+		if !visit(base|Ref(slot), key, value) {
+			return true, slot, true
+		}
+	}
+	return false, 0, end < uint32(len(s.slots))
+}
+
+// allocate returns a slot without a record.
+func (s *shard) allocate() uint32 {
+	if n := len(s.free); n > 0 {
+		slot := s.free[n-1]
+		s.free = s.free[:n-1]
+		return slot
+	}
+	if len(s.slots) >= 1<<slotBits-1 {
+		violated("fewer than 16 million rows in a shard", "%d", len(s.slots))
+	}
+	s.slots = append(grow(s.slots, 1), freeSlot)
+	return uint32(len(s.slots) - 1)
+}
+
+// touch marks a slot as changed, and keeps its row for the frozen view if this is the first change since.
+func (s *shard) touch(slot uint32, alive bool) {
+	if s.frozen && !s.dirty.has(slot) {
+		row := keptRow{none: !alive}
+		if alive {
+			_, value, _ := s.record(slot)
+			row.start = uint32(len(s.keep))
+			s.keep = append(s.keep, value...)
+			row.end = uint32(len(s.keep))
+		}
+		if s.kept == nil {
+			s.kept = make(map[uint32]keptRow)
+		}
+		s.kept[slot] = row
+	}
+	s.dirty.set(slot)
+}
+
+// write makes the slot's record, in the place of the old one where it fits.
+func (s *shard) write(slot uint32, replace bool, key, value []byte) {
+	var head [2 * binary.MaxVarintLen64]byte
+	n := binary.PutUvarint(head[:], uint64(len(key)))
+	n += binary.PutUvarint(head[n:], uint64(len(value)))
+	size := n + len(key) + len(value)
+	if replace {
+		_, _, old := s.record(slot)
+		if size <= len(old) {
+			at := s.arena[s.slots[slot]:]
+			at = at[copy(at, head[:n]):]
+			at = at[copy(at, key):]
+			copy(at, value)
+			s.waste += len(old) - size
+			return
+		}
+		s.waste += len(old)
+	}
+	if uint64(len(s.arena))+uint64(size) >= uint64(freeSlot) {
+		violated("less than 4 GiB of rows in a shard", "%d bytes", len(s.arena)+size)
+	}
+	s.slots[slot] = uint32(len(s.arena))
+	s.arena = grow(s.arena, size)
+	s.arena = append(s.arena, head[:n]...)
+	s.arena = append(s.arena, key...)
+	s.arena = append(s.arena, value...)
+}
+
+// insert puts a slot into the index, which has no entry for its key.
+func (s *shard) insert(hash uint64, slot uint32) {
+	used := len(s.slots) - len(s.free)
+	if used*8 > len(s.index)*7 {
+		s.rehash(max(8, 2*len(s.index)))
+	}
+	s.place(hash, slot)
+}
+
+func (s *shard) place(hash uint64, slot uint32) {
+	mask := uint32(len(s.index) - 1)
+	i := uint32(hash) & mask
+	for s.index[i] != 0 {
+		i = (i + 1) & mask
+	}
+	s.index[i] = uint32(hash>>32)<<slotBits | (slot + 1)
+}
+
+func (s *shard) rehash(size int) {
+	old := s.index
+	s.index = make([]uint32, size)
+	for _, e := range old {
+		if e != 0 {
+			slot := e&(1<<slotBits-1) - 1
+			key, _, _ := s.record(slot)
+			s.place(xxh3.Hash(key), slot)
+		}
+	}
+}
+
+// purge gives a dead slot back.
+func (s *shard) purge(slot uint32) {
+	key, _, record := s.record(slot)
+	s.unindex(xxh3.Hash(key), slot)
+	s.waste += len(record)
+	s.slots[slot] = freeSlot
+	s.free = append(s.free, slot)
+	s.dead.clear(slot)
+	s.stored.clear(slot)
+	s.dirty.clear(slot)
+}
+
+// unindex takes a slot out of the index and moves up those behind it that it kept from their place.
+func (s *shard) unindex(hash uint64, slot uint32) {
+	mask := uint32(len(s.index) - 1)
+	i := uint32(hash) & mask
+	for s.index[i]&(1<<slotBits-1) != slot+1 {
+		i = (i + 1) & mask
+	}
+	for j := (i + 1) & mask; s.index[j] != 0; j = (j + 1) & mask {
+		key, _, _ := s.record(s.index[j]&(1<<slotBits-1) - 1)
+		home := uint32(xxh3.Hash(key)) & mask
+		if (j-home)&mask >= (j-i)&mask {
+			s.index[i] = s.index[j]
+			i = j
+		}
+	}
+	s.index[i] = 0
+}
+
+// compactIfWasteful rewrites the arena when more than a fifth of it is waste. Dead rows keep their key only. The old arena is left
+// as it is, so that what the writer peeked at stays valid.
+func (s *shard) compactIfWasteful() {
+	if s.waste < 1<<10 || s.waste*5 < len(s.arena) {
+		return
+	}
+	live := len(s.arena) - s.waste
+	arena := make([]byte, 0, live+live/16)
+	var head [2 * binary.MaxVarintLen64]byte
+	for slot, at := range s.slots {
+		if at == freeSlot {
+			continue
+		}
+		key, _, record := s.record(uint32(slot))
+		s.slots[slot] = uint32(len(arena))
+		if !s.dead.has(uint32(slot)) {
+			arena = append(arena, record...)
+			continue
+		}
+		n := binary.PutUvarint(head[:], uint64(len(key)))
+		n += binary.PutUvarint(head[n:], 0)
+		arena = append(arena, head[:n]...)
+		arena = append(arena, key...)
+	}
+	s.arena, s.waste = arena, 0
+}
+
+func (s *shard) freeze() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.frozen = true
+	s.frozenSlots = uint32(len(s.slots))
+	s.frozenDirty, s.dirty = s.dirty, nil
+}
+
+// copyFrozen copies what a frozen view shows of the slots from first on, sliceSlots of them at most, and reports whether there
+// are more behind them.
+func (s *shard) copyFrozen(dst *frozenSlice, table byte, first uint32, full bool) (more bool) {
+	dst.buf, dst.ends = dst.buf[:0], dst.ends[:0]
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	end := min(first+sliceSlots, s.frozenSlots)
+	for slot := first; slot < end; slot++ {
+		if !full && !s.frozenDirty.has(slot) || s.slots[slot] == freeSlot {
+			continue
+		}
+		key, value, _ := s.record(slot)
+		gone := s.dead.has(slot)
+		if row, changed := s.kept[slot]; changed {
+			value, gone = s.keep[row.start:row.end], row.none
+		}
+		if gone && (full || !s.stored.has(slot) || !s.frozenDirty.has(slot)) {
+			continue
+		}
+		dst.buf = append(dst.buf, table)
+		dst.buf = append(dst.buf, key...)
+		row := sliceRow{key: len(dst.buf), gone: gone}
+		if !gone {
+			dst.buf = append(dst.buf, value...)
+		}
+		row.value = len(dst.buf)
+		dst.ends = append(dst.ends, row)
+	}
+	return end < s.frozenSlots
+}
+
+// release ends the frozen view of the shard. Unless sealed, the rows that it showed as changed may or may not be in the store
+// that they were written to: they count as stored, so that a later deletion is told.
+func (s *shard) release(sealed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.frozenDirty.each(func(slot uint32) {
+		existed := !s.dead.has(slot)
+		if row, changed := s.kept[slot]; changed {
+			existed = !row.none
+		}
+		if existed {
+			s.stored.set(slot)
+		} else if sealed {
+			s.stored.clear(slot)
+		}
+	})
+	changed := s.frozenDirty
+	changed.each(func(slot uint32) {
+		if !sealed {
+			s.dirty.set(slot)
+		}
+	})
+	s.frozen, s.frozenSlots, s.frozenDirty, s.kept, s.keep = false, 0, nil, nil, nil
+	drop := func(slot uint32) {
+		if s.slots[slot] != freeSlot && s.dead.has(slot) && !s.stored.has(slot) {
+			s.purge(slot)
+		}
+	}
+	changed.each(drop)
+	s.dirty.each(drop)
+}
+
+// markSealed makes all rows count as sealed and unchanged.
+func (s *shard) markSealed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dirty = nil
+	for slot := range s.slots {
+		s.stored.set(uint32(slot))
+	}
+}
+
+func (s *shard) reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.index, s.slots, s.free, s.arena, s.waste = nil, nil, nil, nil, 0
+	s.dead, s.stored, s.dirty = nil, nil, nil
+}
+
+func (s *shard) size() int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return int(unsafe.Sizeof(*s)) + 4*(cap(s.index)+cap(s.slots)+cap(s.free)) + cap(s.arena) + cap(s.keep) +
+		8*(cap(s.dead)+cap(s.stored)+cap(s.dirty)+cap(s.frozenDirty))
+}
+
+// grow makes room for n more elements, an eighth more than there are now at least: less waste than append leaves.
+func grow[T any](s []T, n int) []T {
+	if cap(s)-len(s) >= n {
+		return s
+	}
+	bigger := make([]T, len(s), max(len(s)+n, len(s)+len(s)/8+16))
+	copy(bigger, s)
+	return bigger
+}
+
+// bitmap is a set of slots. The zero value is empty.
+type bitmap []uint64
+
+func (b bitmap) has(slot uint32) bool {
+	return int(slot>>6) < len(b) && b[slot>>6]&(1<<(slot&63)) != 0
+}
+
+func (b *bitmap) set(slot uint32) {
+	if need := int(slot>>6) + 1; need > len(*b) {
+		*b = append(*b, make([]uint64, need-len(*b))...)
+	}
+	(*b)[slot>>6] |= 1 << (slot & 63)
+}
+
+func (b bitmap) clear(slot uint32) {
+	if int(slot>>6) < len(b) {
+		b[slot>>6] &^= 1 << (slot & 63)
+	}
+}
+
+func (b bitmap) each(visit func(slot uint32)) {
+	for i, word := range b {
+		for bit := uint32(0); word != 0; bit++ {
+			if word&1 != 0 {
+				visit(uint32(i)<<6 + bit)
+			}
+			word >>= 1
+		}
+	}
+}

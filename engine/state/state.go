@@ -1,0 +1,409 @@
+package state
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"trine/engine/event"
+	"trine/engine/state/rows"
+)
+
+// State is the views of one node. Apply, ApplyFact, Freeze, Load, Digest and OnConfig are called by one goroutine at a time; all
+// other methods from any goroutine at any time, Apply's included.
+type State struct {
+	store *rows.Store
+
+	docs         *rows.Table // "Kind/name" -> document
+	users        *rows.Table // folded name -> user
+	claims       *rows.Table // claim -> owner
+	refs         *rows.Table // "Kind/name" -> number of references
+	graves       *rows.Table // "Kind/name" of a deleted document -> its last version
+	symbolRows   *rows.Table // symbol number -> text
+	sessions     *rows.Table // session id -> live session
+	ended        *rows.Table // session id -> tombstone
+	devices      *rows.Table // hash of client and NAS -> keys of its last Accounting-On and -Off
+	reservations *rows.Table // decision id -> reservation
+	consumed     *rows.Table // one-shot key -> not after
+	stages       *rows.Table // stage id [and piece] -> what is staged
+	apiKeys      *rows.Table // id -> API key
+	clusterKeys  *rows.Table // id -> cluster key
+	meta         *rows.Table // counters
+
+	symbols      symbols
+	ids          ids
+	byField      [sessionFields]rows.Index // of sessions
+	prefixes     [129]atomic.Int32         // how many sessions have an IPv6 prefix of each length
+	reservedBy   rows.Index                // of reservations, by user
+	endings      endings
+	ordersLock   sync.RWMutex
+	orders       map[string]*order // by kind
+	configIndex  atomic.Uint64
+	onConfig     func(index uint64, changed []Key)
+	nextUser     uint64
+	decisions    atomic.Uint64
+	missing      atomic.Uint64
+	appliedIndex atomic.Uint64
+
+	work work
+}
+
+// work is what Apply needs while it runs, kept to be used again.
+type work struct {
+	expect    []event.ExpectationView
+	events    []event.Envelope
+	accounted event.AccountedView
+	decodedAt int // the event that accounted is of, -1: none
+	keys      []uint64
+	plan      plan
+	session   Session
+	row       []byte
+	key       []byte
+	user      []byte
+	syms      []byte
+	refs      []rows.Ref
+	changed   []Key
+}
+
+// Table ids, which are in every persisted row's key: for ever.
+const (
+	tableDocs         = 1
+	tableUsers        = 2
+	tableClaims       = 3
+	tableRefs         = 4
+	tableGraves       = 5
+	tableSymbols      = 6
+	tableSessions     = 7
+	tableEnded        = 8
+	tableDevices      = 9
+	tableReservations = 10
+	tableConsumed     = 11
+	tableStages       = 12
+	tableAPIKeys      = 13
+	tableClusterKeys  = 14
+	tableMeta         = 15
+)
+
+// New returns an empty State.
+func New() *State {
+	store := rows.NewStore()
+	return &State{
+		store:        store,
+		docs:         store.Table(tableDocs, 4),
+		users:        store.Table(tableUsers, 8),
+		claims:       store.Table(tableClaims, 8),
+		refs:         store.Table(tableRefs, 4),
+		graves:       store.Table(tableGraves, 4),
+		symbolRows:   store.Table(tableSymbols, 2),
+		sessions:     store.Table(tableSessions, 8),
+		ended:        store.Table(tableEnded, 8),
+		devices:      store.Table(tableDevices, 4),
+		reservations: store.Table(tableReservations, 4),
+		consumed:     store.Table(tableConsumed, 4),
+		stages:       store.Table(tableStages, 0),
+		apiKeys:      store.Table(tableAPIKeys, 0),
+		clusterKeys:  store.Table(tableClusterKeys, 0),
+		meta:         store.Table(tableMeta, 0),
+		orders:       make(map[string]*order),
+	}
+}
+
+// Stamp is where and when a proposal or fact stands in the log.
+type Stamp struct {
+	Index uint64    // log index
+	Time  time.Time // record time: never before that of an earlier record
+	Node  uint64    // the proposing node's number
+}
+
+// unix returns the record time in whole seconds.
+func (at Stamp) unix() int64 { return at.Time.Unix() }
+
+// Result is what became of a proposal. Code 0 means that it took effect, any other of event's codes that it changed nothing; Detail
+// then says why in words. Value is the new version of the last document or password that the proposal changed, else 0.
+type Result struct {
+	Code   uint32
+	Value  uint64
+	Detail string
+}
+
+// Key names a document.
+type Key struct{ Kind, Name string }
+
+// String returns "Kind/name".
+func (k Key) String() string { return k.Kind + "/" + k.Name }
+
+// Apply folds one proposal: it checks all expectations, then what the events themselves demand (claims, references, what must
+// exist), and then applies either all events or none. Bytes that it cannot read end the process.
+func (s *State) Apply(at Stamp, proposal []byte) Result {
+	w := &s.work
+	w.reset()
+	for rest := proposal; len(rest) > 0; {
+		part, data, next, err := event.NextPart(rest)
+		if err != nil {
+			unreadable("proposal", at, err)
+		}
+		rest = next
+		if r := s.collect(at, part, data, false); r.Code != 0 {
+			return r
+		}
+	}
+	if r := s.check(at); r.Code != 0 {
+		return r
+	}
+	var value uint64
+	for i := range w.events {
+		if v := s.fold(at, i); v != 0 {
+			value = v
+		}
+	}
+	s.finish(at)
+	return Result{Value: value}
+}
+
+// collect adds a part to the work. The parts of a stage that is committed stand before the event that commits it.
+func (s *State) collect(at Stamp, part event.Part, data []byte, staged bool) Result {
+	w := &s.work
+	if part == event.PartExpectation {
+		x, err := event.ParseExpectation(data)
+		if err != nil {
+			unreadable("expectation", at, err)
+		}
+		w.expect = append(w.expect, x)
+		return Result{}
+	}
+	e, err := event.ParseEvent(data)
+	if err != nil {
+		unreadable("event", at, err)
+	}
+	switch e.Type {
+	case event.TypeStaged, event.TypeStageAbandoned:
+		if staged {
+			return Result{Code: event.CodeStage, Detail: "a staged proposal cannot stage or abandon another"}
+		}
+	case event.TypeStageCommitted:
+		if staged {
+			return Result{Code: event.CodeStage, Detail: "a staged proposal cannot commit another"}
+		}
+		if r := s.collectStage(at, &e); r.Code != 0 {
+			return r
+		}
+	}
+	w.events = append(w.events, e)
+	return Result{}
+}
+
+// Facts calls yield for each event of a proposal with its class, its stream keys and itself encoded. What yield gets is valid
+// until it returns. Facts depends on the proposal alone; bytes that it cannot read end the process.
+func Facts(proposal []byte, yield func(class uint8, streams []uint64, data []byte)) {
+	streams := make([]uint64, 0, 16)
+	for rest := proposal; len(rest) > 0; {
+		part, data, next, err := event.NextPart(rest)
+		if err != nil {
+			unreadable("proposal", Stamp{}, err)
+		}
+		rest = next
+		if part != event.PartEvent {
+			continue
+		}
+		e, err := event.ParseEvent(data)
+		if err != nil {
+			unreadable("event", Stamp{}, err)
+		}
+		streams = e.AppendStreams(streams[:0])
+		yield(uint8(e.Class), streams, data)
+	}
+}
+
+// ApplyFact folds one event that took effect, as history gives it back. Folding all facts of a log in order gives the same rows
+// as Apply gave.
+func (s *State) ApplyFact(at Stamp, data []byte) {
+	s.work.reset()
+	if r := s.collect(at, event.PartEvent, data, false); r.Code != 0 {
+		violated("a fact that took effect", "one that cannot: %s", r.Detail)
+	}
+	for i := range s.work.events {
+		s.fold(at, i)
+	}
+	s.finish(at)
+}
+
+// fold applies one event that was checked. It returns what Result.Value says.
+func (s *State) fold(at Stamp, i int) uint64 {
+	e := &s.work.events[i]
+	switch e.Type {
+	case event.TypeDecided:
+		s.decisions.Add(1)
+	case event.TypeAccounted:
+		s.foldAccounted(at, i)
+	case event.TypeDocumentPut:
+		return s.foldDocumentPut(at, e.Body)
+	case event.TypeDocumentDeleted:
+		s.foldDocumentDeleted(at, e.Body)
+	case event.TypeStageCommitted:
+		s.dropStage(read[*event.StageCommitted](e, at).Stage)
+	case event.TypeNodeStarted:
+	default:
+		return s.foldRare(at, e)
+	}
+	return 0
+}
+
+// foldRare applies the events that are decoded through their generated messages.
+func (s *State) foldRare(at Stamp, e *event.Envelope) uint64 {
+	m, err := e.Message()
+	if err != nil {
+		unreadable("event", at, err)
+	}
+	switch m := m.(type) {
+	case *event.PasswordSet:
+		return s.foldPassword(at, m.User, m)
+	case *event.PasswordRemoved:
+		return s.foldPassword(at, m.User, nil)
+	case *event.SessionReserved:
+		s.foldReserved(m)
+	case *event.SessionsExpired:
+		s.foldExpired(at, m)
+	case *event.SessionClosed:
+		s.endSession(at, m.Session, endedByWord, at.unix(), 0)
+	case *event.TombstonesSwept:
+		s.foldSwept(at, m.BeforeUnix)
+	case *event.Consumed:
+		s.foldConsumed(m)
+	case *event.DecisionsMissing:
+		s.missing.Add(m.Count)
+	case *event.ClusterKeyAdded:
+		s.foldClusterKey(m)
+	case *event.ApiKeyCreated:
+		s.foldAPIKey(at, m)
+	case *event.ApiKeyRevoked:
+		s.apiKeys.Delete([]byte(m.Id))
+	case *event.Staged:
+		s.foldStaged(at, m.Stage, m.Piece, e.Body)
+	case *event.StageAbandoned:
+		s.dropStage(m.Stage)
+	default:
+		violated("an event type with a fold", "%s", e.Type)
+	}
+	return 0
+}
+
+// finish makes what was applied known.
+func (s *State) finish(at Stamp) {
+	if len(s.work.changed) > 0 {
+		s.putMeta(metaConfig, at.Index)
+		s.configIndex.Store(at.Index)
+	}
+	s.appliedIndex.Store(at.Index)
+	if len(s.work.changed) > 0 && s.onConfig != nil {
+		s.onConfig(at.Index, append([]Key(nil), s.work.changed...))
+	}
+}
+
+// ConfigIndex returns the log index of the last change of a document other than a user.
+func (s *State) ConfigIndex() uint64 { return s.configIndex.Load() }
+
+// OnConfig sets the function that Apply calls when documents other than users have changed, with the log index and their keys,
+// once a proposal. It must not block. It is set before the first Apply.
+func (s *State) OnConfig(changed func(index uint64, changed []Key)) { s.onConfig = changed }
+
+// Freeze marks the rows as of the last proposal applied. How long it takes does not grow with the number of rows.
+func (s *State) Freeze() *Frozen { return s.store.Freeze() }
+
+// Frozen is the rows of a State as they stood when it was frozen, readable while Apply goes on.
+type Frozen = rows.Frozen
+
+// Digest returns a multiset hash of all rows: equal digests mean equal states.
+func (s *State) Digest() [16]byte { return s.store.Digest() }
+
+// Load replaces everything by the rows that next returns, until it returns false; key and value need to be valid only until its
+// next call.
+func (s *State) Load(next func() (k, v []byte, ok bool, err error)) error {
+	if err := s.store.Load(next); err != nil {
+		return err
+	}
+	s.decisions.Store(0)
+	s.missing.Store(0)
+	s.nextUser = s.getMeta(metaUser)
+	s.configIndex.Store(s.getMeta(metaConfig))
+	for _, rebuild := range []func() error{s.loadSymbols, s.loadUsers, s.loadOrders, s.loadSessions, s.loadEndings} {
+		if err := rebuild(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Counts is numbers of rows, and what this node counted since it was started or loaded.
+type Counts struct {
+	Users        int
+	Sessions     int // live, stale ones included
+	Reservations int
+	Tombstones   int    // ended sessions that are remembered
+	Consumed     int    // one-shot keys that are remembered
+	Stages       int    // rows of staged proposals
+	Decisions    uint64 // decisions applied
+	Missing      uint64 // decisions that could not be recorded
+	Bytes        int    // memory of all rows and indexes
+}
+
+// Counts returns numbers for metrics.
+func (s *State) Counts() Counts {
+	c := Counts{
+		Users: s.users.Len(), Sessions: s.sessions.Len(), Reservations: s.reservations.Len(), Tombstones: s.ended.Len(),
+		Consumed: s.consumed.Len(), Stages: s.stages.Len(), Decisions: s.decisions.Load(), Missing: s.missing.Load(),
+		Bytes: s.store.Bytes() + s.reservedBy.Bytes() + s.ids.bytes() + s.endings.bytes(),
+	}
+	for i := range s.byField {
+		c.Bytes += s.byField[i].Bytes()
+	}
+	return c
+}
+
+func (w *work) reset() {
+	w.expect, w.events, w.keys, w.changed = w.expect[:0], w.events[:0], w.keys[:0], w.changed[:0]
+	w.decodedAt = -1
+	w.plan = plan{}
+}
+
+// The rows of table meta.
+const (
+	metaConfig = "config" // index of the last configuration change
+	metaUser   = "user"   // highest user id given
+	metaSymbol = "symbol" // number of symbols
+)
+
+func (s *State) putMeta(name string, v uint64) {
+	var key [16]byte
+	var value [8]byte
+	binary.BigEndian.PutUint64(value[:], v)
+	s.meta.Put(append(key[:0], name...), value[:])
+}
+
+func (s *State) getMeta(name string) uint64 {
+	value, ok := s.meta.Get(nil, []byte(name))
+	if !ok || len(value) < 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(value)
+}
+
+// read decodes an event's body, which Apply must be able to read.
+func read[M any](e *event.Envelope, at Stamp) M {
+	m, err := e.Message()
+	if err != nil {
+		unreadable("event", at, err)
+	}
+	return m.(M)
+}
+
+// unreadable ends the process: the log holds what this release cannot read, and skipping it would make this node differ.
+func unreadable(what string, at Stamp, err error) {
+	violated("a readable "+what, "at log index %d: %v", at.Index, err)
+}
+
+// violated ends the process: an invariant of this package does not hold.
+func violated(expected, format string, args ...any) {
+	panic("state: expected " + expected + ", found " + fmt.Sprintf(format, args...))
+}

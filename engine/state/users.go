@@ -1,0 +1,423 @@
+package state
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sync"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"trine/engine/event"
+	"trine/engine/state/rows"
+)
+
+// User is a person as logins need him. All slices belong to it and are overwritten when it is filled again; to fill it costs no
+// allocation once its buffers have grown.
+type User struct {
+	ID          uint64
+	Version     uint64 // of the document
+	CreatedAt   int64  // unix seconds
+	ModifiedAt  int64  // unix seconds
+	Name        []byte // as written
+	FirstName   []byte
+	LastName    []byte
+	FullName    []byte
+	ShortName   []byte
+	Mail        []byte // the part before the @, or the whole address where MailDomain is empty
+	MailDomain  []byte
+	Mobile      []byte
+	DirectoryDN []byte
+	UserType    []byte
+	Inactive    bool
+
+	PrimaryGroup []byte
+	Groups       [][]byte
+	Aliases      [][]byte
+	Attributes   []Attribute
+
+	// The password's forms; each is empty if it is not kept. CredentialVersion counts the changes of the password, its removal
+	// included, and is 0 if the user never had one.
+	CredentialVersion uint64
+	Argon2id          Form
+	Keyed             Form
+	NT                Form
+	Clear             Form
+	MustChange        bool
+	PasswordSetAt     int64 // unix seconds
+
+	buf    []byte
+	values [][]byte
+	ranges []int
+}
+
+// Attribute is a named attribute of a user.
+type Attribute struct {
+	Name   []byte
+	Values [][]byte
+}
+
+// Form is one form of a password. It prints as «redacted».
+type Form []byte
+
+// String implements fmt.Stringer.
+func (Form) String() string { return "«redacted»" }
+
+// Format implements fmt.Formatter for every verb.
+func (Form) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("«redacted»")) }
+
+// MarshalText implements encoding.TextMarshaler, and with it JSON and slog.
+func (Form) MarshalText() ([]byte, error) { return []byte("«redacted»"), nil }
+
+// HasPassword reports whether any form of a password is kept.
+func (u *User) HasPassword() bool {
+	return len(u.Argon2id) > 0 || len(u.Keyed) > 0 || len(u.NT) > 0 || len(u.Clear) > 0
+}
+
+// Attribute returns the values of the attribute with that name, or nil.
+func (u *User) Attribute(name []byte) [][]byte {
+	for i := range u.Attributes {
+		if string(u.Attributes[i].Name) == string(name) {
+			return u.Attributes[i].Values
+		}
+	}
+	return nil
+}
+
+// User fills dst with the user who has that login name, which is his name or an alias, in any case. It reports whether there is
+// one. It does not allocate for ASCII names of up to 240 bytes.
+func (s *State) User(dst *User, login []byte) bool {
+	var buf [256]byte
+	claim := appendFolded(append(buf[:0], loginClaim...), login)
+	return s.claimant(dst, claim)
+}
+
+// UserLogin is User for a login name that is a string.
+func (s *State) UserLogin(dst *User, login string) bool {
+	var buf [256]byte
+	claim := appendFolded(append(buf[:0], loginClaim...), login)
+	return s.claimant(dst, claim)
+}
+
+// UserNamed fills dst with the user of that name, in any case; aliases do not count.
+func (s *State) UserNamed(dst *User, name string) bool {
+	var buf [256]byte
+	ref, ok := s.users.Find(appendFolded(buf[:0], name))
+	return ok && s.userAt(dst, ref)
+}
+
+// UserByID fills dst with the user of that id.
+func (s *State) UserByID(dst *User, id uint64) bool {
+	ref, ok := s.ids.get(id)
+	return ok && s.userAt(dst, ref) && dst.ID == id
+}
+
+func (s *State) claimant(dst *User, claim []byte) bool {
+	var buf [16]byte
+	owner, ok := s.claims.Get(buf[:0], claim)
+	if !ok || len(owner) == 0 || owner[0] != ownerUser {
+		return false
+	}
+	id, _ := binary.Uvarint(owner[1:])
+	return s.UserByID(dst, id)
+}
+
+// userAt fills dst with the user whose row ref names now. The row's key is copied behind its value, as the name may be it.
+func (s *State) userAt(dst *User, ref rows.Ref) bool {
+	var size int
+	ok := s.users.View(ref, func(key, value []byte) {
+		dst.buf = append(append(dst.buf[:0], value...), key...)
+		size = len(value)
+	})
+	if !ok {
+		return false
+	}
+	if err := dst.decode(dst.buf[:size], dst.buf[size:], &s.symbols); err != nil {
+		violated("a readable user row", "%s: %v", dst.buf[size:], err)
+	}
+	return true
+}
+
+// decode fills the user from a row and its key, without copying them.
+func (u *User) decode(row, key []byte, y *symbols) error {
+	*u = User{buf: u.buf, values: u.values[:0], ranges: u.ranges[:0], Groups: u.Groups[:0], Aliases: u.Aliases[:0], Attributes: u.Attributes[:0]}
+	var r docRow
+	if err := r.decode(row); err != nil {
+		return err
+	}
+	u.ID, u.Version, u.CreatedAt, u.ModifiedAt, u.Name = r.id, r.version, r.createdAt, r.modifiedAt, r.name
+	if len(u.Name) == 0 {
+		u.Name = key
+	}
+	if err := u.decodeSpec(r.spec, y); err != nil {
+		return err
+	}
+	return u.decodeCredential(r.credential)
+}
+
+// The fields of a user's spec in his row are those of event.UserSpec by number, but for texts that many users share, which are
+// symbols, and for attributes: a symbol and the values, each with its length in front.
+func (u *User) decodeSpec(b []byte, y *symbols) error {
+	for len(b) > 0 {
+		f, rest, ok := next(b)
+		if !ok {
+			return fmt.Errorf("read user row: %w", errRow)
+		}
+		b = rest
+		switch f.num {
+		case 1:
+			u.FirstName = f.data
+		case 2:
+			u.LastName = f.data
+		case 3:
+			u.FullName = f.data
+		case 4:
+			u.ShortName = f.data
+		case 5:
+			u.Mail = f.data
+		case 6:
+			u.MailDomain = y.optional(f.value)
+		case 7:
+			u.Mobile = f.data
+		case 8:
+			u.Aliases = append(u.Aliases, f.data)
+		case 9:
+			u.DirectoryDN = f.data
+		case 10:
+			u.UserType = y.optional(f.value)
+		case 11:
+			u.PrimaryGroup = y.optional(f.value)
+		case 12:
+			for n, more, ok := nextSymbol(f.data); ok; n, more, ok = nextSymbol(more) {
+				u.Groups = append(u.Groups, y.text(n))
+			}
+		case 13:
+			u.Inactive = f.value != 0
+		case 14:
+			n, values, ok := nextSymbol(f.data)
+			if !ok {
+				return fmt.Errorf("read attribute of user row: %w", errRow)
+			}
+			u.Attributes = append(u.Attributes, Attribute{Name: y.text(n)})
+			for v, more, ok := nextText(values); ok; v, more, ok = nextText(more) {
+				u.values = append(u.values, v)
+			}
+			u.ranges = append(u.ranges, len(u.values))
+		}
+	}
+	start := 0
+	for i, end := range u.ranges {
+		u.Attributes[i].Values = u.values[start:end:end]
+		start = end
+	}
+	return nil
+}
+
+func (u *User) decodeCredential(b []byte) error {
+	for len(b) > 0 {
+		f, rest, ok := next(b)
+		if !ok {
+			return fmt.Errorf("read password of user row: %w", errRow)
+		}
+		b = rest
+		switch f.num {
+		case 1:
+			u.CredentialVersion = f.value
+		case 2:
+			u.Argon2id = f.data
+		case 3:
+			u.Keyed = f.data
+		case 4:
+			u.NT = f.data
+		case 5:
+			u.Clear = f.data
+		case 6:
+			u.MustChange = f.value != 0
+		case 7:
+			u.PasswordSetAt = int64(f.value)
+		}
+	}
+	return nil
+}
+
+// optional returns the text of a symbol that is stored plus one.
+func (y *symbols) optional(n uint64) []byte {
+	if n == 0 {
+		return nil
+	}
+	return y.text(n - 1)
+}
+
+// appendUserSpec appends an encoded event.UserSpec as a user's row has it.
+func (s *State) appendUserSpec(dst []byte, at Stamp, spec []byte) []byte {
+	w := &s.work
+	w.syms = w.syms[:0]
+	for len(spec) > 0 {
+		f, rest, ok := next(spec)
+		if !ok {
+			unreadable("user", at, event.ErrFormat)
+		}
+		spec = rest
+		switch f.num {
+		case 1, 2, 3, 4, 5, 7, 9:
+			dst = putData(dst, f.num, f.data)
+		case 8:
+			dst = protowire.AppendTag(dst, f.num, protowire.BytesType)
+			dst = protowire.AppendBytes(dst, f.data)
+		case 6, 10, 11:
+			if len(f.data) > 0 {
+				dst = putNumber(dst, f.num, s.symbol(f.data)+1)
+			}
+		case 12:
+			w.syms = protowire.AppendVarint(w.syms, s.symbol(f.data))
+		case 13:
+			dst = putFlag(dst, f.num, f.value != 0)
+		case 14:
+			dst = putData(dst, f.num, s.attribute(at, f.data))
+		default:
+			unreadable("user", at, fmt.Errorf("field %d: %w", f.num, event.ErrFormat))
+		}
+	}
+	return putData(dst, 12, w.syms)
+}
+
+// attribute returns an encoded event.UserSpec_Attribute as a user's row has it, in the work's row buffer.
+func (s *State) attribute(at Stamp, b []byte) []byte {
+	var name []byte
+	for rest := b; len(rest) > 0; {
+		f, more, ok := next(rest)
+		if !ok || f.num > 2 {
+			unreadable("attribute of user", at, event.ErrFormat)
+		}
+		if rest = more; f.num == 1 {
+			name = f.data
+		}
+	}
+	w := &s.work
+	w.row = protowire.AppendVarint(w.row[:0], s.symbol(name))
+	eachPart(b, 2, func(value []byte) bool {
+		w.row = protowire.AppendBytes(w.row, value)
+		return true
+	})
+	return w.row
+}
+
+// userSpec returns the event.UserSpec that a user's row was made of.
+func (s *State) userSpec(spec []byte) *event.UserSpec {
+	var u User
+	if err := u.decodeSpec(spec, &s.symbols); err != nil {
+		violated("a readable user row", "%v", err)
+	}
+	m := &event.UserSpec{
+		FirstName: string(u.FirstName), LastName: string(u.LastName), FullName: string(u.FullName),
+		ShortName: string(u.ShortName), Mail: string(u.Mail), MailDomain: string(u.MailDomain), Mobile: string(u.Mobile),
+		DirectoryDn: string(u.DirectoryDN), UserType: string(u.UserType), PrimaryGroup: string(u.PrimaryGroup),
+		Inactive: u.Inactive, Aliases: texts(u.Aliases), Groups: texts(u.Groups),
+	}
+	for _, a := range u.Attributes {
+		m.Attributes = append(m.Attributes, &event.UserSpec_Attribute{Name: string(a.Name), Values: texts(a.Values)})
+	}
+	return m
+}
+
+func texts(list [][]byte) []string {
+	if len(list) == 0 {
+		return nil
+	}
+	out := make([]string, len(list))
+	for i, v := range list {
+		out[i] = string(v)
+	}
+	return out
+}
+
+// foldPassword replaces a user's password, or removes it where p is nil, and returns the credential's version.
+func (s *State) foldPassword(at Stamp, name string, p *event.PasswordSet) uint64 {
+	w := &s.work
+	w.key = appendFolded(w.key[:0], name)
+	value, _, ok := s.users.Peek(w.key)
+	if !ok {
+		violated("a user whose password changes", "none named %s", name)
+	}
+	var r docRow
+	var u User
+	if err := r.decode(value); err != nil {
+		violated("a readable user row", "%s: %v", name, err)
+	}
+	if err := u.decodeCredential(r.credential); err != nil {
+		violated("a readable user row", "%s: %v", name, err)
+	}
+	version := u.CredentialVersion + 1
+	c := putNumber(nil, 1, version)
+	if p != nil {
+		c = putData(c, 2, p.Argon2Id)
+		c = putData(c, 3, p.Keyed)
+		c = putData(c, 4, p.Nt)
+		c = putData(c, 5, p.Clear)
+		c = putFlag(c, 6, p.MustChange)
+		c = putNumber(c, 7, uint64(at.unix()))
+	}
+	r.credential = c
+	w.row = r.append(w.row[:0])
+	s.users.Put(w.key, w.row)
+	return version
+}
+
+// loadUsers finds the users' rows again.
+func (s *State) loadUsers() error {
+	s.ids.reset()
+	var bad error
+	s.users.Scan(0, func(ref rows.Ref, key, value []byte) bool {
+		var r docRow
+		if err := r.decode(value); err != nil || r.id == 0 || r.id > s.nextUser {
+			bad = fmt.Errorf("load user %q with id %d: %w", key, r.id, errRow)
+			return false
+		}
+		s.ids.set(r.id, ref)
+		return true
+	})
+	return bad
+}
+
+// ids finds a user's row by his id. Ids are dense, so it is an array.
+type ids struct {
+	mu   sync.RWMutex
+	refs []rows.Ref // by id, noUser where there is none
+}
+
+const noUser = rows.Ref(1<<32 - 1)
+
+func (d *ids) get(id uint64) (rows.Ref, bool) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if id >= uint64(len(d.refs)) || d.refs[id] == noUser {
+		return 0, false
+	}
+	return d.refs[id], true
+}
+
+func (d *ids) set(id uint64, ref rows.Ref) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for uint64(len(d.refs)) <= id {
+		d.refs = append(d.refs, noUser)
+	}
+	d.refs[id] = ref
+}
+
+func (d *ids) clear(id uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.refs[id] = noUser
+}
+
+func (d *ids) reset() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.refs = nil
+}
+
+func (d *ids) bytes() int {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return 4 * cap(d.refs)
+}
