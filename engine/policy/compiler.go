@@ -13,6 +13,7 @@ import (
 
 	"trine/engine/document"
 	"trine/engine/secret"
+	"trine/engine/state"
 )
 
 // Config is what a Compiler works with.
@@ -49,7 +50,7 @@ type Compiler struct {
 	pending struct {
 		sync.Mutex
 		index     uint64
-		documents map[documentKey]pendingDocument
+		documents map[state.Key]pendingDocument
 	}
 	published struct {
 		sync.Mutex
@@ -60,12 +61,9 @@ type Compiler struct {
 	counters  counters
 }
 
-// documentKey names a document.
-type documentKey struct{ kind, name string }
-
 // pendingDocument is a document as the last record left it that state told of.
 type pendingDocument struct {
-	stored Stored
+	stored state.Document
 	exists bool
 }
 
@@ -95,10 +93,10 @@ func NewCompiler(cfg Config) (*Compiler, error) {
 	if c.env.keyring == nil {
 		c.env.keyring = secret.NewKeyring()
 	}
-	c.pending.documents = map[documentKey]pendingDocument{}
+	c.pending.documents = map[state.Key]pendingDocument{}
 	c.published.changed = make(chan struct{})
 	c.current.Store(newModel(slices.Sorted(maps.Keys(cfg.Wires))))
-	c.subscribe()
+	c.state.OnConfig(c.changed)
 	c.Recompile()
 	return c, nil
 }
@@ -129,12 +127,12 @@ func (c *Compiler) Recompile() {
 
 // changed is told by state, from within Apply, which documents a record changed. It only copies them: here they are as the
 // record left them, all of its changes and none of a later one's, and Run compiles them.
-func (c *Compiler) changed(index uint64, keys []documentKey) {
+func (c *Compiler) changed(index uint64, keys []state.Key) {
 	c.pending.Lock()
 	c.pending.index = max(c.pending.index, index)
 	for _, k := range keys {
-		if slices.Contains(kinds[:], k.kind) {
-			stored, ok := c.state.Document(k.kind, k.name)
+		if slices.Contains(kinds[:], k.Kind) {
+			stored, ok := c.state.Document(k.Kind, k.Name)
 			c.pending.documents[k] = pendingDocument{stored: stored, exists: ok}
 		}
 	}
@@ -158,7 +156,7 @@ func (c *Compiler) compileWith(read func(old *model) []change) {
 	defer c.compiling.Unlock()
 	c.pending.Lock()
 	index, documents := c.pending.index, c.pending.documents
-	c.pending.documents = map[documentKey]pendingDocument{}
+	c.pending.documents = map[state.Key]pendingDocument{}
 	c.pending.Unlock()
 
 	begun := c.clock()
@@ -208,12 +206,12 @@ func (c *Compiler) WaitPublished(ctx context.Context, index uint64) error {
 
 // logBroken names the objects that were just compiled and cannot be used.
 func (c *Compiler) logBroken(m *model, changes []change) {
-	touched := make(map[documentKey]bool, len(changes))
+	touched := make(map[state.Key]bool, len(changes))
 	for _, ch := range changes {
-		touched[documentKey{ch.kind, ch.name}] = true
+		touched[state.Key{Kind: ch.kind, Name: ch.name}] = true
 	}
 	for _, b := range m.broken() {
-		if touched[documentKey{b.Kind, b.Name}] {
+		if touched[state.Key{Kind: b.Kind, Name: b.Name}] {
 			c.logger.Warn("configuration object cannot be used; what it decides is rejected", "kind", b.Kind, "name", b.Name, "error", b.Err)
 		}
 	}

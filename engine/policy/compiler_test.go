@@ -14,6 +14,7 @@ import (
 	"trine/engine/attribute"
 	"trine/engine/document"
 	"trine/engine/secret"
+	"trine/engine/state"
 )
 
 const home = `
@@ -110,7 +111,7 @@ func TestAnOldCacheGoesOnReleasingWhatItDid(t *testing.T) {
 	old, client := r.cache(), r.cache().Client("sp-00000")
 	r.apply(t, "kind: AttributePolicy\nname: p\nspec: {condition: any, attributes: [{attribute: uid}]}\n")
 	released := func(c *Cache) int {
-		f := attribute.Facts{Subject: subject{"alice", new(document.User)}}
+		f := attribute.Facts{Subject: attribute.OfUser(person("alice", new(document.User)))}
 		return len(c.Release(nil, client, &f))
 	}
 	for range 3 {
@@ -173,12 +174,12 @@ name: staff
 kind: UserType
 name: default
 `)
-	for _, key := range []documentKey{
-		{document.KindServiceProvider, "sp-00000"},
-		{document.KindAttributeDefinition, "uid"},
-		{document.KindAttributePolicy, "p"},
-		{document.KindGroup, "staff"},
-		{document.KindUserType, "default"},
+	for _, key := range []state.Key{
+		{Kind: document.KindServiceProvider, Name: "sp-00000"},
+		{Kind: document.KindAttributeDefinition, Name: "uid"},
+		{Kind: document.KindAttributePolicy, Name: "p"},
+		{Kind: document.KindGroup, Name: "staff"},
+		{Kind: document.KindUserType, Name: "default"},
 	} {
 		s := r.state.docs[key]
 		s.Spec, s.Version = []byte(`{"fromTheFuture":1}`), s.Version+1000
@@ -195,11 +196,11 @@ name: default
 	if cl := c.ClientFor("radius", netip.MustParseAddr("10.0.1.1")); cl == nil || cl.Broken != nil {
 		t.Errorf("the other client is %v", cl)
 	}
-	f := attribute.Facts{Subject: subject{"alice", new(document.User)}}
+	f := attribute.Facts{Subject: attribute.OfUser(person("alice", new(document.User)))}
 	if got := c.Release(nil, c.Client("sp-00001"), &f); len(got) != 0 {
 		t.Errorf("released %v under a policy that cannot be read", got)
 	}
-	for _, key := range []documentKey{{document.KindIdentityProvider, "home"}} {
+	for _, key := range []state.Key{{Kind: document.KindIdentityProvider, Name: "home"}} {
 		s := r.state.docs[key]
 		s.Spec, s.Version = []byte(`{`), s.Version+1000
 		r.state.docs[key] = s
@@ -281,7 +282,7 @@ func TestAProposalIsSeenWholeOrNotAtAll(t *testing.T) {
 	r.seal(t, docs)
 	index := r.state.put(docs)
 	// The next proposal moves the service provider to an identity provider that it also makes; only half is stored yet.
-	key := documentKey{document.KindServiceProvider, "sp-00000"}
+	key := state.Key{Kind: document.KindServiceProvider, Name: "sp-00000"}
 	s := r.state.docs[key]
 	s.Version++
 	s.Spec = []byte(strings.Replace(string(s.Spec), `{`, `{"identityProvider":"other",`, 1))
@@ -296,7 +297,7 @@ func TestAProposalIsSeenWholeOrNotAtAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	index = r.state.put(docs)
-	r.compiler.changed(index, []documentKey{key})
+	r.compiler.changed(index, []state.Key{key})
 	r.compiler.compile()
 	if cl := r.cache().Client("sp-00000"); cl.Broken != nil || cl.Issuer.Name != "other" {
 		t.Errorf("broken: %v", cl.Broken)
@@ -343,11 +344,11 @@ spec: {reply: ["A = 1"]}
 					return
 				}
 				f.Reset()
-				f.Subject, f.Principal = subject{"alice", new(document.User)}, []byte("alice")
+				f.Subject, f.Principal = attribute.OfUser(person("alice", new(document.User))), []byte("alice")
 				if got := c.Release(nil, cl, &f); len(got) != 1 {
 					t.Errorf("released %v", got)
 				}
-				if got := c.replies(nil, cl, []byte("staff"), nil); len(got) != 1 {
+				if got := c.Replies(nil, cl, &state.User{PrimaryGroup: []byte("staff")}); len(got) != 1 {
 					t.Errorf("replies %v", got)
 				}
 			}
@@ -402,10 +403,10 @@ spec: {condition: {principalName: alice}, attributes: [{attribute: uid}]}
 		names[i] = fmt.Appendf(nil, "%c%d", "gh"[i%2], i%20)
 	}
 	primary := []byte("h3")
+	user := &state.User{Name: []byte("alice"), PrimaryGroup: primary, Groups: names}
 	var replies []any
 	var released []attribute.Released
 	var f attribute.Facts
-	var who attribute.Subject = custom{}
 	for _, test := range []struct {
 		name string
 		run  func()
@@ -413,12 +414,12 @@ spec: {condition: {principalName: alice}, attributes: [{attribute: uid}]}
 		{"client by address", func() { c.ClientFor("radius", v4); c.ClientFor("radius", v6) }},
 		{"group", func() { c.Group(primary) }},
 		{"user type", func() { c.UserType(nil); c.UserType(primary) }},
-		{"replies", func() { replies = c.replies(replies[:0], c.Client("sp-00001"), primary, names) }},
-		{"session limit", func() { c.sessionLimit(nil, primary, names) }},
-		{"broken group", func() { c.brokenGroup(primary, names) }},
+		{"replies", func() { replies = c.Replies(replies[:0], c.Client("sp-00001"), user) }},
+		{"session limit", func() { c.SessionLimit(nil, user) }},
+		{"broken group", func() { c.BrokenGroup(user) }},
 		{"release", func() {
 			f.Reset()
-			f.Subject, f.Principal = who, primary
+			f.Subject, f.Principal = attribute.OfUser(user), user.Name
 			released = c.Release(released[:0], c.Client("sp-00001"), &f)
 		}},
 	} {
@@ -433,13 +434,6 @@ spec: {condition: {principalName: alice}, attributes: [{attribute: uid}]}
 		t.Errorf("%d replies, want 20", len(replies))
 	}
 }
-
-// custom is a person without values.
-type custom struct{}
-
-func (custom) Field(attribute.Field) []byte                         { return nil }
-func (custom) AppendNames(dst [][]byte, _ attribute.Field) [][]byte { return dst }
-func (custom) AppendCustom(dst [][]byte, _ string) [][]byte         { return dst }
 
 func TestACompilerNeedsAStateAndAWire(t *testing.T) {
 	if _, err := NewCompiler(Config{}); err == nil {

@@ -8,6 +8,7 @@ import (
 
 	"trine/engine/attribute"
 	"trine/engine/document"
+	"trine/engine/state"
 )
 
 // maxOthers is how many objects that a change would break a draft names, beside the changed ones.
@@ -27,18 +28,18 @@ type Draft struct {
 // Nothing is published or changed.
 func (c *Compiler) Draft(changed []*document.Document, deleted []string) Draft {
 	base := c.current.Load()
-	touched := make(map[documentKey]*document.Document, len(changed))
-	changes := map[documentKey]change{}
+	touched := make(map[state.Key]*document.Document, len(changed))
+	changes := map[state.Key]change{}
 	for _, key := range deleted {
 		kind, name, _ := strings.Cut(key, "/")
-		k := documentKey{kind, name}
+		k := state.Key{Kind: kind, Name: name}
 		if _, compiled := base.version(k); compiled {
 			changes[k] = change{kind: kind, name: name}
 		}
 	}
 	var d Draft
 	for _, doc := range changed {
-		k := documentKey{doc.Kind, doc.Name}
+		k := state.Key{Kind: doc.Kind, Name: doc.Name}
 		touched[k] = doc
 		d.Warnings = append(d.Warnings, warnings(doc)...)
 		if slices.Contains(kinds[:], doc.Kind) {
@@ -51,13 +52,13 @@ func (c *Compiler) Draft(changed []*document.Document, deleted []string) Draft {
 	}
 	next, _ := base.apply(&c.env, list)
 
-	before := map[documentKey]bool{}
+	before := map[state.Key]bool{}
 	for _, b := range base.broken() {
-		before[documentKey{b.Kind, b.Name}] = true
+		before[state.Key{Kind: b.Kind, Name: b.Name}] = true
 	}
 	others := 0
 	for _, b := range next.broken() {
-		k := documentKey{b.Kind, b.Name}
+		k := state.Key{Kind: b.Kind, Name: b.Name}
 		doc := touched[k]
 		if doc == nil && before[k] {
 			continue // not this change's doing

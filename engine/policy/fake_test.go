@@ -3,44 +3,45 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
-	"trine/engine/attribute"
 	"trine/engine/document"
 	"trine/engine/secret"
+	"trine/engine/state"
 )
 
 // memory is a State in a map.
 type memory struct {
 	mu      sync.RWMutex
-	docs    map[documentKey]Stored
+	docs    map[state.Key]state.Document
 	version uint64
 	index   uint64
-	told    []func(uint64, []string)
+	told    []func(uint64, []state.Key)
 }
 
-func newMemory() *memory { return &memory{docs: map[documentKey]Stored{}} }
+func newMemory() *memory { return &memory{docs: map[state.Key]state.Document{}} }
 
-func (m *memory) Document(kind, name string) (Stored, bool) {
+func (m *memory) Document(kind, name string) (state.Document, bool) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	s, ok := m.docs[documentKey{kind, name}]
+	s, ok := m.docs[state.Key{Kind: kind, Name: name}]
 	return s, ok
 }
 
-func (m *memory) Documents(kind, after string, limit int) []Stored {
+func (m *memory) Documents(kind, after string, limit int) []state.Document {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	var out []Stored
+	var out []state.Document
 	for k, s := range m.docs {
-		if k.kind == kind && k.name > after {
+		if k.Kind == kind && k.Name > after {
 			out = append(out, s)
 		}
 	}
-	slices.SortFunc(out, func(a, b Stored) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(out, func(a, b state.Document) int { return strings.Compare(a.Name, b.Name) })
 	return out[:min(len(out), limit)]
 }
 
@@ -50,7 +51,7 @@ func (m *memory) ConfigIndex() uint64 {
 	return m.index
 }
 
-func (m *memory) OnConfig(f func(uint64, []string)) {
+func (m *memory) OnConfig(f func(uint64, []state.Key)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.told = append(m.told, f)
@@ -61,7 +62,7 @@ func (m *memory) put(docs []*document.Document, deleted ...string) uint64 {
 	m.mu.Lock()
 	m.index++
 	index := m.index
-	var keys []string
+	var keys []state.Key
 	for _, d := range docs {
 		spec, err := d.Stored()
 		if err != nil {
@@ -69,13 +70,13 @@ func (m *memory) put(docs []*document.Document, deleted ...string) uint64 {
 			panic(err)
 		}
 		m.version++
-		m.docs[documentKey{d.Kind, d.Name}] = Stored{Name: d.Name, Version: m.version, Spec: spec}
-		keys = append(keys, d.Key())
+		m.docs[state.Key{Kind: d.Kind, Name: d.Name}] = state.Document{Kind: d.Kind, Name: d.Name, Version: m.version, Spec: spec}
+		keys = append(keys, state.Key{Kind: d.Kind, Name: d.Name})
 	}
 	for _, key := range deleted {
 		kind, name, _ := strings.Cut(key, "/")
-		delete(m.docs, documentKey{kind, name})
-		keys = append(keys, key)
+		delete(m.docs, state.Key{Kind: kind, Name: name})
+		keys = append(keys, state.Key{Kind: kind, Name: name})
 	}
 	told := m.told
 	m.mu.Unlock()
@@ -197,54 +198,22 @@ func (r *rig) apply(t testing.TB, text string, deleted ...string) {
 
 func (r *rig) cache() *Cache { return r.compiler.Holder().Load() }
 
-// subject is a user document as a person whose attributes are asked for.
-type subject struct {
-	name string
-	user *document.User
-}
-
-func (s subject) Field(f attribute.Field) []byte {
-	switch f {
-	case attribute.FieldUserName:
-		return []byte(s.name)
-	case attribute.FieldShortName:
-		return []byte(s.user.ShortName)
-	case attribute.FieldFullName:
-		return []byte(s.user.FullName)
-	case attribute.FieldFirstName:
-		return []byte(s.user.FirstName)
-	case attribute.FieldLastName:
-		return []byte(s.user.LastName)
-	case attribute.FieldMail:
-		return []byte(s.user.Mail)
-	case attribute.FieldMailDomain:
-		return []byte(s.user.MailDomain)
-	case attribute.FieldUserType:
-		return []byte(s.user.UserType)
-	case attribute.FieldPrimaryGroup:
-		return []byte(s.user.PrimaryGroup)
+// person returns a user document as state holds it.
+func person(name string, u *document.User) *state.User {
+	out := &state.User{
+		Name: []byte(name), FirstName: []byte(u.FirstName), LastName: []byte(u.LastName), FullName: []byte(u.FullName), ShortName: []byte(u.ShortName),
+		Mail: []byte(u.Mail), MailDomain: []byte(u.MailDomain), UserType: []byte(u.UserType), PrimaryGroup: []byte(u.PrimaryGroup), Groups: texts(u.Groups),
 	}
-	return nil
-}
-
-func (s subject) AppendNames(dst [][]byte, f attribute.Field) [][]byte {
-	if f == attribute.FieldGroups {
-		return append(dst, s.groups()...)
+	for _, n := range slices.Sorted(maps.Keys(u.Attributes)) {
+		out.Attributes = append(out.Attributes, state.Attribute{Name: []byte(n), Values: texts(u.Attributes[n])})
 	}
-	return dst
+	return out
 }
 
-func (s subject) AppendCustom(dst [][]byte, name string) [][]byte {
-	for _, v := range s.user.Attributes[name] {
-		dst = append(dst, []byte(v))
-	}
-	return dst
-}
-
-func (s subject) groups() [][]byte {
+func texts(values []string) [][]byte {
 	var out [][]byte
-	for _, g := range s.user.Groups {
-		out = append(out, []byte(g))
+	for _, v := range values {
+		out = append(out, []byte(v))
 	}
 	return out
 }

@@ -1,6 +1,10 @@
 package policy
 
-import "slices"
+import (
+	"slices"
+
+	"trine/engine/state"
+)
 
 // Replies appends the reply templates that an accepted login gets, in the order of their precedence, so that an attribute set
 // by one is not set again by a later one unless its line says +=:
@@ -10,16 +14,16 @@ import "slices"
 //  3. but a group that is above another one of them always after it.
 //
 // Each group counts once. It does not allocate for people in up to 32 groups with replies.
-func (c *Cache) replies(dst []any, client *Client, primary []byte, groups [][]byte) []any {
+func (c *Cache) Replies(dst []any, client *Client, u *state.User) []any {
 	if client != nil && client.Reply != nil {
 		dst = append(dst, client.Reply)
 	}
 	var room [32]*Group
 	found := room[:0]
-	if len(primary) > 0 {
-		found = withReplies(found, c.Group(primary))
+	if len(u.PrimaryGroup) > 0 {
+		found = withReplies(found, c.Group(u.PrimaryGroup))
 	}
-	for _, name := range groups {
+	for _, name := range u.Groups {
 		found = withReplies(found, c.Group(name))
 	}
 	for len(found) > 0 {
@@ -56,17 +60,17 @@ func (g *Group) isAbove(other *Group) bool {
 	return false
 }
 
-// sessionLimit returns how many network sessions a person may have at a time: the smallest limit of the user type, the primary
+// SessionLimit returns how many network sessions a person may have at a time: the smallest limit of the user type, the primary
 // group, the other groups and the groups above them; 0 means none. It does not allocate.
-func (c *Cache) sessionLimit(userType *UserType, primary []byte, groups [][]byte) int {
+func (c *Cache) SessionLimit(userType *UserType, u *state.User) int {
 	limit := 0
 	if userType != nil {
 		limit = userType.Sessions
 	}
-	if len(primary) > 0 {
-		limit = smaller(limit, c.Group(primary))
+	if len(u.PrimaryGroup) > 0 {
+		limit = smaller(limit, c.Group(u.PrimaryGroup))
 	}
-	for _, name := range groups {
+	for _, name := range u.Groups {
 		limit = smaller(limit, c.Group(name))
 	}
 	return limit
@@ -81,13 +85,13 @@ func smaller(limit int, g *Group) int {
 
 // BrokenGroup returns the first of a person's groups, or of the groups above them, that could not be compiled; nil if all are
 // sound. A login of such a person is rejected with reason config.broken. It does not allocate.
-func (c *Cache) brokenGroup(primary []byte, groups [][]byte) *Group {
-	if len(primary) > 0 {
-		if g := c.Group(primary); g != nil && g.broken != nil {
+func (c *Cache) BrokenGroup(u *state.User) *Group {
+	if len(u.PrimaryGroup) > 0 {
+		if g := c.Group(u.PrimaryGroup); g != nil && g.broken != nil {
 			return g.broken
 		}
 	}
-	for _, name := range groups {
+	for _, name := range u.Groups {
 		if g := c.Group(name); g != nil && g.broken != nil {
 			return g.broken
 		}

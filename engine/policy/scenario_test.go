@@ -12,6 +12,7 @@ import (
 
 	"trine/engine/attribute"
 	"trine/engine/document"
+	"trine/engine/state"
 	"trine/engine/trace"
 )
 
@@ -109,19 +110,19 @@ func (r *rig) run(t *testing.T, command, input string) string {
 	case "release":
 		return r.release(t, args)
 	case "replies":
-		u := r.subject(t, args[1])
+		u := r.person(t, args[1])
 		var lines []string
-		for _, reply := range r.cache().replies(nil, r.cache().Client(args[0]), []byte(u.user.PrimaryGroup), u.groups()) {
+		for _, reply := range r.cache().Replies(nil, r.cache().Client(args[0]), u) {
 			lines = append(lines, strings.Join(reply.(*template).lines, ", "))
 		}
-		if g := r.cache().brokenGroup([]byte(u.user.PrimaryGroup), u.groups()); g != nil {
+		if g := r.cache().BrokenGroup(u); g != nil {
 			lines = append(lines, "broken group "+g.Name)
 		}
 		return strings.Join(lines, "\n")
 	case "limit":
-		u := r.subject(t, args[0])
+		u := r.person(t, args[0])
 		c := r.cache()
-		return fmt.Sprint(c.sessionLimit(c.UserType([]byte(u.user.UserType)), []byte(u.user.PrimaryGroup), u.groups()))
+		return fmt.Sprint(c.SessionLimit(c.UserType(u.UserType), u))
 	case "draft":
 		docs, err := r.parse(input)
 		if err != nil {
@@ -164,23 +165,23 @@ func (r *rig) broken() string {
 	return b.String()
 }
 
-func (r *rig) subject(t *testing.T, name string) subject {
+func (r *rig) person(t *testing.T, name string) *state.User {
 	t.Helper()
 	u := r.users[name]
 	if u == nil {
 		t.Fatalf("there is no user %q", name)
 	}
-	return subject{name, u}
+	return person(name, u)
 }
 
 func (r *rig) release(t *testing.T, args []string) string {
 	t.Helper()
-	u := r.subject(t, args[1])
+	u := r.person(t, args[1])
 	client := r.cache().Client(args[0])
 	if client == nil {
 		t.Fatalf("there is no client %q", args[0])
 	}
-	f := attribute.Facts{Subject: u, Principal: []byte(u.name), Authentication: attribute.Password}
+	f := attribute.Facts{Subject: attribute.OfUser(u), Principal: u.Name, Authentication: attribute.Password}
 	var steps trace.Trace
 	for _, a := range args[2:] {
 		if a == "trace" {

@@ -1,54 +1,37 @@
 package policy
 
 import (
-	"strings"
-
 	"trine/engine/document"
+	"trine/engine/state"
 )
 
 // State is where documents come from. Its methods may be called while records are applied.
 type State interface {
 	// Document returns a document as it is stored.
-	Document(kind, name string) (Stored, bool)
+	Document(kind, name string) (state.Document, bool)
 	// Documents returns documents of a kind whose names come after the given one, by name, at most limit of them.
-	Documents(kind, after string, limit int) []Stored
-	// ConfigIndex returns the log index of the last record that changed a document of the kinds that a cache is compiled from.
+	Documents(kind, after string, limit int) []state.Document
+	// ConfigIndex returns the log index of the last record that changed a document other than a user.
 	ConfigIndex() uint64
-	// OnConfig has f called from within Apply after each such record with the keys ("Kind/name") of what it changed.
-	OnConfig(f func(index uint64, changed []string))
+	// OnConfig has f called from within Apply after each such record with what it changed.
+	OnConfig(f func(index uint64, changed []state.Key))
 }
 
-// Stored is a document as state keeps it.
-type Stored struct {
-	Name    string
-	Version uint64
-	Spec    []byte
-}
+var _ State = (*state.State)(nil)
 
 // page is how many documents are read at a time.
 const page = 1000
 
-func (c *Compiler) subscribe() {
-	c.state.OnConfig(func(index uint64, changed []string) {
-		keys := make([]documentKey, 0, len(changed))
-		for _, k := range changed {
-			kind, name, _ := strings.Cut(k, "/")
-			keys = append(keys, documentKey{kind, name})
-		}
-		c.changed(index, keys)
-	})
-}
-
 // pendingChanges returns what of the pending documents is not compiled yet.
-func pendingChanges(old *model, documents map[documentKey]pendingDocument) []change {
+func pendingChanges(old *model, documents map[state.Key]pendingDocument) []change {
 	var changes []change
 	for k, d := range documents {
 		version, compiled := old.version(k)
 		switch {
 		case d.exists && !(compiled && version == d.stored.Version):
-			changes = append(changes, decode(k.kind, d.stored))
+			changes = append(changes, decode(k.Kind, d.stored))
 		case !d.exists && compiled:
-			changes = append(changes, change{kind: k.kind, name: k.name})
+			changes = append(changes, change{kind: k.Kind, name: k.Name})
 		}
 	}
 	return changes
@@ -56,9 +39,9 @@ func pendingChanges(old *model, documents map[documentKey]pendingDocument) []cha
 
 // readAll returns what became of all documents since old was compiled. Documents that could not be compiled count as changed.
 func (c *Compiler) readAll(old *model) []change {
-	again := map[documentKey]bool{}
+	again := map[state.Key]bool{}
 	for _, b := range old.broken() {
-		again[documentKey{b.Kind, b.Name}] = true
+		again[state.Key{Kind: b.Kind, Name: b.Name}] = true
 	}
 	var changes []change
 	for _, kind := range kinds {
@@ -68,7 +51,7 @@ func (c *Compiler) readAll(old *model) []change {
 			for _, stored := range list {
 				after = stored.Name
 				seen[stored.Name] = true
-				k := documentKey{kind, stored.Name}
+				k := state.Key{Kind: kind, Name: stored.Name}
 				if version, compiled := old.version(k); !compiled || version != stored.Version || again[k] {
 					changes = append(changes, decode(kind, stored))
 				}
@@ -84,36 +67,36 @@ func (c *Compiler) readAll(old *model) []change {
 	return changes
 }
 
-func decode(kind string, s Stored) change {
+func decode(kind string, s state.Document) change {
 	d, err := document.FromStored(kind, s.Name, s.Spec)
 	return change{kind: kind, name: s.Name, version: s.Version, doc: d, err: err}
 }
 
 // version returns the version of a document that was compiled.
-func (m *model) version(k documentKey) (version uint64, compiled bool) {
-	switch k.kind {
+func (m *model) version(k state.Key) (version uint64, compiled bool) {
+	switch k.Kind {
 	case document.KindIdentityProvider:
-		if o := m.issuers[k.name]; o != nil {
+		if o := m.issuers[k.Name]; o != nil {
 			return o.version, true
 		}
 	case document.KindServiceProvider:
-		if o := m.clients[k.name]; o != nil {
+		if o := m.clients[k.Name]; o != nil {
 			return o.version, true
 		}
 	case document.KindGroup:
-		if o := m.groups[k.name]; o != nil {
+		if o := m.groups[k.Name]; o != nil {
 			return o.version, true
 		}
 	case document.KindUserType:
-		if o := m.userTypes[k.name]; o != nil {
+		if o := m.userTypes[k.Name]; o != nil {
 			return o.version, true
 		}
 	case document.KindAttributeDefinition:
-		if o := m.definitions[k.name]; o != nil {
+		if o := m.definitions[k.Name]; o != nil {
 			return o.version, true
 		}
 	case document.KindAttributePolicy:
-		if o := m.policies[k.name]; o != nil {
+		if o := m.policies[k.Name]; o != nil {
 			return o.version, true
 		}
 	}
