@@ -77,7 +77,7 @@ func (c *Condition) Walk(f func(*Condition)) {
 	}
 }
 
-// leaf describes how a test is written: the key that holds its name, if it has one.
+// nameKey is the field of a test's map that holds its Name, or empty where the test has none.
 func (t Test) nameKey() string {
 	switch t {
 	case TestAttributeValue:

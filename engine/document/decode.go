@@ -18,6 +18,8 @@ import (
 const (
 	maxDepth = 64
 	maxNodes = 200_000 // nodes of one document, counted again at each use of an alias
+
+	maxDocumentProblems = 100
 )
 
 // mark remembers where a field stood, by a hash of its path.
@@ -65,6 +67,10 @@ type decoder struct {
 }
 
 func (d *decoder) fail(n *yaml.Node, path, suggestion, format string, args ...any) {
+	if len(d.problems) >= maxDocumentProblems {
+		d.tooBig = true
+		return
+	}
 	d.problems = append(d.problems, Problem{
 		File: d.doc.Source.File, Line: n.Line, Column: n.Column, Kind: d.doc.Kind, Name: d.doc.Name,
 		Field: path, Reason: fmt.Sprintf(format, args...), Suggestion: suggestion,

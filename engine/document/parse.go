@@ -20,7 +20,7 @@ import (
 // MaxSize is how many bytes one call of Parse reads at most.
 const MaxSize = 256 << 20
 
-// maxProblems is how many problems one call of Parse reports at most.
+// maxProblems is how many problems one call of Parse or ValidateAll reports at most.
 const maxProblems = 1000
 
 // Parse reads documents: YAML with any number of documents, or JSON as an object, an array of objects or a stream of them. A
@@ -31,8 +31,8 @@ const maxProblems = 1000
 // document are problems. The error is Problems, all of them at once; the documents that are sound come back with it.
 // An error of the reader comes back as it is.
 func Parse(file string, r io.Reader) ([]*Document, error) {
-	bounded := &boundedReader{r: r, left: MaxSize}
-	in := bufio.NewReaderSize(bounded, 64<<10)
+	limited := &boundedReader{r: r, left: MaxSize}
+	in := bufio.NewReaderSize(limited, 64<<10)
 	p := &parser{file: file, seen: map[string]Source{}}
 	var err error
 	if isJSON(file, in) {
@@ -41,14 +41,14 @@ func Parse(file string, r io.Reader) ([]*Document, error) {
 		err = p.yaml(in)
 	}
 	switch {
-	case bounded.err != nil:
-		return nil, fmt.Errorf("read documents: %w", bounded.err)
-	case bounded.left < 0:
+	case limited.err != nil:
+		return nil, fmt.Errorf("read documents: %w", limited.err)
+	case limited.left < 0:
 		p.problem(nil, "", "the input is larger than %d MiB", MaxSize>>20)
 	case err != nil:
 		p.syntax(err)
 	}
-	return p.documents, p.problems.Err()
+	return p.documents, bounded(p.problems).Err()
 }
 
 // boundedReader reads at most left bytes, and remembers an error that is not the end of the input.
@@ -110,11 +110,16 @@ func (p *parser) problem(n *yaml.Node, suggestion, format string, args ...any) {
 }
 
 func (p *parser) full() bool {
-	if len(p.problems) < maxProblems {
-		return false
+	p.problems = bounded(p.problems)
+	return len(p.problems) > maxProblems
+}
+
+// bounded cuts a list of problems that nobody would read to its end.
+func bounded(p Problems) Problems {
+	if len(p) <= maxProblems {
+		return p
 	}
-	p.problems = append(p.problems[:maxProblems:maxProblems], Problem{File: p.file, Reason: "there are more problems, which are not shown"})
-	return true
+	return append(p[:maxProblems:maxProblems], Problem{File: p[0].File, Reason: "there are more problems, which are not shown"})
 }
 
 var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)

@@ -12,7 +12,7 @@ import (
 func (d *Document) SecretContext() []byte { return []byte(d.Key()) }
 
 // EachSecret calls f with each secret that the document has and with its path, in the order of the fields. What f writes
-// through the pointer stays.
+// through the pointer stays. A user's password is among them, although it is never stored in the document.
 func (d *Document) EachSecret(f func(path string, t *secret.Text)) {
 	eachSecret(reflect.ValueOf(d.Spec).Elem(), "spec", f)
 }

@@ -7,7 +7,7 @@ import (
 	"trine/engine/secret"
 )
 
-// The types of service provider that this release has.
+// TypeRadius is the type of a service provider that speaks RADIUS.
 const TypeRadius = "radius"
 
 // ServiceProvider is who asks for logins. Type says over which protocol, and names the block with that protocol's fields.

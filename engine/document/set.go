@@ -53,7 +53,7 @@ func ValidateAll(changed []*Document, deleted []string, look Lookup) Problems {
 	for _, key := range deleted {
 		s.deletion(key, referred)
 	}
-	return s.problems
+	return bounded(s.problems)
 }
 
 // set is changes together with what they change.

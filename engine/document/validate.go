@@ -17,6 +17,9 @@ import (
 // maxName is the longest name in bytes: what a RADIUS User-Name holds (RFC 2865 section 5).
 const maxName = 253
 
+// maxSecrets is how many shared secrets a client may have, those of other times counted too.
+const maxSecrets = 16
+
 // Validate reports what is wrong within one document: its name and what its fields mean together. What it refers to is
 // checked by ValidateAll.
 func Validate(d *Document) Problems {
@@ -253,6 +256,10 @@ func (r *RadiusClient) check(c *checker) {
 
 // checkSecrets refuses more than two secrets that are good at one time: each costs a check of every packet.
 func (r *RadiusClient) checkSecrets(c *checker) {
+	if len(r.Secrets) > maxSecrets {
+		c.fail("spec.radius.secrets", "take out those that are no longer good", "there are more than %d secrets", maxSecrets)
+		return
+	}
 	told := false
 	for i := range r.Secrets {
 		s := &r.Secrets[i]
