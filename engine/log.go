@@ -37,4 +37,6 @@ var (
 	ErrBusy = errors.New("engine: the log's queue is full")
 	// ErrUnavailable means that the log takes no records now: no leader, a full disk, or closing.
 	ErrUnavailable = errors.New("engine: the log takes no records now")
+	// ErrRefused means that the log took the record and the views found it void.
+	ErrRefused = errors.New("engine: the record was found void")
 )

@@ -78,7 +78,9 @@ type Accounting struct {
 	Err       error
 	Duplicate bool
 
-	user state.User
+	user    state.User
+	text    []byte
+	streams [6]uint64
 }
 
 // AccountingDelivery takes outcomes of accounting records, on any goroutine; it must not block.

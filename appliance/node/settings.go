@@ -38,8 +38,6 @@ type Settings struct {
 	LogLevel  string
 
 	PasswordCache  int
-	WorkerMemory   int64
-	WorkerHashers  int
 	TraceAccepts   int
 	Retention      []string
 	DecisionBytes  int64
@@ -69,8 +67,6 @@ func DefaultSettings() *Settings {
 		LogFormat:            "text",
 		LogLevel:             "info",
 		PasswordCache:        200_000,
-		WorkerMemory:         512 << 20,
-		WorkerHashers:        1,
 		TraceAccepts:         100,
 		DecisionBytes:        4 << 30,
 		MinimumFree:          256 << 20,
@@ -93,8 +89,6 @@ func (s *Settings) table() []setting {
 		{"log-format", "`format` of the log on standard error: text or json", &s.LogFormat},
 		{"log-level", "least `level` that is logged: debug, info, warn or error", &s.LogLevel},
 		{"password-cache", "`number` of verified passwords kept in memory (0: none; each Argon2id login then takes its full time)", &s.PasswordCache},
-		{"worker-memory", "address space of the worker that hashes passwords, in `bytes`", &s.WorkerMemory},
-		{"worker-hashers", "`number` of passwords hashed at once", &s.WorkerHashers},
 		{"trace-accepts", "keep the full trace of one accept in `n` (rejects always keep theirs; 0: of none)", &s.TraceAccepts},
 		{"retention", "how long events are kept, as `class=age` such as decision=30d or accounting=400d; classes left out are kept for ever", &s.Retention},
 		{"decision-bytes", "cap on the history of decisions on disk, in `bytes`; the oldest goes first (0: none)", &s.DecisionBytes},
@@ -290,12 +284,6 @@ func (s *Settings) check() []error {
 	}
 	if s.PasswordCache < 0 {
 		add("password-cache: expected 0 or more, found %d", s.PasswordCache)
-	}
-	if s.WorkerMemory < 64<<20 {
-		add("worker-memory: expected at least %d (64 MiB), found %d", 64<<20, s.WorkerMemory)
-	}
-	if s.WorkerHashers < 1 || s.WorkerHashers > 64 {
-		add("worker-hashers: expected 1 to 64, found %d", s.WorkerHashers)
 	}
 	if s.TraceAccepts < 0 {
 		add("trace-accepts: expected 0 or more, found %d", s.TraceAccepts)

@@ -7,6 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"trine/engine/credential/chap"
 	"trine/engine/event"
 	"trine/engine/secret"
 )
@@ -58,14 +59,14 @@ var (
 	ErrNothingKept = errors.New("no form of the password is to be kept")
 	// ErrPasswordLength means that a password is empty or longer than MaxPassword.
 	ErrPasswordLength = fmt.Errorf("a password has 1 to %d bytes", MaxPassword)
-	// ErrPasswordText means that a password is not UTF-8, which its NT hash needs.
-	ErrPasswordText = errors.New("the NT hash of a password needs it to be valid UTF-8")
+	// ErrPasswordText means that a password has no NT hash: it is not valid UTF-8, or longer than 256 UTF-16 units.
+	ErrPasswordText = errors.New("the NT hash of a password needs it to be valid UTF-8 of at most 256 UTF-16 units")
 )
 
 // BuildForms makes the forms of a user's new password that are to be kept, bound to the user's name. Argon2id is made by the
 // hasher, and waited for until ctx ends; hasher may be nil where it is not kept. Passwords are bytes and taken as they come: no Unicode
 // normalization, since the devices that ask do none either and CHAP would not bear it. The NT hash alone is of text: the password's UTF-8 as
-// UTF-16LE; a password that is not valid UTF-8 is refused with ErrPasswordText where it is kept.
+// UTF-16LE; a password that has none is refused with ErrPasswordText where it is kept.
 func BuildForms(ctx context.Context, user string, password []byte, keep Keep, params Params, keyring *secret.Keyring, hasher Hasher) (*event.PasswordSet, error) {
 	if len(password) == 0 || len(password) > MaxPassword {
 		return nil, ErrPasswordLength
@@ -82,7 +83,7 @@ func BuildForms(ctx context.Context, user string, password []byte, keep Keep, pa
 		}
 	}
 	if keep.NT {
-		hash, ok := ntHash(password)
+		hash, ok := chap.NTHash(password)
 		if !ok {
 			return nil, ErrPasswordText
 		}

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
+	"trine/engine/credential/chap"
 	"trine/engine/secret"
 	"trine/engine/trace"
 )
@@ -309,7 +309,7 @@ func (v *Verifier) pap(a *Attempt, t *target, s *scratch) Outcome {
 	if len(t.stored.NT) > 0 {
 		hash, err := t.open(s, FormNT)
 		if err == nil {
-			got, ok := ntHash(password)
+			got, ok := chap.NTHash(password)
 			return matched(ok && subtle.ConstantTimeCompare(got[:], hash) == 1, FormNT)
 		}
 		unreadable = wrong(trace.PasswordUnreadable, FormNT, err)
@@ -336,7 +336,7 @@ func (v *Verifier) chap(a *Attempt, t *target, s *scratch) Outcome {
 	if err != nil {
 		return wrong(trace.PasswordUnreadable, FormClear, err)
 	}
-	return matched(chapMatches(p, password), FormClear)
+	return matched(chap.Verify(p.Identifier, password, p.Challenge, p.Response), FormClear)
 }
 
 // open opens a sealed form into the scratch. The result must not be kept.
@@ -383,5 +383,3 @@ func equal(a, b []byte) bool {
 	clear(y[:])
 	return same
 }
-
-func validText(password []byte) bool { return utf8.Valid(password) }

@@ -1,0 +1,156 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net"
+	"path/filepath"
+
+	"trine/appliance/admin"
+	"trine/appliance/admin/client"
+	"trine/engine/credential"
+	"trine/engine/document"
+	"trine/engine/event"
+	"trine/engine/state"
+	"trine/raftstore"
+)
+
+// startAdmin opens the administration's socket in the data directory and the management listener.
+func (n *Node) startAdmin(context.Context) error {
+	n.admin = admin.New(admin.Config{
+		State: adminState{n.views}, Log: adminLog{n.store}, Events: adminEvents{n.store}, Policy: n.policies,
+		Passwords: passwords{n}, Keyring: n.keyring, Status: n.status, Ready: n.ready, Metrics: n.metrics(),
+		Scratch: n.settings.Data, MaxRecord: raftstore.MaxRecord, Version: Version(), Logger: n.logger, Clock: n.clock,
+	})
+	config, err := managementTLS(n.settings, n.clock())
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", n.settings.ManagementListen)
+	if err != nil {
+		return fmt.Errorf("open the management listener: %w; choose another address with --management-listen", err)
+	}
+	n.management = listener
+	if err := n.admin.ServeSocket(filepath.Join(n.settings.Data, client.SocketName)); err != nil {
+		return fmt.Errorf("open the administration socket: %w", err)
+	}
+	n.admin.Serve(listener, config)
+	return nil
+}
+
+
+// adminLog lets the administration propose.
+type adminLog struct{ store *raftstore.Store }
+
+// Propose implements admin.Log.
+func (l adminLog) Propose(ctx context.Context, proposal []byte) (admin.Outcome, error) {
+	at, r, err := l.store.ProposeWait(ctx, proposal)
+	for _, pair := range []struct{ from, to error }{
+		{raftstore.ErrNoLeader, admin.ErrNoLeader},
+		{raftstore.ErrClosed, admin.ErrNoLeader},
+		{raftstore.ErrUncertain, admin.ErrUncertain},
+		{raftstore.ErrBusy, admin.ErrBusy},
+		{raftstore.ErrDiskFull, admin.ErrDiskFull},
+	} {
+		if errors.Is(err, pair.from) {
+			err = pair.to
+		}
+	}
+	return admin.Outcome{Index: at.Index, Code: uint32(r.Code), Value: r.Value, Detail: r.Detail}, err
+}
+
+// adminEvents lets the administration read the log.
+type adminEvents struct{ store *raftstore.Store }
+
+func query(q admin.EventQuery) raftstore.Query {
+	out := raftstore.Query{
+		From:  raftstore.Position{Index: q.From.Index, Offset: q.From.Offset},
+		Since: q.Since, Until: q.Until, Stream: q.Stream, Reverse: q.Reverse,
+	}
+	for _, c := range q.Classes {
+		out.Classes = append(out.Classes, raftstore.Class(c))
+	}
+	return out
+}
+
+func items(facts iter.Seq2[raftstore.Item, error]) iter.Seq2[admin.Item, error] {
+	return func(yield func(admin.Item, error) bool) {
+		for f, err := range facts {
+			if !yield(admin.Item{Position: admin.Position{Index: f.Position.Index, Offset: f.Position.Offset}, Time: f.Time, Data: f.Data}, err) {
+				return
+			}
+		}
+	}
+}
+
+// Read implements admin.Events.
+func (e adminEvents) Read(ctx context.Context, q admin.EventQuery) iter.Seq2[admin.Item, error] {
+	return items(e.store.Read(ctx, query(q)))
+}
+
+// Follow implements admin.Events.
+func (e adminEvents) Follow(ctx context.Context, q admin.EventQuery) iter.Seq2[admin.Item, error] {
+	return items(e.store.Follow(ctx, query(q)))
+}
+
+// Last implements admin.Events.
+func (e adminEvents) Last() admin.Position {
+	index, _ := e.store.Applied()
+	return admin.Position{Index: index + 1}
+}
+
+// passwords lets the administration make and check the stored forms of passwords.
+type passwords struct{ n *Node }
+
+// Build implements admin.Passwords.
+func (p passwords) Build(ctx context.Context, user string, password []byte, t *document.UserType) (*event.PasswordSet, error) {
+	keep, params := credential.DefaultKeep(), credential.DefaultParams()
+	if t != nil {
+		keep, params = keepOf(t)
+	}
+	return credential.BuildForms(ctx, user, password, keep, params, p.n.keyring, p.n.worker)
+}
+
+// Verify implements admin.Passwords. What is verified here is remembered like a login, so it goes by the user's own id and the
+// version that he has now.
+func (p passwords) Verify(ctx context.Context, stored admin.StoredPassword, password []byte) (bool, error) {
+	var user state.User
+	if !p.n.views.User(&user, []byte(stored.User)) {
+		return false, nil
+	}
+	done := make(verified, 1)
+	outcome := p.n.verifier.Verify(&credential.Attempt{
+		Proof: &credential.Proof{Method: credential.PAP, Password: password},
+		User: &credential.Stored{
+			ID: user.ID, Name: user.Name, Version: user.CredentialVersion,
+			Argon2id: user.Argon2id, Keyed: user.Keyed, NT: user.NT, Clear: user.Clear,
+		},
+		Name: user.Name, Done: done,
+	})
+	if outcome.Status == credential.Pending {
+		select {
+		case outcome = <-done:
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+	return outcome.Status == credential.Matched, outcome.Err
+}
+
+type verified chan credential.Outcome
+
+// Verified implements credential.Done.
+func (v verified) Verified(o credential.Outcome) { v <- o }
+
+// keepOf returns which forms a user type keeps, and what its Argon2id form costs.
+func keepOf(t *document.UserType) (credential.Keep, credential.Params) {
+	p := &t.Password
+	return credential.Keep{
+			Argon2id: p.Keeps(document.FormArgon2id), Keyed: p.Keeps(document.FormKeyed),
+			NT: p.Keeps(document.FormNT), Clear: p.Keeps(document.FormClear),
+		}, credential.Params{
+			MemoryKiB: uint32(p.Argon2.MemoryKiB), Iterations: uint32(p.Argon2.Iterations), Parallelism: uint8(p.Argon2.Parallelism),
+		}
+}

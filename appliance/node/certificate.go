@@ -1,0 +1,93 @@
+package node
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Names in the data directory of the management listener's own certificate and key.
+const (
+	certificateFile = "management.crt"
+	keyFile         = "management.key"
+)
+
+// selfSignedFor is how long a self-signed certificate is good; a new one is made at a start within the last tenth of it.
+const selfSignedFor = 2 * 365 * 24 * time.Hour
+
+// managementTLS returns the management listener's TLS settings: the certificate that the settings name, or else a self-signed
+// one that is kept in the data directory.
+func managementTLS(s *Settings, now time.Time) (*tls.Config, error) {
+	certificate, key := s.ManagementCertificate, s.ManagementKey
+	if certificate == "" {
+		certificate, key = filepath.Join(s.Data, certificateFile), filepath.Join(s.Data, keyFile)
+		if err := ensureSelfSigned(certificate, key, s, now); err != nil {
+			return nil, err
+		}
+	}
+	pair, err := tls.LoadX509KeyPair(certificate, key)
+	if err != nil {
+		return nil, fmt.Errorf("load the management certificate %s with key %s: %w", certificate, key, err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}, nil
+}
+
+func ensureSelfSigned(certificate, key string, s *Settings, now time.Time) error {
+	if pair, err := tls.LoadX509KeyPair(certificate, key); err == nil {
+		if now.Before(pair.Leaf.NotAfter.Add(-selfSignedFor / 10)) {
+			return nil
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("load the self-signed management certificate %s: %w; remove it and its key to have a new one made", certificate, err)
+	}
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return fmt.Errorf("make the management key: %w", err)
+	}
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return fmt.Errorf("make the management certificate: %w", err)
+	}
+	template := &x509.Certificate{
+		SerialNumber:          serial,
+		Subject:               pkix.Name{CommonName: s.NodeName, Organization: []string{"Trine, self-signed"}},
+		NotBefore:             now.Add(-time.Hour),
+		NotAfter:              now.Add(selfSignedFor),
+		KeyUsage:              x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		BasicConstraintsValid: true,
+		DNSNames:              []string{"localhost", s.NodeName},
+		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+	}
+	if address, err := netip.ParseAddrPort(s.ManagementListen); err == nil && !address.Addr().IsLoopback() && !address.Addr().IsUnspecified() {
+		template.IPAddresses = append(template.IPAddresses, address.Addr().AsSlice())
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		return fmt.Errorf("sign the management certificate: %w", err)
+	}
+	encoded, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return fmt.Errorf("encode the management key: %w", err)
+	}
+	if err := os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}), 0o600); err != nil {
+		return fmt.Errorf("write the management key: %w", err)
+	}
+	if err := os.WriteFile(certificate, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644); err != nil {
+		return fmt.Errorf("write the management certificate: %w", err)
+	}
+	return nil
+}

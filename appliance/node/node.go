@@ -1,0 +1,274 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"trine/appliance/admin"
+	"trine/appliance/worker"
+	"trine/engine"
+	"trine/engine/credential"
+	"trine/engine/event"
+	"trine/engine/policy"
+	"trine/engine/secret"
+	"trine/engine/state"
+	"trine/protocols/radius"
+	"trine/raftstore"
+)
+
+// Names in the data directory.
+const (
+	nodeKeyName   = "node.key"       // the node's own key, for which cluster keys are wrapped
+	addressesName = "addresses.json" // where the running node listens
+	logDirectory  = "log"            // raftstore's
+)
+
+// flushEvery is how often what was decided off the loops is handed to the log.
+const flushEvery = 5 * time.Millisecond
+
+// catchUpWithin bounds how long a start waits for the log to be applied. A node that has no leader starts all the same, with
+// what it knows: logins go on.
+const catchUpWithin = 30 * time.Second
+
+// Node is one running node. Its life: Start, Wait, Stop.
+type Node struct {
+	settings *Settings
+	logger   *slog.Logger
+	clock    func() time.Time
+
+	views    *state.State
+	store    *raftstore.Store
+	keyring  *secret.Keyring
+	policies *policy.Compiler
+	worker   *worker.Pool
+	verifier *credential.Verifier
+	engine   *engine.Engine
+	radius   *radius.Server
+	admin    *admin.Server
+
+	management net.Listener
+	started    time.Time
+
+	background sync.WaitGroup
+	cancel     context.CancelFunc
+}
+
+// Addresses are where a node listens, with the ports that the system chose.
+type Addresses struct {
+	RadiusAuthentication []string `json:"radiusAuthentication"`
+	RadiusAccounting     []string `json:"radiusAccounting"`
+	Management           string   `json:"management"`
+}
+
+// Start starts a node and returns when it serves. An error says which part could not start and what to do; everything that
+// was started before is stopped again.
+func Start(ctx context.Context, s *Settings, logger *slog.Logger) (_ *Node, err error) {
+	n := &Node{settings: s, logger: logger, clock: time.Now, started: time.Now(), views: state.New(), keyring: secret.NewKeyring()}
+	defer func() {
+		if err != nil {
+			stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.ShutdownWithin)
+			defer cancel()
+			err = errors.Join(err, n.Stop(stopping))
+		}
+	}()
+	if err := os.MkdirAll(s.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	if err := n.openLog(ctx); err != nil {
+		return nil, err
+	}
+	if err := n.startEngine(ctx); err != nil {
+		return nil, err
+	}
+	if err := n.startListeners(ctx); err != nil {
+		return nil, err
+	}
+	if s.Quickstart {
+		if err := n.quickstart(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := n.writeAddresses(); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// openLog opens the log, waits until it is applied, and opens the cluster keys.
+func (n *Node) openLog(ctx context.Context) error {
+	kept, err := n.settings.retention()
+	if err != nil {
+		return err
+	}
+	free := n.settings.MinimumFree
+	n.store, err = raftstore.Open(ctx, raftstore.Config{
+		Dir: filepath.Join(n.settings.Data, logDirectory), NodeName: n.settings.NodeName, Machine: machine{n.views}, Clock: n.clock,
+		Logger: n.logger, Bootstrap: true, Retention: kept, Watermarks: [3]int64{4 * free, 2 * free, free},
+	})
+	if err != nil {
+		return fmt.Errorf("open the log: %w", err)
+	}
+	waiting, cancel := context.WithTimeout(ctx, catchUpWithin)
+	defer cancel()
+	if err := n.store.Barrier(waiting); err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("apply the log: %w", err)
+		}
+		n.logger.Warn("no leader yet: the node serves with what it knows; nothing can be recorded until there is one", "error", err)
+	}
+	own, err := secret.LoadOrCreateNodeKey(filepath.Join(n.settings.Data, nodeKeyName))
+	if err != nil {
+		return err
+	}
+	return openKeys(ctx, n.keyring, own, n.store.Status().Node, n.views, n.store)
+}
+
+// startEngine compiles the policies and starts the worker, the engine and what runs beside them.
+func (n *Node) startEngine(ctx context.Context) error {
+	names, err := dictionaries(n.settings.RadiusDictionary)
+	if err != nil {
+		return err
+	}
+	n.policies, err = policy.NewCompiler(policy.Config{
+		State: n.views, Wires: map[string]policy.Wire{"radius": radius.NewWire(names)}, Keyring: n.keyring, Logger: n.logger, Clock: n.clock,
+	})
+	if err != nil {
+		return fmt.Errorf("compile the policies: %w", err)
+	}
+	if n.worker, err = worker.NewPool(worker.Config{Logger: n.logger}); err != nil {
+		return fmt.Errorf("start the worker: %w", err)
+	}
+	cache := n.settings.PasswordCache
+	if cache == 0 {
+		cache = -1
+	}
+	n.verifier, err = credential.New(credential.Config{Keyring: n.keyring, Hasher: n.worker, CacheSize: cache, Clock: n.clock})
+	if err != nil {
+		return fmt.Errorf("start the verifier of passwords: %w", err)
+	}
+	n.engine = engine.New(engine.Config{
+		People: n.views, Policies: n.policies.Holder(), Log: log{n.store}, Verifier: n.verifier, Clock: n.clock, Logger: n.logger,
+		TraceAccepts: n.settings.TraceAccepts,
+	})
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	n.cancel = cancel
+	n.background.Go(func() { _ = n.policies.Run(running) })
+	n.background.Go(func() { n.flush(running) })
+	sweeper := &sweeper{views: n.views, store: n.store, clock: n.clock, logger: n.logger}
+	n.background.Go(func() { sweeper.run(running) })
+	return nil
+}
+
+func (n *Node) flush(ctx context.Context) {
+	tick := time.NewTicker(flushEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			n.engine.Flush()
+		}
+	}
+}
+
+// startListeners opens the management listener, then RADIUS, and records that the node came up.
+func (n *Node) startListeners(ctx context.Context) error {
+	if err := n.startAdmin(ctx); err != nil {
+		return err
+	}
+	var err error
+	n.radius, err = radius.Start(radius.Config{
+		Authentication: n.settings.RadiusAuthentication, Accounting: n.settings.RadiusAccounting, Loops: n.settings.RadiusLoops,
+		NewLane:  func() radius.Lane { return n.engine.NewLane() },
+		Policies: n.policies.Holder(), Cluster: n.store.Status().Cluster, Keyring: n.keyring, Clock: n.clock, Logger: n.logger,
+	})
+	if err != nil {
+		return err
+	}
+	if !n.store.HasLeader() {
+		return nil
+	}
+	var b event.Builder
+	b.Reset()
+	status := n.store.Status()
+	if err := b.Add(event.TypeNodeStarted, event.ClassSystem, nil, &event.NodeStarted{Node: status.Node, Name: n.settings.NodeName, Version: Version()}); err != nil {
+		return err
+	}
+	if _, err := propose(ctx, n.store, b.Bytes()); err != nil {
+		n.logger.Warn("the start of this node could not be recorded", "error", err)
+	}
+	return nil
+}
+
+// Addresses returns where the node listens.
+func (n *Node) Addresses() Addresses {
+	a := Addresses{Management: n.management.Addr().String()}
+	for i := range n.settings.RadiusAuthentication {
+		a.RadiusAuthentication = append(a.RadiusAuthentication, n.radius.AuthenticationAddr(i).String())
+	}
+	for i := range n.settings.RadiusAccounting {
+		a.RadiusAccounting = append(a.RadiusAccounting, n.radius.AccountingAddr(i).String())
+	}
+	return a
+}
+
+// writeAddresses tells whoever has the data directory where the node listens; the file appears whole.
+func (n *Node) writeAddresses() error {
+	text, err := json.MarshalIndent(n.Addresses(), "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode the node's addresses: %w", err)
+	}
+	path := filepath.Join(n.settings.Data, addressesName)
+	if err := os.WriteFile(path+".new", append(text, '\n'), 0o600); err != nil {
+		return fmt.Errorf("write the node's addresses: %w", err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return fmt.Errorf("write the node's addresses: %w", err)
+	}
+	return nil
+}
+
+// Wait returns when ctx ends (nil), or when a part of the node has failed.
+func (n *Node) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-n.radius.Done():
+		return fmt.Errorf("the RADIUS server ended: %w", n.radius.Err())
+	}
+}
+
+// Stop drains and stops the node within ctx, in the opposite order of its start. What was answered is kept whatever happens.
+func (n *Node) Stop(ctx context.Context) error {
+	var failed []error
+	if n.radius != nil {
+		failed = append(failed, n.radius.Stop(ctx))
+	}
+	if n.admin != nil {
+		failed = append(failed, n.admin.Shutdown(ctx))
+	}
+	if n.worker != nil {
+		failed = append(failed, n.worker.Close(ctx))
+	}
+	if n.cancel != nil {
+		n.cancel()
+		n.background.Wait()
+		n.engine.Flush()
+	}
+	if n.store != nil {
+		failed = append(failed, n.store.Close(ctx))
+	}
+	if err := os.Remove(filepath.Join(n.settings.Data, addressesName)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		failed = append(failed, err)
+	}
+	return errors.Join(failed...)
+}

@@ -1,0 +1,81 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime/debug"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"trine/protocols/radius/dictionary"
+)
+
+// version is set by the linker.
+var version string
+
+// Version returns the version that this binary was built as.
+func Version() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+}
+
+// Serve runs a node until ctx ends, tells the service manager how it does, and stops it in order. The error is nil after an
+// orderly stop.
+func Serve(ctx context.Context, s *Settings) error {
+	logger, err := newLogger(s)
+	if err != nil {
+		return err
+	}
+	n, err := Start(ctx, s, logger)
+	if err != nil {
+		return err
+	}
+	addresses := n.Addresses()
+	logger.Info("serving", "version", Version(), "node", s.NodeName, "data", s.Data, "radius_authentication", addresses.RadiusAuthentication,
+		"radius_accounting", addresses.RadiusAccounting, "management", "https://"+addresses.Management)
+	notify(logger, daemon.SdNotifyReady)
+	watching, stopWatching := context.WithCancel(ctx)
+	go watchdog(watching, logger, func() bool { return n.radius.Err() == nil })
+	failed := n.Wait(ctx)
+	stopWatching()
+
+	notify(logger, daemon.SdNotifyStopping)
+	logger.Info("stopping", "within", s.ShutdownWithin)
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.ShutdownWithin)
+	defer cancel()
+	if err := n.Stop(stopping); err != nil {
+		logger.Warn("not everything could be finished in time; nothing that was answered is lost", "error", err)
+	}
+	return failed
+}
+
+func newLogger(s *Settings) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(s.LogLevel)); err != nil {
+		return nil, fmt.Errorf("log-level: %w", err)
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if s.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, options)), nil
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, options)), nil
+}
+
+// dictionaries reads the built-in dictionaries and the administrator's on top of them.
+func dictionaries(files []string) (*dictionary.Dictionary, error) {
+	d, err := dictionary.Standard()
+	if err == nil && len(files) > 0 {
+		d, err = d.With(files...)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the RADIUS dictionaries: %w", err)
+	}
+	return d, nil
+}

@@ -1,0 +1,79 @@
+package node
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"trine/engine/event"
+	"trine/engine/state"
+	"trine/raftstore"
+)
+
+// Whoever looks at a session refuses one that is past its term, so sweeping only frees memory and tells history.
+const (
+	sweepEvery     = 5 * time.Second
+	sweepBatch     = 512
+	tombstoneAge   = 24 * time.Hour
+	tombstoneEvery = time.Minute
+)
+
+// sweeper proposes the end of what is past its term. Only the leader's sweeper does.
+type sweeper struct {
+	views  *state.State
+	store  *raftstore.Store
+	clock  func() time.Time
+	logger *slog.Logger
+}
+
+func (s *sweeper) run(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	var swept time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if !s.store.IsLeader() {
+			continue
+		}
+		now := s.clock()
+		s.sweep(ctx, now)
+		if now.Sub(swept) >= tombstoneEvery {
+			swept = now
+			s.propose(ctx, event.TypeTombstonesSwept, &event.TombstonesSwept{BeforeUnix: now.Add(-tombstoneAge).Unix()})
+		}
+	}
+}
+
+// sweep ends stale sessions, a batch at a time. Apply ends only those that are stale by the record's own time.
+func (s *sweeper) sweep(ctx context.Context, now time.Time) {
+	for ctx.Err() == nil {
+		stale := s.views.StaleSessions(now, sweepBatch)
+		if len(stale) == 0 {
+			return
+		}
+		if !s.propose(ctx, event.TypeSessionsExpired, &event.SessionsExpired{Sessions: stale, SeenBeforeUnix: now.Unix()}) {
+			return
+		}
+	}
+}
+
+func (s *sweeper) propose(ctx context.Context, t event.Type, body proto.Message) bool {
+	var b event.Builder
+	err := b.Add(t, event.ClassSession, nil, body)
+	if err == nil {
+		_, err = propose(ctx, s.store, b.Bytes())
+	}
+	if err != nil {
+		if ctx.Err() == nil {
+			s.logger.Warn("what is past its term could not be swept; it does not count all the same", "error", err)
+		}
+		return false
+	}
+	return true
+}

@@ -1,0 +1,157 @@
+package engine
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"trine/engine/credential"
+	"trine/engine/event"
+	"trine/engine/policy"
+	"trine/engine/state"
+)
+
+// Config is what an Engine is made of.
+type Config struct {
+	People   *state.State
+	Policies *policy.Holder
+	Log      Log
+	Verifier *credential.Verifier
+	Clock    func() time.Time // nil: time.Now
+	Logger   *slog.Logger
+	// TraceAccepts keeps the full trace of one accept in so many; 0 of none. Rejects always keep theirs.
+	TraceAccepts int
+	// Waiting bounds the logins that wait for something slow, and the accounting records that wait for their commit, each a
+	// lane; 0: 8192.
+	Waiting int
+}
+
+// Engine decides. Its lanes do the work; it holds what they share.
+type Engine struct {
+	config Config
+	clock  func() time.Time
+
+	missing gaps
+	lanes   atomic.Uint64 // how many were made
+	salt    uint64        // high bits of decision ids, different for each start of each node
+
+	// late collects the decisions that were made off the lanes' goroutines.
+	late struct {
+		sync.Mutex
+		journal journal
+		to      Proposer
+	}
+	waiting *waiting // logins that wait for a commit
+}
+
+// New returns an engine over the parts of c.
+func New(c Config) *Engine {
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Waiting <= 0 {
+		c.Waiting = 8192
+	}
+	e := &Engine{config: c, clock: c.Clock, salt: rand.Uint64()}
+	e.late.to = c.Log.Proposer(decisionsCommitted{e})
+	e.waiting = newWaiting(e, c.Waiting)
+	return e
+}
+
+// Lane is one loop's way into the engine: it owns that loop's buffers, so that nothing on the way needs a lock. A Lane's
+// methods are called from its loop's goroutine only.
+type Lane struct {
+	engine   *Engine
+	journal  journal
+	decided  Proposer
+	accounts *accounts
+	next     uint64 // the last decision id
+	accepts  int    // accepts since the last traced one
+}
+
+// NewLane returns a lane for one loop.
+func (e *Engine) NewLane() *Lane {
+	n := e.lanes.Add(1)
+	l := &Lane{engine: e, decided: e.config.Log.Proposer(decisionsCommitted{e})}
+	// An id is 24 bits that differ by node, start and lane, and a count that begins anywhere in 40 bits.
+	l.next = mix(e.salt+n)<<40 | rand.Uint64()>>24
+	l.accounts = newAccounts(e, e.config.Waiting)
+	return l
+}
+
+// mix is the finalizer of SplitMix64.
+func mix(x uint64) uint64 {
+	x ^= x >> 30
+	x *= 0xbf58476d1ce4e5b9
+	x ^= x >> 27
+	x *= 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+func (l *Lane) newID() uint64 {
+	const count = 1<<40 - 1
+	l.next = l.next&^count | (l.next+1)&count
+	return l.next
+}
+
+// Flush hands the decisions made since the last Flush to the log. A loop calls it once a millisecond and before it sleeps.
+func (l *Lane) Flush() { l.journal.flush(l.decided, &l.engine.missing) }
+
+// Flush hands over the decisions that were made off the lanes, and says how many could not be recorded. The node calls it
+// every few milliseconds, and once after the last lane stopped.
+func (e *Engine) Flush() {
+	e.late.Lock()
+	e.late.journal.flush(e.late.to, &e.missing)
+	e.late.Unlock()
+	if !e.config.Log.HasLeader() {
+		return
+	}
+	if m := e.missing.take(); m != nil {
+		var b event.Builder
+		b.Reset()
+		err := b.Add(event.TypeDecisionsMissing, event.ClassDecision, nil, m)
+		if err == nil {
+			err = e.config.Log.Proposer(missingCommitted{e, m}).Propose(b.Bytes(), 0)
+		}
+		if err != nil {
+			e.missing.giveBack(m, err)
+		}
+	}
+}
+
+// Stats are counts since the engine was made.
+type Stats struct {
+	DecisionsMissing uint64 // decisions that were answered but could not be recorded
+	WaitingLogins    int    // logins that wait for a commit now
+}
+
+// Stats returns the counts.
+func (e *Engine) Stats() Stats {
+	return Stats{DecisionsMissing: e.missing.total.Load(), WaitingLogins: e.waiting.len()}
+}
+
+// decisionsCommitted learns what became of journals; the token is how many decisions a journal holds.
+type decisionsCommitted struct{ e *Engine }
+
+func (d decisionsCommitted) Committed(token uint64, o Outcome) {
+	if o.Err != nil {
+		now := d.e.clock()
+		d.e.missing.add(token, now, now, o.Err)
+	}
+}
+
+type missingCommitted struct {
+	e *Engine
+	m *event.DecisionsMissing
+}
+
+func (c missingCommitted) Committed(_ uint64, o Outcome) {
+	if o.Err != nil {
+		c.e.missing.giveBack(c.m, o.Err)
+	}
+}
