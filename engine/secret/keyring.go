@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"slices"
@@ -201,11 +202,8 @@ func (k *Keyring) CheckMAC(mac, context, message []byte) (bool, error) {
 	return subtle.ConstantTimeCompare(sum[:], mac[headSize:]) == 1, nil
 }
 
-// String returns the mark.
-func (k *Keyring) String() string { return Mark }
-
-// GoString returns the mark.
-func (k *Keyring) GoString() string { return Mark }
+// Format shows the mark under every verb.
+func (k *Keyring) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, Mark) }
 
 // LogValue shows the mark in logs.
 func (k *Keyring) LogValue() slog.Value { return slog.StringValue(Mark) }

@@ -128,11 +128,8 @@ func (n *NodeKey) Unwrap(id uint32, node uint64, wrapped []byte) ([]byte, error)
 	return clusterKey, nil
 }
 
-// String returns the mark.
-func (n *NodeKey) String() string { return Mark }
-
-// GoString returns the mark.
-func (n *NodeKey) GoString() string { return Mark }
+// Format shows the mark under every verb.
+func (n *NodeKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, Mark) }
 
 // LogValue shows the mark in logs.
 func (n *NodeKey) LogValue() slog.Value { return slog.StringValue(Mark) }
