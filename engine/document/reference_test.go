@@ -171,7 +171,7 @@ func referenceType(f *field) string {
 	case f.refused != "":
 		return "-"
 	case f.ref != "":
-		return plural("name of a "+f.ref, "names of a "+f.ref)
+		return plural("name of "+article(f.ref), "names of "+article(f.ref))
 	case len(f.enum) > 0:
 		return many + "`" + strings.Join(f.enum, "`, `") + "`"
 	case typ == typeText:
@@ -196,11 +196,18 @@ func referenceType(f *field) string {
 	return plural("block", "blocks")
 }
 
+func article(noun string) string {
+	if strings.ContainsRune("AEIO", rune(noun[0])) {
+		return "an " + noun
+	}
+	return "a " + noun
+}
+
 func referenceDefault(f *field) string {
 	switch {
 	case f.required:
 		return "required"
-	case f.tagged && f.typ == typeDuration:
+	case f.typ == typeDuration:
 		return "`" + formatDuration(reflectDuration(f.def)) + "`"
 	case f.tagged:
 		return "`" + fmt.Sprint(f.def.Interface()) + "`"
