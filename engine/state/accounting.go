@@ -238,7 +238,8 @@ func (s *State) end(at Stamp, key []byte, ref rows.Ref, x *Session, cause byte, 
 	s.endings.push(t.recorded, grave)
 }
 
-// endSession ends the session of that id if it is live and was last seen before the time, in unix seconds (0: whenever).
+// endSession ends the session of that id if it is live. With a time seenBefore, in unix seconds, it does so only if the session was
+// last seen before it and is stale by record time: news may have come since it was found stale.
 func (s *State) endSession(at Stamp, id uint64, cause byte, happened, seenBefore int64) {
 	w := &s.work
 	key := idKey(&w.key, id)
@@ -251,7 +252,7 @@ func (s *State) endSession(at Stamp, id uint64, cause byte, happened, seenBefore
 		violated("a readable session row", "%x: %v", id, err)
 	}
 	if seenBefore != 0 {
-		if int64(x.Seen) >= seenBefore {
+		if int64(x.Seen) >= seenBefore || !x.Stale(at.Time) {
 			return
 		}
 		happened = int64(x.Seen)

@@ -109,6 +109,17 @@ func (s *State) Version(kind, name string) uint64 {
 	return s.version(appendKey(nil, []byte(kind), []byte(name)))
 }
 
+// LastVersion returns the version of a document or, if it was deleted, the last that it had; 0 if there never was one.
+func (s *State) LastVersion(kind, name string) uint64 {
+	key := appendKey(nil, []byte(kind), []byte(name))
+	if v := s.version(key); v != 0 {
+		return v
+	}
+	value, _ := s.graves.Get(nil, key)
+	v, _ := binary.Uvarint(value)
+	return v
+}
+
 // Holder returns the key of the document that holds a claim.
 func (s *State) Holder(claim string) (key string, ok bool) {
 	value, ok := s.claims.Get(nil, []byte(claim))

@@ -2,6 +2,7 @@ package state
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -211,63 +212,76 @@ type SessionQuery struct {
 	Addr          netip.Addr // framed address, or one within the framed IPv6 prefix
 	Calling       string     // calling station; a MAC address in any notation
 	AcctSessionID string
-	After         uint64 // the cursor that the page before returned
+	After         uint64 // the id of the last session of the page before
 	Limit         int    // at most so many; 0: 100
 }
 
-// Sessions returns the sessions that a query selects, in no particular but a stable order, and the cursor for the next page, which
-// is 0 at the end. A session that comes or goes between pages may be missed; all others come exactly once.
-func (s *State) Sessions(q SessionQuery) (page []Session, cursor uint64) {
+// Sessions returns the sessions that a query selects, in an order that never changes but means nothing, and what to set After to
+// for the next page, which is 0 at the end. A session that comes or goes between pages may be missed; all others come exactly once.
+// A page takes time for as many sessions as the index finds or, without one, for those that it looks through.
+func (s *State) Sessions(q SessionQuery) (page []Session, after uint64) {
 	if q.Limit <= 0 {
 		q.Limit = 100
 	}
 	m := newMatcher(&q)
-	keep := func(ref rows.Ref) {
-		var x Session
-		if s.sessionAt(&x, ref) && m.matches(&x) {
-			page = append(page, x)
-			cursor = rows.CursorAt(ref)
-		}
-	}
 	if q.ID != 0 {
-		var key [8]byte
-		if ref, ok := s.sessions.Find(idKey2(&key, q.ID)); ok && q.After == 0 {
-			keep(ref)
+		var x Session
+		if s.Session(&x, q.ID) && m.matches(&x) && q.After == 0 {
+			page = append(page, x)
 		}
 		return page, 0
 	}
+	var from uint64
+	var key [8]byte
+	if q.After != 0 {
+		from = rows.Hash(idKey2(&key, q.After)) + 1
+	}
+	var places []place
 	if refs, indexed := s.candidates(&q, m); indexed {
-		slices.Sort(refs)
-		refs = slices.Compact(refs)
 		for _, ref := range refs {
-			if rows.CursorAt(ref) <= q.After {
-				continue
-			}
-			if len(page) == q.Limit {
-				return page, cursor
-			}
-			keep(ref)
+			s.sessions.View(ref, func(key, _ []byte) { places = addPlace(places, ref, key, from) })
 		}
-		return page, 0
+		return s.pick(m, page, places)
 	}
-	// Without an index the rows are looked through; those that match are copied outside the locks.
-	var refs []rows.Ref
-	for after := q.After; len(page) < q.Limit; {
-		refs = refs[:0]
-		after = s.sessions.Scan(after, func(ref rows.Ref, _, _ []byte) bool {
-			refs = append(refs, ref)
-			return len(refs) < q.Limit
+	for shard := s.sessions.ShardOf(from); shard < s.sessions.Shards(); shard++ {
+		places = places[:0]
+		s.sessions.ScanShard(shard, func(ref rows.Ref, key, _ []byte) bool {
+			places = addPlace(places, ref, key, from)
+			return true
 		})
-		for _, ref := range refs {
-			if keep(ref); len(page) == q.Limit {
-				return page, rows.CursorAt(ref)
-			}
-		}
-		if after == 0 {
-			return page, 0
+		if page, after = s.pick(m, page, places); after != 0 {
+			return page, after
 		}
 	}
-	return page, cursor
+	return page, 0
+}
+
+// place is a session found and its place in the order of all, which is that of the hashes of their ids: it can be told from a
+// session's id when the session is gone.
+type place struct {
+	hash uint64
+	ref  rows.Ref
+}
+
+func addPlace(places []place, ref rows.Ref, key []byte, from uint64) []place {
+	if hash := rows.Hash(key); hash >= from {
+		return append(places, place{hash, ref})
+	}
+	return places
+}
+
+// pick adds the sessions that match to the page, in order; after is 0 unless the page is full.
+func (s *State) pick(m *matcher, page []Session, places []place) (_ []Session, after uint64) {
+	slices.SortFunc(places, func(a, b place) int { return cmp.Compare(a.hash, b.hash) })
+	for _, p := range slices.Compact(places) {
+		var x Session
+		if s.sessionAt(&x, p.ref) && m.matches(&x) {
+			if page = append(page, x); len(page) == m.Limit {
+				return page, x.ID
+			}
+		}
+	}
+	return page, 0
 }
 
 // CountSessions returns how many live sessions that are not stale and unexpired reservations a user has. The name is in any case.

@@ -114,8 +114,24 @@ func (t *Table) Scan(after uint64, visit func(ref Ref, key, value []byte) bool) 
 	return 0
 }
 
-// CursorAt returns the cursor behind which Scan goes on after the row ref.
-func CursorAt(ref Ref) uint64 { return uint64(ref) + 1 }
+// Hash returns the hash of a row's key, by which rows are spread over shards: those of a shard have lower hashes than those of the
+// next one.
+func Hash(key []byte) uint64 { return xxh3.Hash(key) }
+
+// Shards returns the number of shards.
+func (t *Table) Shards() int { return len(t.shards) }
+
+// ShardOf returns the shard of the rows whose keys have that hash.
+func (t *Table) ShardOf(hash uint64) int { return int(hash >> 1 >> (63 - t.bits)) }
+
+// ScanShard is Scan for the rows of one shard.
+func (t *Table) ScanShard(shard int, visit func(ref Ref, key, value []byte) bool) {
+	for from := uint32(0); ; from += sliceSlots {
+		if stopped, _, more := t.shards[shard].scan(Ref(shard)<<slotBits, from, visit); stopped || !more {
+			return
+		}
+	}
+}
 
 // Peek returns the value of the row with that key without copying it, for the writer only; it is valid until the next Put or
 // Delete of this table.
@@ -210,11 +226,9 @@ func (t *Table) Bytes() int {
 	return n
 }
 
-func (t *Table) shard(hash uint64) *shard { return &t.shards[hash>>1>>(63-t.bits)] }
+func (t *Table) shard(hash uint64) *shard { return &t.shards[t.ShardOf(hash)] }
 
-func (t *Table) ref(hash uint64, slot uint32) Ref {
-	return Ref(hash>>1>>(63-t.bits))<<slotBits | Ref(slot)
-}
+func (t *Table) ref(hash uint64, slot uint32) Ref { return Ref(t.ShardOf(hash))<<slotBits | Ref(slot) }
 
 func (t *Table) reset() {
 	for i := range t.shards {
