@@ -42,10 +42,9 @@ func Explain(d *Decision) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: ", d.Reason)
 	info, known := d.Reason.Info()
-	switch {
-	case known:
+	if known {
 		b.WriteString(info.Meaning)
-	default:
+	} else {
 		b.WriteString("A reason that this release does not know.")
 	}
 	b.WriteByte('\n')
@@ -77,7 +76,11 @@ func Explain(d *Decision) string {
 	}
 	b.WriteString("\nSteps:\n")
 	for i, s := range d.Steps {
-		fmt.Fprintf(&b, "  %2d. %s (%s)\n", i+1, s.Code.Words(Printable(s.Subject), Printable(s.Detail)), took(s.Took))
+		fmt.Fprintf(&b, "  %2d. %s", i+1, s.Code.Words(Printable(s.Subject), Printable(s.Detail)))
+		if s.Took > 0 {
+			fmt.Fprintf(&b, " (%s)", took(s.Took))
+		}
+		b.WriteByte('\n')
 	}
 	return b.String()
 }
