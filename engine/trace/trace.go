@@ -12,11 +12,12 @@ const (
 	maxField = 200  // bytes of one subject or detail
 )
 
-// Trace records the steps of one decision in place: it holds no pointers, and recording allocates nothing. The zero Trace
-// records after Start. It is not safe for concurrent use.
+// Trace records the steps of one decision in place; recording allocates nothing. Steps that end the lookup of the user, the
+// verification, a reservation or a wait carry the time since the last such step. The zero Trace records after Start. It is not safe for
+// concurrent use.
 type Trace struct {
 	started time.Time
-	last    uint32 // nanoseconds from started to the latest step
+	last    uint32 // nanoseconds from started to the latest timed step
 	lost    uint32
 	steps   [MaxSteps]step
 	text    [MaxText]byte
@@ -37,7 +38,7 @@ type Step struct {
 	Code    StepCode
 	Subject []byte
 	Detail  []byte
-	Took    uint32 // nanoseconds since the step before, at most some 4.2 s
+	Took    uint32 // nanoseconds since the last timed step, at most some 4.2 s; 0 if the step is not a timed one
 }
 
 // Start empties the trace and begins to count time from now, which should have a monotonic reading.
@@ -77,13 +78,22 @@ func add[S, D string | []byte](t *Trace, code StepCode, subject S, detail D) {
 		t.lost++
 		return
 	}
-	now := clamp(time.Since(t.started))
 	s := &t.steps[t.n]
-	s.code, s.at, s.took = code, t.used, now-min(t.last, now)
+	s.code, s.at, s.took = code, t.used, 0
+	if code.timed() {
+		now := clamp(time.Since(t.started))
+		s.took, t.last = now-min(t.last, now), now
+	}
 	s.subject = put(t, subject)
 	s.detail = put(t, detail)
-	t.last = now
 	t.n++
+}
+
+// timed reports whether the step ends a piece of work whose time is worth knowing. Reading the clock costs four times what the rest of
+// recording a step costs, and what lies between the other steps is less than that.
+func (c StepCode) timed() bool {
+	return c >= PasswordFromCache && c <= SessionReserved || c >= RecordWanted && c <= DeadlinePassed ||
+		c == UserFound || c == UserNotFound || c == NothingReleased || c == ReplyIsBad
 }
 
 // put copies what has room, cut off at the start of a character.

@@ -149,14 +149,18 @@ func TestStepsAddUpToTheTimeThatPassed(t *testing.T) {
 	tr.Start(started)
 	for range 10 {
 		tr.Add(UserFound, "", "")
+		tr.Add(TypeFound, "", "")
 	}
 	passed := time.Since(started)
 	var sum time.Duration
 	for i := range tr.Len() {
 		sum += time.Duration(tr.Step(i).Took)
 	}
-	if sum > passed {
+	if sum > passed || sum == 0 {
 		t.Errorf("the steps took %v of %v", sum, passed)
+	}
+	if got := tr.Step(1).Took; got != 0 {
+		t.Errorf("a step that is not timed took %d ns", got)
 	}
 	tr.Start(started.Add(-time.Hour)) // longer than a step can say
 	tr.Add(UserFound, "", "")
@@ -220,8 +224,10 @@ func BenchmarkAdd(b *testing.B) {
 	name := []byte("alice")
 	for b.Loop() {
 		tr.Start(time.Now())
-		for range 8 {
-			tr.AddBytes(UserFound, name, name)
+		tr.AddBytes(UserFound, name, name)
+		tr.AddBytes(PasswordFromCache, name, nil)
+		for range 6 {
+			tr.AddBytes(TypeFound, name, name)
 		}
 	}
 }
