@@ -66,10 +66,6 @@ func (env *environment) client(c change, old *clientObject) *clientObject {
 	return o
 }
 
-// SecretContext is the additional data with which the secrets of a document are sealed: the document's key. So a secret cannot
-// be moved into another document, and stays good when it moves within its own.
-func SecretContext(d *document.Document) []byte { return []byte(d.Key()) }
-
 // open returns a copy of a service provider whose secrets are clear text. Only the wire sees it, and the document that clients
 // carry keeps its secrets sealed.
 func (env *environment) open(d *document.Document) (*document.ServiceProvider, error) {
@@ -85,7 +81,7 @@ func (env *environment) open(d *document.Document) (*document.ServiceProvider, e
 		if t.IsPlain() || t.IsZero() {
 			continue
 		}
-		clear, err := t.Open(nil, env.keyring, SecretContext(d))
+		clear, err := t.Open(nil, env.keyring, d.SecretContext())
 		if err != nil {
 			return nil, attribute.InField(fmt.Sprintf("radius.secrets[%d].value", i), fmt.Errorf("open secret: %w", err))
 		}

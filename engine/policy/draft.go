@@ -19,13 +19,13 @@ type Draft struct {
 	// Problems are the objects that would be broken by the change: the changed documents that cannot be compiled, and others
 	// that would no longer work.
 	Problems document.Problems
-	// Warnings name what in the changed documents has no effect.
+	// Warnings name what in the changed documents has no effect, and the service providers whose logins would all be rejected
+	// because their identity provider is switched off: that can be what is wanted.
 	Warnings document.Problems
 }
 
 // Draft compiles the given documents, without those whose keys ("Kind/name") are deleted, on top of what is published, and
-// tells what would come of it. Secrets may be clear text or sealed; the mark of an unchanged secret stands for one that works.
-// Nothing is published or changed.
+// tells what would come of it. Secrets may be clear text or sealed, but not the mark of an unchanged one. Nothing is published.
 func (c *Compiler) Draft(changed []*document.Document, deleted []string) Draft {
 	base := c.current.Load()
 	touched := make(map[state.Key]*document.Document, len(changed))
@@ -43,7 +43,7 @@ func (c *Compiler) Draft(changed []*document.Document, deleted []string) Draft {
 		touched[k] = doc
 		d.Warnings = append(d.Warnings, warnings(doc)...)
 		if slices.Contains(kinds[:], doc.Kind) {
-			changes[k] = change{kind: doc.Kind, name: doc.Name, doc: c.withPresentSecrets(base, doc)}
+			changes[k] = change{kind: doc.Kind, name: doc.Name, doc: doc}
 		}
 	}
 	list := make([]change, 0, len(changes))
@@ -56,69 +56,67 @@ func (c *Compiler) Draft(changed []*document.Document, deleted []string) Draft {
 	for _, b := range base.broken() {
 		before[state.Key{Kind: b.Kind, Name: b.Name}] = true
 	}
-	others := 0
+	var broken, off int // objects that the change does not touch
 	for _, b := range next.broken() {
 		k := state.Key{Kind: b.Kind, Name: b.Name}
 		doc := touched[k]
 		if doc == nil && before[k] {
 			continue // not this change's doing
 		}
-		if doc == nil {
-			if others++; others > maxOthers {
-				continue
+		for _, p := range problems(b, doc) {
+			into, others := &d.Problems, &broken
+			if p.off {
+				into, others = &d.Warnings, &off
 			}
+			if doc == nil {
+				if *others++; *others > maxOthers {
+					continue
+				}
+			}
+			*into = append(*into, p.Problem)
 		}
-		d.Problems = append(d.Problems, problems(b, doc)...)
 	}
-	if more := others - maxOthers; more > 0 {
+	if more := broken - maxOthers; more > 0 {
 		d.Problems = append(d.Problems, document.Problem{Reason: fmt.Sprintf("%d more objects would no longer work", more)})
+	}
+	if more := off - maxOthers; more > 0 {
+		d.Warnings = append(d.Warnings, document.Problem{Reason: fmt.Sprintf("every login through %d more service providers will be rejected", more)})
 	}
 	return d
 }
 
+// problem is a problem, or a warning where an identity provider is switched off.
+type problem struct {
+	document.Problem
+	off bool
+}
+
 // problems tells an author each thing that is wrong with an object; doc is nil where he did not touch it.
-func problems(b Broken, doc *document.Document) document.Problems {
+func problems(b Broken, doc *document.Document) []problem {
 	all := []error{b.Err}
 	if many, ok := b.Err.(interface{ Unwrap() []error }); ok {
 		all = many.Unwrap()
 	}
-	var out document.Problems
+	var out []problem
 	for _, err := range all {
-		p := document.Problem{Kind: b.Kind, Name: b.Name, Reason: err.Error()}
+		var off *offError
+		p := problem{Problem: document.Problem{Kind: b.Kind, Name: b.Name, Reason: err.Error()}, off: errors.As(err, &off)}
 		var field *attribute.FieldError
 		if errors.As(err, &field) {
 			p.Field, p.Reason = "spec."+field.Field, field.Err.Error()
 		}
 		if doc != nil {
 			p.File, p.Line, p.Column = doc.Source.File, doc.Source.Line, doc.Source.Column
-		} else {
+		}
+		switch {
+		case p.off:
+			p.Reason = "every login will be rejected: " + p.Reason
+		case doc == nil:
 			p.Reason = "would no longer work: " + p.Reason
 		}
 		out = append(out, p)
 	}
 	return out
-}
-
-// withPresentSecrets returns the document with marks of unchanged secrets replaced by the secrets that are in force, by place.
-func (c *Compiler) withPresentSecrets(base *model, d *document.Document) *document.Document {
-	spec, ok := d.Spec.(*document.ServiceProvider)
-	if !ok || spec.Radius == nil || !slices.ContainsFunc(spec.Radius.Secrets, func(s document.RadiusSecret) bool { return s.Value.IsRedacted() }) {
-		return d
-	}
-	old := base.clients[d.Name]
-	if old == nil || old.document == nil || old.document.Spec.(*document.ServiceProvider).Radius == nil {
-		return d
-	}
-	present := old.document.Spec.(*document.ServiceProvider).Radius.Secrets
-	sp, radius, out := *spec, *spec.Radius, *d
-	radius.Secrets = slices.Clone(radius.Secrets)
-	for i := range radius.Secrets {
-		if radius.Secrets[i].Value.IsRedacted() && i < len(present) {
-			radius.Secrets[i].Value = present[i].Value
-		}
-	}
-	sp.Radius, out.Spec = &radius, &sp
-	return &out
 }
 
 // warnings says what in a document has no effect for reasons that only a cache knows. What a release does not have yet is

@@ -175,7 +175,7 @@ func (r *rig) seal(t testing.TB, docs []*document.Document) {
 			continue
 		}
 		for i := range sp.Radius.Secrets {
-			s, err := sp.Radius.Secrets[i].Value.Seal(r.keyring, SecretContext(d))
+			s, err := sp.Radius.Secrets[i].Value.Seal(r.keyring, d.SecretContext())
 			if err != nil {
 				t.Fatal(err)
 			}

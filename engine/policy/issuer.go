@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -23,6 +22,11 @@ type fallback struct {
 	issuer *Issuer
 	err    error
 }
+
+// offError says that nobody decides for a client because the identity provider that would is switched off.
+type offError struct{ text string }
+
+func (e *offError) Error() string { return e.text }
 
 // applyIssuers compiles identity providers.
 func (m *model) applyIssuers(changes []change, w *work) {
@@ -72,7 +76,7 @@ func (m *model) chooseFallback() fallback {
 	}
 	switch len(found) {
 	case 0:
-		return fallback{err: errors.New("no local IdentityProvider has its radius profile switched on")}
+		return fallback{err: &offError{"no local IdentityProvider has its radius profile switched on"}}
 	case 1:
 		return fallback{issuer: m.issuers[found[0]].issuer}
 	}
@@ -92,7 +96,7 @@ func (m *model) issuerFor(spec *document.ServiceProvider) (*Issuer, error) {
 	case o.err != nil:
 		return o.issuer, fmt.Errorf("the IdentityProvider %q is broken: %w", spec.IdentityProvider, o.err)
 	case !o.issuer.speaks(spec.Type):
-		return o.issuer, fmt.Errorf("the IdentityProvider %q has its %s profile switched off", spec.IdentityProvider, spec.Type)
+		return o.issuer, &offError{fmt.Sprintf("the IdentityProvider %q has its %s profile switched off", spec.IdentityProvider, spec.Type)}
 	}
 	return o.issuer, nil
 }
