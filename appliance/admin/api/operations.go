@@ -1,0 +1,213 @@
+package api
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Job is long work that goes on after its request was answered.
+type Job struct {
+	ID       string     `json:"id"`
+	Kind     string     `json:"kind" doc:"What the job does, such as users.import"`
+	State    JobState   `json:"state" enum:"running,succeeded,failed,cancelled"`
+	By       string     `json:"by" doc:"Who started it"`
+	Started  time.Time  `json:"started"`
+	Ended    *time.Time `json:"ended,omitempty"`
+	Phase    string     `json:"phase,omitempty" doc:"What it is doing now: checking, hashing, writing"`
+	Done     int        `json:"done" doc:"Rows done in this phase"`
+	Total    int        `json:"total" doc:"Rows altogether, 0 while not known"`
+	Error    *Problem   `json:"error,omitempty" doc:"Why it failed"`
+	Import   *Imported  `json:"import,omitempty" doc:"Outcome of an import, while it runs as far as it is known"`
+	Findings []Finding  `json:"findings,omitempty" doc:"Rows that are refused, at most 1000 of them; line is the row's line in the file"`
+}
+
+// JobState says how far a job is.
+type JobState string
+
+// The states of a job.
+const (
+	JobRunning   JobState = "running"
+	JobSucceeded JobState = "succeeded"
+	JobFailed    JobState = "failed"
+	JobCancelled JobState = "cancelled"
+)
+
+// Imported counts what became of the rows of an import.
+type Imported struct {
+	Rows      int    `json:"rows" doc:"Rows in the file, its header not counted"`
+	Bad       int    `json:"bad" doc:"Rows that are refused"`
+	Created   int    `json:"created"`
+	Updated   int    `json:"updated"`
+	Unchanged int    `json:"unchanged" doc:"Rows that say what is already so"`
+	Kept      int    `json:"kept" doc:"Rows of users that exist and were left alone on request"`
+	Passwords int    `json:"passwords" doc:"Passwords set"`
+	Index     uint64 `json:"index,omitempty" doc:"Log index at which the import took effect; 0 if nothing changed"`
+}
+
+// JobList is the jobs that the node remembers, newest first.
+type JobList struct {
+	Jobs []Job `json:"jobs" nullable:"false"`
+}
+
+// PasswordRequest sets a user's password.
+type PasswordRequest struct {
+	Password   string `json:"password" minLength:"1" maxLength:"1024" doc:"The new password; only the forms that the user type keeps are stored" writeOnly:"true"`
+	MustChange bool   `json:"mustChange,omitempty" doc:"True if the user has to choose another one at the next opportunity"`
+}
+
+// Session is a live network session.
+type Session struct {
+	ID            string     `json:"id"`
+	User          string     `json:"user,omitempty"`
+	Client        string     `json:"client" doc:"Service provider"`
+	NAS           string     `json:"nas,omitempty"`
+	NASPort       uint32     `json:"nasPort,omitempty"`
+	AcctSessionID string     `json:"acctSessionId"`
+	Calling       string     `json:"calling,omitempty" doc:"Calling-Station-Id, often a MAC address"`
+	Called        string     `json:"called,omitempty"`
+	Addresses     []string   `json:"addresses,omitempty" doc:"Framed addresses and prefixes"`
+	Login         string     `json:"login,omitempty" doc:"Decision id of its login, for explain"`
+	Started       time.Time  `json:"started"`
+	LastSeen      time.Time  `json:"lastSeen"`
+	Seconds       uint32     `json:"seconds" doc:"Acct-Session-Time as last reported"`
+	InputOctets   uint64     `json:"inputOctets"`
+	OutputOctets  uint64     `json:"outputOctets"`
+	StaleAt       *time.Time `json:"staleAt,omitempty" doc:"When it counts as ended unless it is heard of again"`
+}
+
+// SessionList is a page of sessions.
+type SessionList struct {
+	Sessions []Session `json:"sessions" nullable:"false"`
+	Next     string    `json:"next,omitempty" doc:"Cursor of the next page"`
+}
+
+// Event is one fact of the log.
+type Event struct {
+	Position string          `json:"position" doc:"Place in the log, index.offset; a reader goes on from here"`
+	At       time.Time       `json:"at" doc:"Record time"`
+	Class    string          `json:"class" doc:"config, identity, session, accounting, decision or system"`
+	Type     string          `json:"type" doc:"Event type, such as DocumentPut"`
+	Body     json.RawMessage `json:"body" doc:"Fields of the event; secrets are left out"`
+}
+
+// EventList is a page of events.
+type EventList struct {
+	Events []Event `json:"events" nullable:"false"`
+	Next   string  `json:"next,omitempty" doc:"Position to go on from; absent when there is nothing more"`
+}
+
+// StreamFailed is the last event of a stream that could not go on.
+type StreamFailed struct {
+	Problem Problem `json:"problem"`
+}
+
+// Explanation says why a login was decided as it was.
+type Explanation struct {
+	ID       string    `json:"id"`
+	At       time.Time `json:"at"`
+	Protocol string    `json:"protocol"`
+	Verdict  string    `json:"verdict" doc:"accept, reject, challenge or discard"`
+	Reason   string    `json:"reason" doc:"Stable reason code"`
+	Meaning  string    `json:"meaning,omitempty" doc:"The reason in plain words"`
+	Advice   string    `json:"advice,omitempty" doc:"What to do about it"`
+	UserName string    `json:"userName,omitempty" doc:"Login name as it came"`
+	User     string    `json:"user,omitempty" doc:"User that it was resolved to"`
+	Client   string    `json:"client,omitempty" doc:"Service provider"`
+	Method   string    `json:"method,omitempty"`
+	NAS      string    `json:"nas,omitempty"`
+	NASPort  uint32    `json:"nasPort,omitempty"`
+	Calling  string    `json:"calling,omitempty"`
+	Called   string    `json:"called,omitempty"`
+	Source   string    `json:"source,omitempty" doc:"Address that the request came from"`
+	Policy   uint64    `json:"policy" doc:"Log index of the configuration that decided"`
+	Micros   uint32    `json:"micros" doc:"Time that the decision took, in microseconds"`
+	Steps    []Step    `json:"steps,omitempty" doc:"What was looked at, in order"`
+	Position string    `json:"position" doc:"Place in the log"`
+}
+
+// Step is one step of a decision.
+type Step struct {
+	Text  string `json:"text" doc:"Plain words"`
+	Nanos uint32 `json:"nanos,omitempty" doc:"Nanoseconds since the request came"`
+}
+
+// Key is an API key without its secret.
+type Key struct {
+	ID          string     `json:"id"`
+	Description string     `json:"description,omitempty"`
+	Scopes      []string   `json:"scopes" nullable:"false"`
+	CreatedAt   time.Time  `json:"createdAt"`
+	CreatedBy   string     `json:"createdBy,omitempty"`
+	Expires     *time.Time `json:"expires,omitempty" doc:"Absent: never"`
+	Expired     bool       `json:"expired,omitempty"`
+}
+
+// KeyList is the API keys.
+type KeyList struct {
+	Keys []Key `json:"keys" nullable:"false"`
+}
+
+// KeyRequest asks for an API key.
+type KeyRequest struct {
+	Description string   `json:"description" minLength:"1" maxLength:"256" doc:"What the key is for"`
+	Scopes      []string `json:"scopes" minItems:"1" maxItems:"64" doc:"What the key may do; none that its maker may not"`
+	Days        int      `json:"days,omitempty" minimum:"0" maximum:"3650" doc:"Days until it expires; 0: 90 days"`
+	Never       bool     `json:"never,omitempty" doc:"True if the key never expires"`
+}
+
+// NewKey is a key that was just made. Its secret is shown this once.
+type NewKey struct {
+	Key
+	Secret string `json:"secret" doc:"The whole key, to be sent as Authorization: Bearer; it cannot be shown again"`
+}
+
+// Version says what runs.
+type Version struct {
+	Version string `json:"version"`
+	Go      string `json:"go"`
+	API     string `json:"api" doc:"Version of the API"`
+}
+
+// Status says how a node is.
+type Status struct {
+	Node       string           `json:"node" doc:"Name of the node"`
+	Cluster    string           `json:"cluster,omitempty"`
+	Version    string           `json:"version"`
+	Started    time.Time        `json:"started"`
+	Ready      bool             `json:"ready"`
+	NotReady   string           `json:"notReady,omitempty" doc:"Why the node is not ready"`
+	Log        LogStatus        `json:"log"`
+	Policy     PolicyStatus     `json:"policy"`
+	Documents  map[string]int   `json:"documents" doc:"Number of documents by kind"`
+	Sessions   int              `json:"sessions" doc:"Live network sessions"`
+	Listeners  []ListenerStatus `json:"listeners,omitempty"`
+	Conditions []string         `json:"conditions,omitempty" doc:"What an administrator should know, in plain words"`
+}
+
+// LogStatus says how the record log of a node is.
+type LogStatus struct {
+	Role         string     `json:"role" doc:"leader, follower, candidate or stopped"`
+	Leader       string     `json:"leader,omitempty"`
+	Term         uint64     `json:"term"`
+	Applied      uint64     `json:"applied" doc:"Index of the last entry applied here"`
+	Committed    uint64     `json:"committed"`
+	AppliedAt    *time.Time `json:"appliedAt,omitempty" doc:"Record time of the last entry applied"`
+	SealIndex    uint64     `json:"sealIndex"`
+	SealedAt     *time.Time `json:"sealedAt,omitempty"`
+	DiskFree     int64      `json:"diskFree" doc:"Free bytes on the data directory's file system"`
+	HistoryBytes int64      `json:"historyBytes"`
+	Queue        int        `json:"queue" doc:"Records waiting to be proposed"`
+}
+
+// PolicyStatus says which configuration decides.
+type PolicyStatus struct {
+	Index  uint64    `json:"index" doc:"Log index of the last change in force"`
+	Built  time.Time `json:"built"`
+	Broken []string  `json:"broken,omitempty" doc:"Documents that could not be compiled and reject what they decide"`
+}
+
+// ListenerStatus is an address that the node answers on.
+type ListenerStatus struct {
+	Name    string `json:"name"`
+	Address string `json:"address"`
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"trine/appliance/admin/api"
+	"trine/appliance/admin/client"
+)
+
+// eventsCommand is trine events.
+func (c *cli) eventsCommand() *cobra.Command {
+	var q client.EventQuery
+	var since, until string
+	var follow bool
+	var limit int
+	cmd := &cobra.Command{
+		Use:   "events",
+		Short: "Show what happened",
+		Long: "Show the events of the log. Without --since, --from or --follow the last 50 are shown, oldest first. A stream is a\n" +
+			"namespace and a name: document/Kind/name, user/NAME, session/ID, client/NAME, decision/ID, nas/NAME or mac/STATION.",
+		Example: "  trine events --follow --class decision\n  trine events --since 1h --stream user/alice",
+		Args:    args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			now := time.Now()
+			var err error
+			if q.Since, err = pointInTime(since, now); err != nil {
+				return err
+			}
+			if q.Until, err = pointInTime(until, now); err != nil {
+				return err
+			}
+			node, err := c.client(cmd)
+			if err != nil {
+				return err
+			}
+			defer node.Close()
+			if follow {
+				return c.follow(cmd, node, q, limit)
+			}
+			if q.Since.IsZero() && q.From == "" && !q.Reverse {
+				return c.lastEvents(cmd, node, q, limit)
+			}
+			return c.events(cmd, node, q, limit)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVarP(&follow, "follow", "f", false, "go on showing events as they happen; from now on, unless --since or --from is given")
+	f.StringVar(&since, "since", "", "from then on: a duration such as 15m or 24h, a date, or a time (RFC 3339)")
+	f.StringVar(&until, "until", "", "up to then")
+	f.StringArrayVar(&q.Classes, "class", nil, "only this class: config, identity, session, accounting, decision or system; can be given more than once")
+	f.StringVar(&q.Stream, "stream", "", "only this stream, such as user/alice")
+	f.StringVar(&q.From, "from", "", "from this position on")
+	f.BoolVar(&q.Reverse, "reverse", false, "newest first")
+	f.IntVar(&limit, "limit", 0, "at most so many events")
+	mustRegister(cmd, "class", fixed("config", "identity", "session", "accounting", "decision", "system"))
+	return cmd
+}
+
+// lastEvents shows the newest events in the order in which they happened.
+func (c *cli) lastEvents(cmd *cobra.Command, node *client.Client, q client.EventQuery, limit int) error {
+	q.Reverse, q.Limit = true, limit
+	if limit == 0 {
+		q.Limit = 50
+	}
+	list, err := node.Events(cmd.Context(), q)
+	if err != nil {
+		return err
+	}
+	for _, ev := range slices.Backward(list.Events) {
+		if err := c.showEvent(&ev); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// events shows all events that the query selects, page by page.
+func (c *cli) events(cmd *cobra.Command, node *client.Client, q client.EventQuery, limit int) error {
+	for shown := 0; ; {
+		if limit > 0 {
+			q.Limit = limit - shown
+		}
+		list, err := node.Events(cmd.Context(), q)
+		if err != nil {
+			return err
+		}
+		for i := range list.Events {
+			if err := c.showEvent(&list.Events[i]); err != nil {
+				return err
+			}
+		}
+		shown += len(list.Events)
+		if q.From = list.Next; q.From == "" || limit > 0 && shown >= limit {
+			return nil
+		}
+	}
+}
+
+// follow shows events as they happen until it is interrupted.
+func (c *cli) follow(cmd *cobra.Command, node *client.Client, q client.EventQuery, limit int) error {
+	shown := 0
+	for ev, err := range node.Follow(cmd.Context(), q) {
+		if err != nil {
+			return err
+		}
+		if err := c.showEvent(&ev); err != nil {
+			return err
+		}
+		if shown++; limit > 0 && shown >= limit {
+			break
+		}
+	}
+	return nil
+}
+
+func (c *cli) showEvent(ev *api.Event) error {
+	return c.showLine(ev, func(w io.Writer) {
+		fmt.Fprintf(w, "%s  %-10s  %-16s  %s\n", ev.At.Local().Format("2006-01-02 15:04:05.000"), ev.Class, ev.Type, printable(string(ev.Body)))
+	})
+}
+
+// pointInTime reads a duration before now, a date, or a time.
+func pointInTime(text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
+		return now.Add(-d), nil
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02 15:04:05", "2006-01-02T15:04:05", "2006-01-02 15:04", "2006-01-02"} {
+		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, usagef("%q is no time: write a duration such as 15m, a date such as 2006-01-31, or a time such as 2006-01-31T15:04:05Z", text)
+}
