@@ -43,6 +43,18 @@ func left(name string) (reason string, yes bool) {
 	return "", false
 }
 
+// before names the files that the list does not have, by the one that they go in
+// front of.
+func before(name string) []string {
+	switch strings.TrimPrefix(name, "dictionary.") {
+	case "rfc5176":
+		return []string{"dictionary.rfc5090"}
+	case "cisco.asa":
+		return []string{"dictionary.cisco.vpn3000"} // the same vendor's number
+	}
+	return nil
+}
+
 func condense(folder, output string) error {
 	index, err := os.ReadFile(filepath.Join(folder, "dictionary"))
 	if err != nil {
@@ -55,8 +67,10 @@ func condense(folder, output string) error {
 		if len(fields) != 2 || fields[0] != "$INCLUDE" {
 			continue
 		}
-		if err := file(&out, folder, fields[1], ignored); err != nil {
-			return err
+		for _, name := range append(before(fields[1]), fields[1]) {
+			if err := file(&out, folder, name, ignored); err != nil {
+				return err
+			}
 		}
 	}
 	if err := os.WriteFile(output, out.Bytes(), 0o644); err != nil {
@@ -92,6 +106,9 @@ func file(out *bytes.Buffer, folder, name string, ignored map[string]bool) error
 			if n, err := strconv.Atoi(fields[2]); err == nil && !vendor && n > 255 || fields[len(fields)-1] == "virtual" {
 				ignored[fields[1]] = true
 				continue
+			}
+			if name == "dictionary.iana" && fields[1] == "Digest-Response" {
+				continue // the draft's number; RFC 5090 has another
 			}
 			if t := strings.ToLower(fields[3]); strings.HasPrefix(t, "octets") || t == "string" {
 				unnamed[fields[1]] = true
