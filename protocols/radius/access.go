@@ -1,12 +1,12 @@
 package radius
 
 import (
-	"bytes"
 	"net/netip"
 	"time"
 
 	"trine/engine"
 	"trine/engine/credential"
+	"trine/engine/credential/chap"
 	"trine/engine/event"
 	"trine/engine/trace"
 	"trine/protocols/loop"
@@ -102,7 +102,7 @@ func (l *login) prove(v *wire.View) trace.Reason {
 		return trace.RadiusEAPUnsupported
 	}
 	pap, isPAP := v.First(wire.UserPassword)
-	chap, isCHAP := v.First(wire.CHAPPassword)
+	chapValue, isCHAP := v.First(wire.CHAPPassword)
 	var ms microsoft
 	ms.read(v)
 	switch {
@@ -111,11 +111,11 @@ func (l *login) prove(v *wire.View) trace.Reason {
 	case isPAP:
 		return l.provePAP(pap, v)
 	case isCHAP:
-		return l.proveCHAP(chap, v)
+		return l.proveCHAP(chapValue, v)
 	case ms.response != nil:
 		return l.proveMSCHAP(&ms)
 	case ms.response2 != nil:
-		return l.proveMSCHAP2(&ms, v)
+		return l.proveMSCHAP2(&ms)
 	case ms.change != nil:
 		return l.proveChange(&ms, v)
 	}
@@ -196,7 +196,7 @@ func (l *login) proveMSCHAP(m *microsoft) trace.Reason {
 }
 
 // proveMSCHAP2 reads RFC 2548 section 2.3.2.
-func (l *login) proveMSCHAP2(m *microsoft, v *wire.View) trace.Reason {
+func (l *login) proveMSCHAP2(m *microsoft) trace.Reason {
 	if len(m.response2) != 50 || len(m.challenge) != 16 {
 		return trace.ProofMalformed
 	}
@@ -204,7 +204,7 @@ func (l *login) proveMSCHAP2(m *microsoft, v *wire.View) trace.Reason {
 	p := &l.Proof
 	p.Method, p.Identifier, p.Challenge = credential.MSCHAPv2, l.ident, m.challenge
 	p.PeerChallenge, p.Response = m.response2[2:18], m.response2[26:]
-	p.HashName = hashName(v)
+	p.HashName = chap.WithoutDomain(l.Name)
 	return trace.OK
 }
 
@@ -220,7 +220,7 @@ func (l *login) proveChange(m *microsoft, v *wire.View) trace.Reason {
 	p.Method, p.Identifier, p.Challenge = credential.MSCHAPCPW, l.ident, m.challenge
 	p.EncryptedHash, p.PeerChallenge, p.Response = c[2:18], c[18:34], c[42:66]
 	p.EncryptedPassword = l.changed[:]
-	p.HashName = hashName(v)
+	p.HashName = chap.WithoutDomain(l.Name)
 	return trace.OK
 }
 
@@ -242,12 +242,6 @@ func (l *login) joinChange(v *wire.View) bool {
 	return n == len(l.changed)
 }
 
-// hashName returns the name that an MS-CHAPv2 peer hashes: as it came, without a domain in front (RFC 2759 section 4).
-func hashName(v *wire.View) []byte {
-	name, _ := v.First(wire.UserName)
-	return name[bytes.LastIndexByte(name, '\\')+1:]
-}
-
 // finish renders a decision.
 func (h *handler) finish(l *login, v *wire.View) {
 	d := &l.Decision
@@ -256,9 +250,10 @@ func (h *handler) finish(l *login, v *wire.View) {
 	var reply []byte
 	if d.Verdict == event.Accept {
 		var reason trace.Reason
-		if reply, reason = h.accept(l, v); reason != trace.OK {
+		var err error
+		if reply, reason, err = h.accept(l, v); reason != trace.OK {
 			h.lane.Overrule(&l.Request, reason)
-			h.unrendered(l, reason)
+			h.unrendered(l, reason, err)
 		}
 	}
 	switch e := h.duplicates.get(l.ref); {

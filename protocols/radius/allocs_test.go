@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"trine/engine"
+	"trine/engine/attribute"
 	"trine/engine/document"
 	"trine/engine/event"
 	"trine/engine/trace"
@@ -17,6 +18,13 @@ func TestPacketPathAllocatesNothing(t *testing.T) {
 		q.Decision.Verdict, q.Decision.Reason, q.Decision.UserID = event.Accept, trace.OK, 7
 		q.Proof.HasKeys = true
 		return true
+	}
+	template, group := compile(t, "Session-Timeout = 60\nTunnel-Password:1 = hush"), compile(t, "Tunnel-Type:1 = VLAN\nSession-Timeout = 5")
+	filter := released(t, "Filter-Id", "staff", "it")
+	replies, attributes := []any{template, group}, []attribute.Released{filter, released(t, "Tunnel-Private-Group-Id:1", "7")}
+	rich := func(q *engine.Request) bool {
+		q.Decision.Replies, q.Decision.Released = replies, attributes
+		return accept(q)
 	}
 	reject := func(q *engine.Request) bool {
 		q.Decision.Verdict, q.Decision.Reason = event.Reject, trace.PasswordWrong
@@ -42,6 +50,7 @@ func TestPacketPathAllocatesNothing(t *testing.T) {
 		{"MS-CHAPv2", wire.AccessRequest, func(b *wire.Builder) { b.MSCHAP2("alice", 1, [16]byte{}, [16]byte{}, [24]byte{}) }, accept},
 		{"MS-CHAPv2 reject", wire.AccessRequest, func(b *wire.Builder) { b.MSCHAP2("alice", 1, [16]byte{}, [16]byte{}, [24]byte{}) }, reject},
 		{"with Chargeable-User-Identity", wire.AccessRequest, func(b *wire.Builder) { b.PAP("alice", "x"); b.Attr(wire.ChargeableUser, []byte{0}) }, accept},
+		{"with templates and attributes", wire.AccessRequest, pap("alice", "x"), rich},
 		{"accounting", wire.AccountingRequest, proxied(func(b *wire.Builder) { b.Accounting(3, "session"); b.Text(wire.UserName, "alice") }), nil},
 		{"Status-Server", wire.StatusServer, nil, nil},
 	} {

@@ -99,9 +99,3 @@ func (c *Client) verify(v *wire.View, now time.Time) (*wire.Secret, cause) {
 	}
 	return nil, wrong
 }
-
-// Wire compiles the parts of documents that only RADIUS understands. It is the policy compiler's.
-type Wire struct{}
-
-// Client compiles a service provider of type radius into a *Client. Its secrets must be clear text: whoever compiles opens them.
-func (w *Wire) Client(sp *document.ServiceProvider) (any, error) { return newClient(sp) }

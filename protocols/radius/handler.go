@@ -66,8 +66,8 @@ type handler struct {
 	view       wire.View
 	builder    wire.Builder
 	out        [wire.MaxPacket]byte
-	challenge  [16]byte // scratch for a new MS-CHAP challenge
-	set        []uint64 // the attributes that a reply has so far
+	challenge  [16]byte  // scratch for a new MS-CHAP challenge
+	set        []setting // what the reply under construction has set so far
 	duplicates *duplicates
 	complaints complaints
 

@@ -605,7 +605,7 @@ func TestRejectSaysNothing(t *testing.T) {
 		r := newRig(t, func(c *document.RadiusClient) { c.RejectDelay = 0 })
 		r.lane.decide = func(q *engine.Request) bool {
 			q.Decision.Verdict, q.Decision.Reason = event.Reject, reason
-			q.Decision.Replies = []any{&Template{lines: []line{{ready: []byte{byte(wire.ReplyMessage), 4, 'n', 'o'}}}}}
+			q.Decision.Replies = []any{compile(t, "Reply-Message = no")}
 			return true
 		}
 		p := r.request(wire.AccessRequest, func(b *wire.Builder) { b.PAP("a", "b"); b.Text(wire.State, "s") })
@@ -764,13 +764,10 @@ func TestDiscardedLoginIsTriedAgain(t *testing.T) {
 
 func TestReplyThatIsTooLargeBecomesAReject(t *testing.T) {
 	r := newRig(t, func(c *document.RadiusClient) { c.RejectDelay = 0 })
-	big := &Template{}
-	for range 20 {
-		big.lines = append(big.lines, line{attribute: 18, add: true, ready: append([]byte{byte(wire.ReplyMessage), 255}, make([]byte, 253)...)})
-	}
+	big := compile(t, strings.Repeat("Reply-Message += "+strings.Repeat("x", 253)+"\n", 15))
 	r.lane.decide = func(q *engine.Request) bool {
 		q.Decision.Verdict, q.Decision.Reason = event.Accept, trace.OK
-		q.Decision.Replies = []any{big}
+		q.Decision.Replies = []any{big, big}
 		return true
 	}
 	p := r.request(wire.AccessRequest, pap("alice", "x"))

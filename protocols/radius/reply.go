@@ -4,8 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"log/slog"
-	"slices"
 
 	"trine/engine/credential"
 	"trine/engine/trace"
@@ -13,21 +14,21 @@ import (
 )
 
 // accept builds an Access-Accept: templates in their precedence, released attributes, what the method needs, Class,
-// Chargeable-User-Identity, Proxy-State. The reason is not OK where that cannot be done.
-func (h *handler) accept(l *login, v *wire.View) ([]byte, trace.Reason) {
+// Chargeable-User-Identity, Proxy-State. The reason is not OK where that cannot be done, and the error says more.
+func (h *handler) accept(l *login, v *wire.View) ([]byte, trace.Reason, error) {
 	b := &h.builder
 	b.Reply(h.out[:0], wire.AccessAccept, v, l.key)
 	h.set = h.set[:0]
 	for _, reply := range l.Decision.Replies {
 		t, ok := reply.(*Template)
 		if !ok {
-			return nil, trace.RadiusReplyBroken
+			return nil, trace.RadiusReplyBroken, errTemplate
 		}
 		h.set = t.appendTo(b, h.set)
 	}
 	for i := range l.Decision.Released {
-		if !h.release(&l.Decision.Released[i]) {
-			return nil, trace.RadiusReplyBroken
+		if err := h.release(&l.Decision.Released[i]); err != nil {
+			return nil, trace.RadiusReplyBroken, err
 		}
 	}
 	h.succeed(l)
@@ -37,7 +38,7 @@ func (h *handler) accept(l *login, v *wire.View) ([]byte, trace.Reason) {
 		var buf [128]byte
 		identity, err := appendChargeable(buf[:0], h.keys, l.Decision.UserID)
 		if err != nil {
-			return nil, trace.RadiusReplyBroken
+			return nil, trace.RadiusReplyBroken, fmt.Errorf("make the Chargeable-User-Identity: %w", err)
 		}
 		b.Attr(wire.ChargeableUser, identity)
 	}
@@ -45,12 +46,15 @@ func (h *handler) accept(l *login, v *wire.View) ([]byte, trace.Reason) {
 	reply, fault := b.Finish()
 	switch fault {
 	case wire.OK:
-		return reply, trace.OK
+		return reply, trace.OK, nil
 	case wire.PacketFull:
-		return nil, trace.RadiusReplyTooLarge
+		return nil, trace.RadiusReplyTooLarge, fault
 	}
-	return nil, trace.RadiusReplyBroken
+	return nil, trace.RadiusReplyBroken, fault
 }
+
+// errTemplate means that a decision carries a reply template that this package did not compile.
+var errTemplate = errors.New("the reply template was not compiled for RADIUS")
 
 // Values of MS-MPPE-Encryption-Policy and MS-MPPE-Encryption-Types, RFC 2548 sections 2.4.4 and 2.4.5.
 const (
@@ -151,14 +155,11 @@ func (h *handler) failure(l *login) {
 }
 
 // unrendered says in the log that an accept had to become a reject.
-func (h *handler) unrendered(l *login, reason trace.Reason) {
+func (h *handler) unrendered(l *login, reason trace.Reason, err error) {
 	if suppressed, ok := h.complaints.due(h.loop.Now(), l.from.Addr(), cause(wire.PacketFull)); ok {
 		info, _ := reason.Info()
 		h.logger.LogAttrs(context.Background(), slog.LevelError, "RADIUS accept could not be rendered and became a reject",
 			slog.String("client", l.Client.Name), slog.String("user", string(l.Decision.User)), slog.String("reason", string(reason)),
-			slog.String("what", info.Meaning), slog.Uint64("suppressed", suppressed))
+			slog.String("what", info.Meaning), slog.Any("error", err), slog.Uint64("suppressed", suppressed))
 	}
 }
-
-// has reports whether the reply has the attribute already.
-func has(set []uint64, attribute uint64) bool { return slices.Contains(set, attribute) }

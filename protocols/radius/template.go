@@ -1,64 +1,170 @@
 package radius
 
 import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unsafe"
+
 	"trine/engine/attribute"
+	"trine/engine/document"
+	"trine/engine/policy"
+	"trine/protocols/radius/dictionary"
 	"trine/protocols/radius/wire"
 )
 
-// Template is a compiled reply template: attributes that are ready to be sent, but for those that are encrypted anew for each
-// reply. It is immutable.
-type Template struct{ lines []line }
+// Wire compiles the parts of documents that only RADIUS understands. It is immutable.
+type Wire struct{ names *dictionary.Dictionary }
 
-// line is one attribute of a template.
-type line struct {
-	attribute uint64      // tells attributes apart, with their tags
-	add       bool        // += and not =
-	hiding    wire.Hiding // of value; wire.Clear for one that is ready
-	ready     []byte      // the whole attribute, or where it is encrypted all in front of the value
-	value     []byte      // to encrypt
+var _ policy.Wire = (*Wire)(nil)
+
+// NewWire returns a compiler that knows the attributes of names.
+func NewWire(names *dictionary.Dictionary) *Wire { return &Wire{names: names} }
+
+// Client compiles a service provider of type radius. Its secrets must be clear text: whoever compiles opens them.
+func (w *Wire) Client(sp *document.ServiceProvider) (any, error) { return newClient(sp) }
+
+// Reply compiles the lines of a reply template: `Tunnel-Type:1 = VLAN`, `Cisco-AVPair += "shell:priv-lvl=15"`.
+func (w *Wire) Reply(lines []string) (any, error) {
+	var items []dictionary.Item
+	for i, text := range lines {
+		more, err := dictionary.ParseItems(text)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", i+1, err)
+		}
+		for _, item := range more {
+			item.Line = i + 1
+			items = append(items, item)
+		}
+	}
+	whole, err := w.names.Compile(items)
+	if err != nil {
+		return nil, err
+	}
+	t := &Template{whole: whole}
+	for len(items) > 0 {
+		set := w.setting(items[0])
+		n := 1
+		for n < len(items) && set.of.Type == dictionary.TLV && w.setting(items[n]) == set {
+			n++ // what stands together inside one attribute stays together
+		}
+		list, err := w.names.Compile(items[:n])
+		if err != nil {
+			return nil, err
+		}
+		t.parts = append(t.parts, part{set, items[0].Add, list})
+		items = items[n:]
+	}
+	return t, nil
+}
+
+// Attribute resolves the name under which an attribute definition is sent: an attribute of the dictionary, with a tag where it
+// takes one (`Tunnel-Private-Group-Id:1`).
+func (w *Wire) Attribute(id string) (any, error) {
+	name, tagText, tagged := strings.Cut(id, ":")
+	tag := uint64(0)
+	if tagged {
+		var err error
+		if tag, err = strconv.ParseUint(tagText, 10, 8); err != nil || tag > dictionary.MaxTag {
+			return nil, fmt.Errorf("%q is not a tag (0 to %d)", tagText, dictionary.MaxTag)
+		}
+	}
+	a := w.names.Attribute(name)
+	switch {
+	case a == nil:
+		suggestion := ""
+		if near := w.names.Suggest(name); near != "" {
+			suggestion = fmt.Sprintf(" (did you mean %s?)", near)
+		}
+		return nil, fmt.Errorf("unknown attribute %q%s", name, suggestion)
+	case a.Type == dictionary.TLV || a.Type == dictionary.VSA || a.Type == dictionary.EVS || a.Type == dictionary.Extended || a.Type == dictionary.LongExtended:
+		return nil, fmt.Errorf("%s holds attributes and has no value of its own", a.Name)
+	case tag > 0 && !a.Tagged:
+		return nil, fmt.Errorf("%s has no tags", a.Name)
+	case a.Vendor == nil && a.Parent == nil && reserved(wire.Type(a.Number)):
+		return nil, fmt.Errorf("%s is set by the server itself", a.Name)
+	}
+	return &releasedAttribute{setting: setting{a, uint8(tag)}}, nil
+}
+
+// reserved reports whether only the server writes an attribute, or none may stand in a reply.
+func reserved(t wire.Type) bool {
+	switch t {
+	case wire.UserPassword, wire.CHAPPassword, wire.CHAPChallenge, wire.State, wire.ProxyState, wire.EAPMessage, wire.MessageAuthenticator:
+		return true
+	}
+	return false
+}
+
+// setting is what a reply can have set: an attribute with its tag.
+type setting struct {
+	of  *dictionary.Attribute
+	tag uint8
+}
+
+// setting returns what an item sets: the outermost attribute around it.
+func (w *Wire) setting(item dictionary.Item) setting {
+	a := w.names.Attribute(item.Name)
+	for a.Parent != nil && a.Parent.Type == dictionary.TLV {
+		a = a.Parent
+	}
+	return setting{a, item.Tag}
+}
+
+// Template is a compiled reply template. It is immutable.
+type Template struct {
+	whole *dictionary.Template
+	parts []part
+}
+
+// part is one attribute of a template.
+type part struct {
+	setting
+	add  bool // += and not =
+	list *dictionary.Template
 }
 
 // appendTo appends the template to a reply that has the attributes of set already, and returns the set with its own. A line
 // with = counts unless a template before this one, of higher precedence, has set the attribute; one with += always counts.
-func (t *Template) appendTo(b *wire.Builder, set []uint64) []uint64 {
+func (t *Template) appendTo(b *wire.Builder, set []setting) []setting {
 	before := len(set)
-	for i := range t.lines {
-		l := &t.lines[i]
-		if !l.add && has(set[:before], l.attribute) {
+	if before == 0 {
+		t.whole.AppendTo(b)
+	}
+	for i := range t.parts {
+		p := &t.parts[i]
+		if !p.add && slices.Contains(set[:before], p.setting) {
 			continue
 		}
-		if l.hiding == wire.Clear {
-			b.Encoded(l.ready)
-		} else {
-			b.Hidden(l.hiding, l.ready, l.value)
+		if before > 0 {
+			p.list.AppendTo(b)
 		}
-		set = append(set, l.attribute)
+		set = append(set, p.setting)
 	}
 	return set
 }
 
-// release appends a released attribute with all its values, unless a template has set it. It returns false if a value does not
-// fit the attribute's type.
-func (h *handler) release(r *attribute.Released) bool {
+// releasedAttribute is what an attribute definition's radiusID was resolved to.
+type releasedAttribute struct{ setting }
+
+// release appends a released attribute with all its values, unless a template has set it already: what an administrator wrote
+// for this service provider or group goes before what is known of the person.
+func (h *handler) release(r *attribute.Released) error {
 	a, ok := r.Attribute.Wire.(*releasedAttribute)
 	if !ok {
-		return false
+		return fmt.Errorf("attribute definition %s was not compiled for RADIUS", r.Attribute.Name)
 	}
-	if has(h.set, a.attribute) {
-		return true
+	if slices.Contains(h.set, a.setting) {
+		return nil
 	}
 	for _, value := range r.Values {
-		if !a.appendTo(&h.builder, value) {
-			return false
+		// AppendTo reads the text before it returns, so the value need not be copied to become one.
+		text := unsafe.String(unsafe.SliceData(value), len(value))
+		if err := a.of.AppendTo(&h.builder, text, a.tag); err != nil {
+			return fmt.Errorf("release attribute definition %s: %w", r.Attribute.Name, err)
 		}
 	}
-	h.set = append(h.set, a.attribute)
-	return true
+	h.set = append(h.set, a.setting)
+	return nil
 }
-
-// releasedAttribute is what an attribute definition's radiusID was resolved to.
-type releasedAttribute struct {
-	attribute uint64
-}
-
-func (a *releasedAttribute) appendTo(b *wire.Builder, value []byte) bool { return true }
