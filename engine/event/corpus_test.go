@@ -1,0 +1,226 @@
+package event_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"flag"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"trine/engine/event"
+)
+
+var update = flag.Bool("update", false, "add corpus files for event types that have none; files that exist are never changed")
+
+// examples holds one message of each type with every field set, for the types that have no corpus file yet.
+func examples(t *testing.T) map[event.Type]proto.Message {
+	spec, err := proto.MarshalOptions{Deterministic: true}.Marshal(&event.UserSpec{
+		FirstName: "Alice", LastName: "Liddell", FullName: "Alice Liddell", ShortName: "alice", Mail: "alice", MailDomain: "example.org",
+		Mobile: "+34600000000", Aliases: []string{"al"}, DirectoryDn: "uid=alice,dc=example,dc=org", UserType: "staff", PrimaryGroup: "readers",
+		Groups: []string{"readers", "wonderland"}, Inactive: true,
+		Attributes: []*event.UserSpec_Attribute{{Name: "room", Values: []string{"1", "Zimmer 2"}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	groupSpec := []byte(`{"name":"readers","secret":"sealed:AAAA"}`)
+	staged, err := proto.Marshal(&event.DocumentPut{Kind: "Group", Name: "staged", Spec: groupSpec, By: "import"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := []proto.Message{
+		&event.DocumentPut{
+			Kind: "User", Name: "Alice", Version: 1, Spec: spec, Refs: []string{"Group/readers"}, Claims: []string{"login/alice", "login/al"},
+			By: "admin", Comment: "first",
+		},
+		&event.DocumentDeleted{Kind: "User", Name: "Alice", By: "admin", Comment: "left"},
+		&event.PasswordSet{
+			User: "alice", Argon2Id: []byte("argon2id form"), Keyed: []byte("keyed form"), Nt: []byte("nt form"), Clear: []byte("clear form"),
+			MustChange: true, By: "admin",
+		},
+		&event.PasswordRemoved{User: "alice", By: "admin"},
+		&event.SessionReserved{User: "alice", Login: 0x1122334455667788, Client: "wlan", NotAfterUnix: 1772366460},
+		&event.SessionsExpired{Sessions: []uint64{1, 0xfedcba9876543210}, SeenBeforeUnix: 1772366400},
+		&event.TombstonesSwept{BeforeUnix: 1772280000},
+		&event.SessionClosed{Session: 0x0102030405060708, By: "admin"},
+		&event.Consumed{Key: "totp/7/59078880", NotAfterUnix: 1772366460},
+		&event.Accounted{
+			Client: "wlan", Nas: []byte("ap-17"), SessionId: []byte("5F1A"), Status: 3, UserName: []byte("alice@example.org"), User: "alice",
+			Login: 0x1122334455667788, FramedIp: []byte{10, 1, 2, 3}, FramedIpv6Prefix: []byte{0, 64, 0x20, 1, 0xd, 0xb8, 0, 1, 0, 2},
+			Calling: []byte("AA-BB-CC-DD-EE-FF"), Called: []byte("00-11-22-33-44-55:corp"), NasPortId: []byte("wlan0"), NasPort: 17,
+			SessionTime: 600, InputOctets: 1 << 33, OutputOctets: 1 << 34, InputPackets: 1 << 20, OutputPackets: 1 << 21, TerminateCause: 1,
+			EventUnix: 1772366400, Key: 0xa1b2c3d4e5f60718, Raw: []byte{26, 6, 0, 0, 0, 9}, StaleAfter: 1800, Source: []byte{192, 0, 2, 9},
+			Class: []byte("8H5K"),
+		},
+		&event.Decided{
+			Id: 0x1122334455667788, Verdict: 2, Reason: "password.wrong", Client: "wlan", UserName: []byte("Alice"), User: "alice", Method: 1,
+			Nas: []byte{192, 0, 2, 9}, Calling: []byte("AA-BB-CC-DD-EE-FF"), Called: []byte("corp"), Source: []byte{192, 0, 2, 9}, NasPort: 17,
+			AtUnixNano: 1772366400123456789, PolicyIndex: 42, TookMicros: 350, Protocol: "radius",
+			Steps: []*event.Decided_Step{{Code: 3, Subject: "alice", Detail: "argon2id", TookNanos: 200000}},
+		},
+		&event.DecisionsMissing{Count: 12, FromUnixNano: 1772366400000000000, UntilUnixNano: 1772366401000000000, Cause: "queue full"},
+		&event.ClusterKeyAdded{Id: 3, Wraps: []*event.ClusterKeyAdded_Wrap{{Node: 1, Wrapped: []byte("wrapped for one")}, {Node: 2, Wrapped: []byte("for two")}}},
+		&event.ApiKeyCreated{
+			Id: "k7", Description: "backup", Hash: bytes.Repeat([]byte{7}, 32), Scopes: []string{"read", "export"}, ExpiresUnix: 1803902400, By: "admin",
+		},
+		&event.ApiKeyRevoked{Id: "k7", By: "admin"},
+		&event.Staged{
+			Stage: 0x0a0b0c0d0e0f1011, Piece: 0,
+			Events: []*event.Event{{Type: uint32(event.TypeDocumentPut), Class: uint32(event.ClassIdentity), Streams: []uint64{5}, Body: staged}},
+			Expect: []*event.Expectation{{Kind: event.Expectation_ABSENT, Key: "Group/staged"}},
+		},
+		&event.StageCommitted{Stage: 0x0a0b0c0d0e0f1011, Pieces: 1, By: "import"},
+		&event.StageAbandoned{Stage: 0x0a0b0c0d0e0f1012},
+		&event.NodeStarted{Node: 1, Name: "trine1", Version: "0.1.0", Boot: 3},
+	}
+	byType := make(map[event.Type]proto.Message)
+	for _, m := range list {
+		byType[event.TypeOf(m)] = m
+	}
+	return byType
+}
+
+func classOfType(t event.Type) event.Class {
+	switch {
+	case t <= event.TypePasswordRemoved:
+		return event.ClassIdentity
+	case t < event.TypeAccounted:
+		return event.ClassSession
+	case t == event.TypeAccounted:
+		return event.ClassAccounting
+	case t < event.TypeClusterKeyAdded:
+		return event.ClassDecision
+	}
+	return event.ClassSystem
+}
+
+func TestEveryTypeEverWrittenDecodes(t *testing.T) {
+	files := 0
+	for _, typ := range event.Types() {
+		files++
+		name := filepath.Join("testdata", "corpus", typ.String()+".txt")
+		t.Run(typ.String(), func(t *testing.T) {
+			text, err := os.ReadFile(name)
+			if errors.Is(err, fs.ErrNotExist) && *update {
+				text = example(t, typ, name)
+			} else if err != nil {
+				t.Fatalf("%v; -update adds it", err)
+			}
+			digits, want, _ := strings.Cut(string(text), "\n\n")
+			data, err := hex.DecodeString(strings.ReplaceAll(digits, "\n", ""))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, m, err := event.Decode(data)
+			if err != nil || got != typ {
+				t.Fatalf("decoded as %v, %v", got, err)
+			}
+			if m.ProtoReflect().Descriptor().Fields().Len() == 0 {
+				t.Error("a type without fields")
+			}
+			if print := indent(t, data); print != want {
+				t.Errorf("prints as\n%swant\n%s", print, want)
+			}
+		})
+	}
+	if list, err := os.ReadDir(filepath.Join("testdata", "corpus")); err != nil || len(list) != files {
+		t.Errorf("%d corpus files for %d types, %v", len(list), files, err)
+	}
+}
+
+// example writes the corpus file of a type that has none.
+func example(t *testing.T, typ event.Type, name string) []byte {
+	m := examples(t)[typ]
+	if m == nil {
+		t.Fatal("no example message")
+	}
+
+	for i := range m.ProtoReflect().Descriptor().Fields().Len() {
+		if fd := m.ProtoReflect().Descriptor().Fields().Get(i); !m.ProtoReflect().Has(fd) && fd.Name() != "piece" {
+			t.Fatalf("the example does not set %s", fd.Name())
+		}
+	}
+	var b event.Builder
+	if err := b.Add(typ, classOfType(typ), []uint64{1, 0xffeeddccbbaa9988}, m); err != nil {
+		t.Fatal(err)
+	}
+	_, data, _, err := event.NextPart(b.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	for digits := hex.EncodeToString(data); digits != ""; {
+		n := min(100, len(digits))
+		text.WriteString(digits[:n] + "\n")
+		digits = digits[n:]
+	}
+	text.WriteString("\n" + indent(t, data))
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(text.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return []byte(text.String())
+}
+
+func indent(t *testing.T, data []byte) string {
+	t.Helper()
+	compact, err := event.JSON(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := json.Indent(&b, compact, "", "  "); err != nil {
+		t.Fatalf("%v in %s", err, compact)
+	}
+	return b.String() + "\n"
+}
+
+func TestSecretsAreNotPrinted(t *testing.T) {
+	for typ, secrets := range map[event.Type][]string{
+		event.TypePasswordSet:     {"argon2id form", "keyed form", "nt form", "clear form"},
+		event.TypeAPIKeyCreated:   {"\\u0007", "0707"},
+		event.TypeClusterKeyAdded: {"wrapped for", "for two"},
+		event.TypeStaged:          {"sealed:"},
+	} {
+		var b event.Builder
+		if err := b.Add(typ, event.ClassSystem, nil, examples(t)[typ]); err != nil {
+			t.Fatal(err)
+		}
+		_, data, _, err := event.NextPart(b.Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := event.JSON(data)
+		if err != nil || !bytes.Contains(text, []byte("«redacted»")) {
+			t.Errorf("%s: %s, %v", typ, text, err)
+		}
+		for _, secret := range secrets {
+			if bytes.Contains(text, []byte(secret)) {
+				t.Errorf("%s prints %q in %s", typ, secret, text)
+			}
+		}
+	}
+}
+
+func TestIDsComeBack(t *testing.T) {
+	for _, id := range []uint64{0, 1, 31, 32, 1<<64 - 1, 0x1122334455667788} {
+		text := event.FormatID(id)
+		if got, err := event.ParseID(strings.ToLower(text)); err != nil || got != id || len(text) != 13 {
+			t.Errorf("%d prints as %s, which reads as %d, %v", id, text, got, err)
+		}
+	}
+	for _, bad := range []string{"", "0", "G000000000000", "000000000000U", "00000000000000", "000000000000é"} {
+		if _, err := event.ParseID(bad); !errors.Is(err, event.ErrID) {
+			t.Errorf("%q reads: %v", bad, err)
+		}
+	}
+}
