@@ -82,7 +82,7 @@ func TestStandardDictionaryReadsWithoutWarnings(t *testing.T) {
 		"Zyxel-Privilege-AVPair":   {890, 3, String},
 		"Citrix-User-Groups":       {66, 16, String},
 		"Meraki-Device-Name":       {29671, 1, String},
-		"Cambium-ePMP-UserLevel":   {17713, 1, Integer},
+		"Cambium-ePMP-UserLevel":   {17713, 50, Integer},
 	} {
 		a := d.Attribute(name)
 		if a == nil {

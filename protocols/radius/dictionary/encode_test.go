@@ -319,9 +319,42 @@ func TestTextOfAValueIsReadBack(t *testing.T) {
 	})
 }
 
+func TestFullOuterAttributeIsFollowedByAnother(t *testing.T) {
+	d := exampleOf(t)
+	long := strings.Repeat("x", 240)
+	template, err := d.ParseTemplate("Example-Box-Size = 1\nExample-Box-Name = " + long + "\nExample-Box-Size += 2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"{ Example-Box-Inner = { Example-Box-Size = 1 } }", "{ Example-Box-Name = " + long + " }", "{ Example-Box-Inner = { Example-Box-Size = 2 } }"}
+	pairs := d.Pairs(packetOf(t, template.parts()[0].ready))
+	if len(pairs) != len(want) {
+		t.Fatalf("%d attributes", len(pairs))
+	}
+	for i, p := range pairs {
+		if p.Value != want[i] {
+			t.Errorf("attribute %d: %s", i, p.Value)
+		}
+	}
+}
+
 func FuzzTemplate(f *testing.F) {
-	d := exampleOf(f)
-	f.Add(`Tunnel-Type:1 = VLAN, Cisco-AVPair += "a\tb" # x`)
+	// A small dictionary: suggestions for every misspelt name cost the fuzzer most.
+	d, err := New(File{"small", `
+ATTRIBUTE	Tunnel-Type	64	integer	has_tag
+VALUE	Tunnel-Type	VLAN	13
+ATTRIBUTE	Tunnel-Password	69	string	has_tag,encrypt=2
+ATTRIBUTE	Event-Timestamp	55	date
+ATTRIBUTE	Framed-IPv6-Prefix	97	ipv6prefix
+ATTRIBUTE	Extended-Attribute-1	241	extended
+ATTRIBUTE	Extended-Vendor-Specific-1	241.26	evs
+ATTRIBUTE	Extended-Attribute-5	245	long-extended
+ATTRIBUTE	Extended-Vendor-Specific-5	245.26	evs
+` + example})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(`Tunnel-Type:1 = VLAN, Example-Text += "a\tb" # x`)
 	f.Add("Example-Box-Size=1\nExample-Box-Name='x'\nFramed-IPv6-Prefix=2001:db8::/32")
 	f.Add("Tunnel-Password:1=x\nEvent-Timestamp=5")
 	secret, err := wire.NewSecret([]byte("s"))

@@ -276,10 +276,21 @@ func (c *compiler) gather(a, top *Attribute, item Item) error {
 		}
 		c.outer, c.inner = top, make(map[uint32]bool)
 	}
-	c.inner[child.Number] = true
-	var err error
-	c.body, err = a.appendBody(c.body, item.Value, item.Tag)
-	return err
+	before := len(c.body)
+	body, err := a.appendBody(c.body, item.Value, item.Tag)
+	if err != nil {
+		return err
+	}
+	if _, err := top.wrap(nil, body); err != nil && before > 0 { // full: begin another
+		inner := append([]byte(nil), body[before:]...)
+		c.body = body[:before]
+		if err := c.flush(); err != nil {
+			return err
+		}
+		c.outer, c.inner, body = top, make(map[uint32]bool), inner
+	}
+	c.body, c.inner[child.Number] = body, true
+	return nil
 }
 
 func (c *compiler) flush() error {
