@@ -74,7 +74,7 @@ var kinds = [...]string{
 }
 
 // NewCompiler compiles the documents in state as they are and publishes the first cache before it returns. It subscribes to
-// changes; call Run to have them compiled.
+// changes; call Run to have them compiled. Nothing may be applied while it runs.
 func NewCompiler(cfg Config) (*Compiler, error) {
 	if cfg.State == nil || len(cfg.Wires) == 0 {
 		return nil, errors.New("make policy compiler: it needs a state and a wire")
@@ -117,7 +117,8 @@ func (c *Compiler) Run(ctx context.Context) error {
 }
 
 // Recompile compares every document with what was compiled, as after another state was loaded, compiles anew those that could
-// not be compiled, as after a cluster key arrived, and publishes the cache before it returns.
+// not be compiled, as after a cluster key arrived, and publishes the cache before it returns. What is applied meanwhile may be
+// seen half-way, until state has told of it.
 func (c *Compiler) Recompile() {
 	c.pending.Lock()
 	c.pending.index = max(c.pending.index, c.state.ConfigIndex())

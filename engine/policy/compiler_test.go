@@ -435,6 +435,20 @@ spec: {condition: {principalName: alice}, attributes: [{attribute: uid}]}
 	}
 }
 
+func TestTheZeroCacheKnowsNobodyAndReleasesNothing(t *testing.T) {
+	c, u := new(Cache), new(state.User)
+	if cl := c.ClientFor("radius", netip.MustParseAddr("10.0.0.1")); cl != nil {
+		t.Errorf("client %v", cl)
+	}
+	f := attribute.Facts{Subject: attribute.OfUser(u)}
+	if got := c.Release(nil, &Client{}, &f); len(got) != 0 {
+		t.Errorf("released %v", got)
+	}
+	if got := c.Replies(nil, &Client{}, u); len(got) != 0 {
+		t.Errorf("replies %v", got)
+	}
+}
+
 func TestACompilerNeedsAStateAndAWire(t *testing.T) {
 	if _, err := NewCompiler(Config{}); err == nil {
 		t.Error("made without a state")

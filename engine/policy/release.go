@@ -23,6 +23,9 @@ type clientView struct {
 // [attribute.View.Release]. It fills in who asks and who decides. Attributes that the client's protocol has no name for are left
 // out. It does not allocate but for the first login of a client after a policy changed.
 func (c *Cache) Release(dst []attribute.Released, cl *Client, facts *attribute.Facts) []attribute.Released {
+	if c.tables.sharing == nil { // the zero Cache
+		return dst
+	}
 	facts.Requester = cl.party
 	if cl.Issuer != nil {
 		facts.Issuer = cl.Issuer.party
