@@ -86,7 +86,8 @@ func (c *cache) put(user uint64, t *tag) {
 	default:
 		shard.evicted++
 	}
-	set.users[w], set.tags[w], set.used[w] = user, *t, true
+	// A new entry has to be used to outlive a round of the hand: people who come once do not drive out those who come often.
+	set.users[w], set.tags[w], set.used[w] = user, *t, set.users[w] == user
 }
 
 // place returns the user's way, else a free one, else the first after the hand that was not used since.

@@ -196,7 +196,7 @@ func (v *Verifier) SetDecoy(keep Keep, params Params) error {
 		}
 	}
 	if keep.Clear {
-		if d.stored.Clear, err = d.keyring.Seal(nil, random[:12], appendContext(context[:0], d.stored.Name, FormClear)); err != nil {
+		if d.stored.Clear, err = d.keyring.Seal(nil, fmt.Appendf(nil, "%x", random[:6]), appendContext(context[:0], d.stored.Name, FormClear)); err != nil {
 			return err
 		}
 	}
