@@ -169,12 +169,13 @@ func TestHiddenValuesSurviveTheRoundTrip(t *testing.T) {
 
 func TestRevealRefusesImpossibleValues(t *testing.T) {
 	secret, authenticator := secretOf(t, "s"), [16]byte{}
-	salted := func(clearText ...byte) []byte {
-		b := append([]byte{0x80, 1}, make([]byte, 16)...)
+	under := func(salt byte, clearText ...byte) []byte {
+		b := append([]byte{salt, 1}, make([]byte, 16)...)
 		copy(b[2:], clearText)
 		secret.stream(b[2:], b[:2], &authenticator, false)
 		return b
 	}
+	salted := func(clearText ...byte) []byte { return under(0x80, clearText...) }
 	for _, c := range []struct {
 		name  string
 		h     Hiding
@@ -187,7 +188,7 @@ func TestRevealRefusesImpossibleValues(t *testing.T) {
 		{"password of 144", HideUserPassword, make([]byte, 144), HiddenLength},
 		{"salt alone", HideSalted, []byte{0x80, 0}, HiddenLength},
 		{"salted of 17", HideSalted, make([]byte, 17), HiddenLength},
-		{"salt without high bit", HideSalted, make([]byte, 18), HiddenContent},
+		{"salt without high bit", HideSalted, under(0x7f, 5), HiddenContent},
 		{"length beyond", HideSalted, salted(16), HiddenContent},
 		{"length that fits", HideSalted, salted(15), OK},
 		{"empty Ascend", HideAscend, nil, HiddenLength},
