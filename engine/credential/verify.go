@@ -277,18 +277,12 @@ func matched(ok bool, form Form) Outcome {
 	return Outcome{Status: Wrong, Reason: trace.PasswordWrong, Form: form}
 }
 
-// pap goes from what is cheapest to what is dearest. Each form but the cache is conclusive: all were made of one password.
+// pap goes from what is cheap to what is dear. Each form is conclusive, since all were made of one password; only where there is
+// none but Argon2id, what was verified before is looked up.
 func (v *Verifier) pap(a *Attempt, t *target, s *scratch) Outcome {
 	password := a.Proof.Password
 	if len(password) == 0 || len(password) > MaxPassword {
 		return wrong(trace.PasswordWrong, NoForm, nil)
-	}
-	var tag tag
-	if len(t.stored.Argon2id) > 0 {
-		tag = v.tag(a, t)
-		if v.cache != nil && v.cache.has(a.User.cacheID(), &tag) && t.lack == "" {
-			return matched(true, FormCache)
-		}
 	}
 	unreadable := Outcome{}
 	if len(t.stored.Clear) > 0 {
@@ -314,10 +308,14 @@ func (v *Verifier) pap(a *Attempt, t *target, s *scratch) Outcome {
 		}
 		unreadable = wrong(trace.PasswordUnreadable, FormNT, err)
 	}
-	if len(t.stored.Argon2id) > 0 {
-		return v.slow.verify(a, t, tag)
+	if len(t.stored.Argon2id) == 0 {
+		return unreadable
 	}
-	return unreadable
+	tag := v.tag(a)
+	if v.cache != nil && v.cache.has(a.User.cacheID(), &tag) && t.lack == "" {
+		return matched(true, FormCache)
+	}
+	return v.slow.verify(a, t, tag)
 }
 
 // chap needs the clear password (RFC 1994 section 4.1).
@@ -357,7 +355,7 @@ func (s *Stored) cacheID() uint64 {
 }
 
 // tag binds a password to a user and to the version of his credential, or to a name that nobody has.
-func (v *Verifier) tag(a *Attempt, t *target) (out tag) {
+func (v *Verifier) tag(a *Attempt) (out tag) {
 	var room [16 + 256]byte
 	context := room[:16]
 	if a.User != nil {
