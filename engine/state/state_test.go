@@ -19,7 +19,7 @@ var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // log is a State with the proposals that made it.
 type log struct {
 	*state.State
-	t     testing.TB
+	t     failer
 	at    state.Stamp
 	b     event.Builder
 	facts []fact
@@ -30,7 +30,14 @@ type fact struct {
 	data []byte
 }
 
-func newLog(t testing.TB) *log {
+// failer is a test, or a step of a property.
+type failer interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
+func newLog(t failer) *log {
 	return &log{State: state.New(), t: t, at: state.Stamp{Index: 1, Time: start, Node: 1}}
 }
 
