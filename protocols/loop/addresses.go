@@ -44,7 +44,7 @@ func (e *Engine) wanted() (bindings []binding, wildcard bool, err error) {
 			port = given
 		}
 		if host.IsValid() && !host.IsUnspecified() {
-			bindings = append(bindings, binding{i, netip.AddrPortFrom(host, port)})
+			bindings = append(bindings, binding{i, netip.AddrPortFrom(host, port), false})
 			continue
 		}
 		wildcard = true
@@ -55,7 +55,7 @@ func (e *Engine) wanted() (bindings []binding, wildcard bool, err error) {
 		}
 		for _, a := range local {
 			if !host.IsValid() || host.Is4() == a.Is4() {
-				bindings = append(bindings, binding{i, netip.AddrPortFrom(a, port)})
+				bindings = append(bindings, binding{i, netip.AddrPortFrom(a, port), true})
 			}
 		}
 	}
@@ -109,8 +109,8 @@ func closeProbes(probes []*probe) {
 }
 
 // probe binds every address without SO_REUSEPORT, so that an address in use is refused, and learns the ports that the system
-// gives. With skip, addresses that do not exist are left out.
-func (e *Engine) probe(wanted []binding, skip bool) (probes []*probe, bindings []binding, err error) {
+// gives. An address that a wildcard stands for and that does not exist (any more) is left out.
+func (e *Engine) probe(wanted []binding) (probes []*probe, bindings []binding, err error) {
 	defer func() {
 		if err != nil {
 			closeProbes(probes)
@@ -122,8 +122,8 @@ func (e *Engine) probe(wanted []binding, skip bool) (probes []*probe, bindings [
 			b.addr = netip.AddrPortFrom(b.addr.Addr(), port)
 		}
 		fd, port, err := bindPlain(b.addr)
-		if skip && errors.Is(err, unix.EADDRNOTAVAIL) {
-			continue // a tentative address: the next poll tries again
+		if b.wildcard && errors.Is(err, unix.EADDRNOTAVAIL) {
+			continue // it is tentative, or went away meanwhile: the next poll tries again
 		}
 		if err != nil {
 			return probes, nil, e.explain(b, err)
@@ -260,7 +260,7 @@ func (e *Engine) followOnce() {
 	if len(added) == 0 {
 		return
 	}
-	g, err := e.open(added, true)
+	g, err := e.open(added)
 	if err != nil {
 		e.config.Logger.Warn("cannot listen on a new address; will try again", slog.Any("error", err))
 		return

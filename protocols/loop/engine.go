@@ -70,6 +70,7 @@ type Engine struct {
 type binding struct {
 	listener int
 	addr     netip.AddrPort
+	wildcard bool // it was found, not asked for
 }
 
 // Start opens all listeners and starts the loops. The listeners are open when it returns. An error wraps ErrPortInUse where
@@ -112,7 +113,7 @@ func Start(config Config) (*Engine, error) {
 		e.cancel()
 		return nil, err
 	}
-	g, err := e.open(wanted, wildcard)
+	g, err := e.open(wanted)
 	if err != nil {
 		e.cancel()
 		return nil, err
@@ -230,9 +231,9 @@ func (e *Engine) finish(err error) {
 	})
 }
 
-// open starts a group of loops for the given bindings. With skip, addresses that do not exist (any more) are left out.
-func (e *Engine) open(wanted []binding, skip bool) (*group, error) {
-	probes, bindings, err := e.probe(wanted, skip)
+// open starts a group of loops for the given bindings.
+func (e *Engine) open(wanted []binding) (*group, error) {
+	probes, bindings, err := e.probe(wanted)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -427,4 +428,20 @@ func TestBatchesAllocateNothing(t *testing.T) {
 			t.Errorf("%d datagrams came back", got)
 		}
 	})
+}
+
+func TestAddressThatIsNotThereIsLeftOutOfAWildcardOnly(t *testing.T) {
+	here, gone := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("198.51.100.77")
+	e, _ := startEcho(t, Config{
+		Listeners: []Listener{{Addr: "0.0.0.0:0"}},
+		addresses: func() ([]netip.Addr, error) { return []netip.Addr{here, gone}, nil },
+	})
+	ask(t, dial(t, netip.AddrPortFrom(here, e.Addr(0).Port())), "hello")
+	_, err := Start(Config{
+		Listeners: []Listener{{Addr: "0.0.0.0:0"}, {Name: "asked for", Addr: "198.51.100.77:0"}},
+		addresses: func() ([]netip.Addr, error) { return []netip.Addr{here}, nil },
+	})
+	if !errors.Is(err, unix.EADDRNOTAVAIL) && (err == nil || !strings.Contains(err.Error(), "asked for")) {
+		t.Fatalf("error is %v", err)
+	}
 }
