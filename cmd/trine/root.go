@@ -135,6 +135,8 @@ func (c *cli) client(cmd *cobra.Command) (*client.Client, error) {
 // usageError is an error of the command line.
 type usageError struct{ error }
 
+func usage(err error) error { return usageError{err} }
+
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
 // refusedError is a refusal that has been shown already.

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"trine/appliance/admin/client"
+	"trine/appliance/node"
 )
 
 // statusCommand is trine status.
@@ -81,13 +82,13 @@ func (c *cli) versionCommand() *cobra.Command {
 			versions := struct {
 				Client string `json:"client"`
 				Node   string `json:"node,omitempty"`
-			}{Client: version()}
-			node, err := c.client(cmd)
+			}{Client: node.Version()}
+			remote, err := c.client(cmd)
 			if err != nil {
 				return err
 			}
-			defer node.Close()
-			v, err := node.Version(cmd.Context())
+			defer remote.Close()
+			v, err := remote.Version(cmd.Context())
 			var none *client.UnreachableError
 			switch {
 			case err == nil:

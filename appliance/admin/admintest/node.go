@@ -1,0 +1,214 @@
+// Package admintest runs the administration of a node that has no log, no listeners for logins and no disk: the real state and
+// policy compiler, fed by proposals that are applied at once. It is for tests of the API and of the command line.
+package admintest
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"iter"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"trine/appliance/admin"
+	"trine/appliance/admin/api"
+	"trine/engine/document"
+	"trine/engine/event"
+	"trine/engine/policy"
+	"trine/engine/secret"
+	"trine/engine/state"
+)
+
+// Node is a node in memory.
+type Node struct {
+	Views    *state.State
+	Keyring  *secret.Keyring
+	Policies *policy.Compiler
+	Admin    *admin.Server
+	// Clock is the time of records; it moves on a millisecond with each, unless Now is set.
+	Now func() time.Time
+	// Fail is returned by the next proposals while it is set.
+	Fail error
+
+	stop context.CancelFunc
+	done sync.WaitGroup
+
+	mu    sync.Mutex
+	grown *sync.Cond
+	index uint64
+	items []item
+}
+
+// item is one event that took effect.
+type item struct {
+	admin.Item
+	class   event.Class
+	streams []uint64
+}
+
+// Start makes a node and its administration, which answers nothing yet: see [admin.Server.ServeSocket] and
+// [admin.Server.Handler].
+func Start(logger *slog.Logger) (*Node, error) {
+	n := &Node{Views: state.New(), Keyring: secret.NewKeyring(), Now: time.Now}
+	n.grown = sync.NewCond(&n.mu)
+	if err := n.Keyring.Add(1, secret.NewClusterKey()); err != nil {
+		return nil, err
+	}
+	var err error
+	if n.Policies, err = policy.NewCompiler(policy.Config{
+		State: n.Views, Wires: map[string]policy.Wire{document.TypeRadius: Wire{}}, Keyring: n.Keyring, Logger: logger,
+	}); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	n.stop = cancel
+	n.done.Go(func() { _ = n.Policies.Run(ctx) }) // ends with ctx
+	n.Admin = admin.New(admin.Config{
+		State: admin.Views(n.Views), Log: n, Events: n, Policy: n.Policies, Passwords: Passwords{}, Keyring: n.Keyring,
+		Status: func() api.Status { return api.Status{Node: "test", Version: "test", Ready: true} },
+		Ready:  func() error { return nil }, Version: "test", Logger: logger, Clock: func() time.Time { return n.Now() },
+	})
+	return n, nil
+}
+
+// Stop ends the node.
+func (n *Node) Stop(ctx context.Context) error {
+	err := n.Admin.Shutdown(ctx)
+	n.stop()
+	n.done.Wait()
+	return err
+}
+
+// Propose implements admin.Log.
+func (n *Node) Propose(_ context.Context, proposal []byte) (admin.Outcome, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.Fail != nil {
+		return admin.Outcome{}, n.Fail
+	}
+	n.index++
+	at := state.Stamp{Index: n.index, Time: n.Now().UTC(), Node: 1}
+	r := n.Views.Apply(at, proposal)
+	if r.Code == 0 {
+		offset := uint32(0)
+		state.Facts(proposal, func(class uint8, streams []uint64, data []byte) {
+			it := item{class: event.Class(class), streams: slices.Clone(streams)}
+			it.Position, it.Time, it.Data = admin.Position{Index: n.index, Offset: offset}, at.Time, bytes.Clone(data)
+			n.items = append(n.items, it)
+			offset++
+		})
+		n.grown.Broadcast()
+	}
+	return admin.Outcome{Index: n.index, Code: r.Code, Value: r.Value, Detail: r.Detail}, nil
+}
+
+// Record proposes events that no administration proposes, such as decisions.
+func (n *Node) Record(b *event.Builder) error {
+	out, err := n.Propose(context.Background(), b.Bytes())
+	if err == nil && out.Code != 0 {
+		err = errors.New(out.Detail)
+	}
+	return err
+}
+
+// Read implements admin.Events.
+func (n *Node) Read(_ context.Context, q admin.EventQuery) iter.Seq2[admin.Item, error] {
+	return func(yield func(admin.Item, error) bool) {
+		n.mu.Lock()
+		items := slices.Clone(n.items)
+		n.mu.Unlock()
+		if q.Reverse {
+			slices.Reverse(items)
+		}
+		for i := range items {
+			if selects(&q, &items[i]) && !yield(items[i].Item, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Follow implements admin.Events.
+func (n *Node) Follow(ctx context.Context, q admin.EventQuery) iter.Seq2[admin.Item, error] {
+	return func(yield func(admin.Item, error) bool) {
+		wake := context.AfterFunc(ctx, func() {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.grown.Broadcast()
+		})
+		defer wake()
+		for next := 0; ; next++ {
+			n.mu.Lock()
+			for next >= len(n.items) && ctx.Err() == nil {
+				n.grown.Wait()
+			}
+			if ctx.Err() != nil {
+				n.mu.Unlock()
+				return
+			}
+			it := n.items[next]
+			n.mu.Unlock()
+			if selects(&q, &it) && !yield(it.Item, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Last implements admin.Events.
+func (n *Node) Last() admin.Position {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return admin.Position{Index: n.index + 1}
+}
+
+func selects(q *admin.EventQuery, it *item) bool {
+	before := it.Position.Index < q.From.Index || it.Position.Index == q.From.Index && it.Position.Offset < q.From.Offset
+	switch {
+	case len(q.Classes) > 0 && !slices.Contains(q.Classes, it.class),
+		q.Stream != 0 && !slices.Contains(it.streams, q.Stream),
+		!q.Since.IsZero() && it.Time.Before(q.Since),
+		!q.Until.IsZero() && !it.Time.Before(q.Until):
+		return false
+	case q.Reverse:
+		return q.From == (admin.Position{}) || before || it.Position == q.From
+	}
+	return !before
+}
+
+// Passwords keeps a plain hash of passwords, which no node does: making it costs nothing.
+type Passwords struct{}
+
+// Build implements admin.Passwords.
+func (Passwords) Build(_ context.Context, user string, password []byte, _ *document.UserType) (*event.PasswordSet, error) {
+	sum := sha256.Sum256(password)
+	return &event.PasswordSet{User: user, Argon2Id: sum[:]}, nil
+}
+
+// Verify implements admin.Passwords.
+func (Passwords) Verify(_ context.Context, stored admin.StoredPassword, password []byte) (bool, error) {
+	sum := sha256.Sum256(password)
+	return bytes.Equal(sum[:], stored.Argon2id), nil
+}
+
+// Wire compiles nothing. A reply line that holds "broken" is refused.
+type Wire struct{}
+
+// Client implements policy.Wire.
+func (Wire) Client(*document.ServiceProvider) (any, error) { return struct{}{}, nil }
+
+// Reply implements policy.Wire.
+func (Wire) Reply(lines []string) (any, error) {
+	for _, line := range lines {
+		if bytes.Contains([]byte(line), []byte("broken")) {
+			return nil, errors.New("there is no attribute named Broken")
+		}
+	}
+	return lines, nil
+}
+
+// Attribute implements policy.Wire.
+func (Wire) Attribute(id string) (any, error) { return id, nil }

@@ -1,0 +1,314 @@
+package admin
+
+import (
+	"net/http"
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"trine/engine/credential"
+	"trine/engine/policy"
+	"trine/engine/state"
+)
+
+// MetricSources are where metrics come from. Each is asked at every scrape and must be cheap; nil ones are left out. No label ever
+// holds a user, an address or a MAC: what they did is in the log.
+type MetricSources struct {
+	Version     string
+	Started     time.Time
+	Ready       func() bool
+	Log         func() LogStats
+	Radius      func() RadiusStats
+	Loops       func() LoopStats
+	State       func() state.Counts
+	Documents   func() map[string]int // by kind
+	Policy      func() policy.Stats
+	Credentials func() credential.Stats
+	Worker      func() WorkerStats
+	Certificate func() time.Time // when the management certificate expires
+}
+
+// LogStats are the counters and the state of the record log.
+type LogStats struct {
+	Leader                                      bool
+	HasLeader                                   bool
+	Term, Committed, Applied, SealIndex         uint64
+	Queue                                       int
+	DiskFree                                    int64
+	DiskLevel                                   int               // 0: enough space; 1, 2, 3: below that many watermarks
+	HistoryBytes                                map[string]uint64 // by class
+	Proposed, ProposedBytes, Refused            uint64
+	Batches, Entries, Records, Void, Duplicates uint64
+	Fsyncs, LogBytes, HistoryWritten            uint64
+	StateBytes, StateRows                       uint64
+	Seals, SealsFailed                          uint64
+	LeaderChanges, ClockSteps                   uint64
+	ApplySeconds, SealSeconds                   float64
+	MaxApplyHold                                time.Duration // longest time that a seal held Apply
+}
+
+// Count is one of several counters, with what tells it apart.
+type Count struct {
+	Label string
+	Count uint64
+}
+
+// Latency is one histogram of how long answers took.
+type Latency struct {
+	Kind, Method string
+	// Bounds are the upper bounds of the buckets; Buckets count what fell into each, not cumulated, and have one more, which has
+	// no upper bound.
+	Bounds  []time.Duration
+	Buckets []uint64
+	Sum     time.Duration
+}
+
+// RadiusStats are the counters and the state of the RADIUS server.
+type RadiusStats struct {
+	Requests   []Count // that were authentic, by kind
+	Answers    []Count // by outcome
+	Rejects    []Count // by the class of the reason
+	Dropped    []Count // packets that got no answer, by cause
+	Resent     uint64  // answers given again to retransmissions
+	Latencies  []Latency
+	Logins     int // under way
+	Records    int // accounting records that wait for their commit
+	Remembered int // requests in the duplicate caches
+}
+
+// LoopStats are the counters of the packet loops together.
+type LoopStats struct {
+	Received, ReceiveCalls, Sent, SendCalls, SendFull, SendFailed uint64
+}
+
+// WorkerStats are the counters and the state of the worker.
+type WorkerStats struct {
+	Queued, UnderWay                                                          int
+	Submitted, Done, Refused, Late, Failed, Retried, Starts, Deaths, Overtime uint64
+}
+
+// NewMetrics returns the handler of /metrics, in the Prometheus and OpenMetrics text formats.
+func NewMetrics(src MetricSources) http.Handler {
+	r := prometheus.NewRegistry()
+	r.MustRegister(&collector{src: src}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{EnableOpenMetrics: true, MaxRequestsInFlight: 4, Timeout: 10 * time.Second})
+}
+
+// collector makes metrics out of what the sources say, at the time of a scrape: nothing is counted twice, and the hot paths know
+// nothing of Prometheus. It is unchecked (it describes nothing), since which labels there are is the sources' to say.
+type collector struct{ src MetricSources }
+
+// Describe implements prometheus.Collector.
+func (*collector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	e := emitter{ch}
+	s := &c.src
+	e.gauge("trine_build_info", "Always 1; the labels say what runs.", 1, "version", s.Version, "go", runtime.Version())
+	if !s.Started.IsZero() {
+		e.gauge("trine_start_time_seconds", "When the node started, in seconds since 1970.", seconds(s.Started))
+	}
+	if s.Ready != nil {
+		e.gauge("trine_ready", "1 if the node can authenticate.", truth(s.Ready()))
+	}
+	if s.Log != nil {
+		e.log(s.Log())
+	}
+	if s.Radius != nil {
+		e.radius(s.Radius())
+	}
+	if s.Loops != nil {
+		e.loops(s.Loops())
+	}
+	if s.State != nil {
+		e.state(s.State())
+	}
+	if s.Documents != nil {
+		for kind, n := range s.Documents() {
+			e.gauge("trine_documents", "Documents in force, by kind.", float64(n), "kind", kind)
+		}
+	}
+	if s.Policy != nil {
+		e.policy(s.Policy())
+	}
+	if s.Credentials != nil {
+		e.credentials(s.Credentials())
+	}
+	if s.Worker != nil {
+		e.worker(s.Worker())
+	}
+	if s.Certificate != nil {
+		if at := s.Certificate(); !at.IsZero() {
+			e.gauge("trine_cert_expiry_timestamp_seconds", "When a certificate expires, in seconds since 1970.", seconds(at), "use", "management")
+		}
+	}
+}
+
+// emitter writes metrics.
+type emitter struct{ ch chan<- prometheus.Metric }
+
+// counter writes a counter. Labels are pairs of name and value.
+func (e emitter) counter(name, help string, v float64, labels ...string) {
+	e.constant(prometheus.CounterValue, name, help, v, labels)
+}
+
+// gauge writes a gauge.
+func (e emitter) gauge(name, help string, v float64, labels ...string) {
+	e.constant(prometheus.GaugeValue, name, help, v, labels)
+}
+
+func (e emitter) constant(kind prometheus.ValueType, name, help string, v float64, pairs []string) {
+	names, values := unzip(pairs)
+	e.ch <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, names, nil), kind, v, values...)
+}
+
+func (e emitter) counts(name, help, label string, counts []Count) {
+	for _, c := range counts {
+		e.counter(name, help, float64(c.Count), label, c.Label)
+	}
+}
+
+func (e emitter) histogram(name, help string, l *Latency, pairs ...string) {
+	names, values := unzip(pairs)
+	buckets := make(map[float64]uint64, len(l.Bounds))
+	var total uint64
+	for i, n := range l.Buckets {
+		if total += n; i < len(l.Bounds) {
+			buckets[l.Bounds[i].Seconds()] = total
+		}
+	}
+	e.ch <- prometheus.MustNewConstHistogram(prometheus.NewDesc(name, help, names, nil), total, l.Sum.Seconds(), buckets, values...)
+}
+
+func unzip(pairs []string) (names, values []string) {
+	for i := 0; i+1 < len(pairs); i += 2 {
+		names, values = append(names, pairs[i]), append(values, pairs[i+1])
+	}
+	return names, values
+}
+
+func (e emitter) log(l LogStats) {
+	e.gauge("trine_log_leader", "1 if this node leads.", truth(l.Leader))
+	e.gauge("trine_log_has_leader", "1 if this node knows a leader.", truth(l.HasLeader))
+	e.gauge("trine_log_term", "Term of the log.", float64(l.Term))
+	e.gauge("trine_log_committed_index", "Index of the last committed entry.", float64(l.Committed))
+	e.gauge("trine_log_applied_index", "Index of the last applied entry.", float64(l.Applied))
+	e.gauge("trine_log_apply_lag_entries", "Entries that are committed and not applied yet.", float64(l.Committed)-float64(min(l.Applied, l.Committed)))
+	e.gauge("trine_log_seal_index", "Index of the last seal.", float64(l.SealIndex))
+	e.gauge("trine_log_queue_records", "Records that wait for their commit.", float64(l.Queue))
+	e.gauge("trine_disk_free_bytes", "Free space on the data directory's file system.", float64(l.DiskFree))
+	e.gauge("trine_disk_watermark", "Watermarks of free space that are passed; at 3 records are refused.", float64(l.DiskLevel))
+	for class, n := range l.HistoryBytes {
+		e.gauge("trine_history_bytes", "Size of history on disk, by class.", float64(n), "class", class)
+	}
+	e.counter("trine_log_proposed_records_total", "Records proposed by this node.", float64(l.Proposed))
+	e.counter("trine_log_proposed_bytes_total", "Bytes of batches proposed by this node.", float64(l.ProposedBytes))
+	e.counter("trine_log_refused_records_total", "Records refused at once: queue or disk full.", float64(l.Refused))
+	e.counter("trine_log_batches_total", "Batches handed to raft.", float64(l.Batches))
+	e.counter("trine_log_entries_total", "Entries applied.", float64(l.Entries))
+	e.counter("trine_log_records_total", "Records applied.", float64(l.Records))
+	e.counter("trine_log_void_records_total", "Records applied that were void.", float64(l.Void))
+	e.counter("trine_log_duplicate_batches_total", "Batches that came twice and were applied once.", float64(l.Duplicates))
+	e.counter("trine_log_fsyncs_total", "Times that the log was synced to disk.", float64(l.Fsyncs))
+	e.counter("trine_log_written_bytes_total", "Bytes written to the log.", float64(l.LogBytes))
+	e.counter("trine_history_written_bytes_total", "Bytes written to history.", float64(l.HistoryWritten))
+	e.counter("trine_state_written_bytes_total", "Bytes written to the state database.", float64(l.StateBytes))
+	e.counter("trine_state_written_rows_total", "Rows written to the state database.", float64(l.StateRows))
+	e.counter("trine_log_seals_total", "Seals taken.", float64(l.Seals))
+	e.counter("trine_log_seals_failed_total", "Seals that failed.", float64(l.SealsFailed))
+	e.counter("trine_log_seal_seconds_total", "Time spent sealing.", l.SealSeconds)
+	e.counter("trine_log_apply_seconds_total", "Time spent applying.", l.ApplySeconds)
+	e.gauge("trine_log_apply_hold_max_seconds", "Longest time that a seal held Apply.", l.MaxApplyHold.Seconds())
+	e.counter("trine_log_leader_changes_total", "Times that this node became or ceased to be the leader.", float64(l.LeaderChanges))
+	e.counter("trine_clock_steps_total", "Times that the clock was found to have jumped.", float64(l.ClockSteps))
+}
+
+func (e emitter) radius(r RadiusStats) {
+	e.counts("trine_radius_requests_total", "Authentic requests, by kind.", "kind", r.Requests)
+	e.counts("trine_radius_answers_total", "Answers, by result.", "result", r.Answers)
+	e.counts("trine_radius_rejects_total", "Rejected logins, by the class of the reason.", "reason_class", r.Rejects)
+	e.counts("trine_radius_dropped_total", "Packets that got no answer, by cause.", "cause", r.Dropped)
+	e.counter("trine_radius_duplicates_total", "Retransmissions that got the same answer again.", float64(r.Resent))
+	e.gauge("trine_radius_logins_in_flight", "Logins under way.", float64(r.Logins))
+	e.gauge("trine_radius_accounting_in_flight", "Accounting records that wait for their commit.", float64(r.Records))
+	e.gauge("trine_radius_remembered_requests", "Requests in the duplicate caches.", float64(r.Remembered))
+	for i := range r.Latencies {
+		l := &r.Latencies[i]
+		e.histogram("trine_radius_request_duration_seconds", "Time from a request's arrival to its answer, reject delay included.", l, "kind", l.Kind, "method", l.Method)
+	}
+}
+
+func (e emitter) loops(l LoopStats) {
+	e.counter("trine_loop_received_total", "Datagrams received.", float64(l.Received))
+	e.counter("trine_loop_receive_calls_total", "System calls that received them.", float64(l.ReceiveCalls))
+	e.counter("trine_loop_sent_total", "Datagrams sent.", float64(l.Sent))
+	e.counter("trine_loop_send_calls_total", "System calls that sent them.", float64(l.SendCalls))
+	e.counter("trine_loop_send_dropped_total", "Answers that could not be sent, by cause.", float64(l.SendFull), "cause", "buffer_full")
+	e.counter("trine_loop_send_dropped_total", "Answers that could not be sent, by cause.", float64(l.SendFailed), "cause", "failed")
+}
+
+func (e emitter) state(c state.Counts) {
+	e.gauge("trine_sessions_active", "Live network sessions, stale ones included.", float64(c.Sessions))
+	e.gauge("trine_session_reservations", "Places held for logins whose accounting has not begun.", float64(c.Reservations))
+	e.gauge("trine_session_tombstones", "Ended sessions that are remembered.", float64(c.Tombstones))
+	e.gauge("trine_staged_rows", "Rows of staged proposals.", float64(c.Stages))
+	e.gauge("trine_state_bytes", "Memory of all rows and their indexes.", float64(c.Bytes))
+	e.counter("trine_decisions_total", "Login decisions in the log since the start.", float64(c.Decisions))
+	e.counter("trine_decisions_missing_total", "Login decisions that could not be recorded, as far as the log knows.", float64(c.Missing))
+}
+
+func (e emitter) policy(p policy.Stats) {
+	e.counter("trine_policy_compilations_total", "Policy caches published.", float64(p.Compilations))
+	e.counter("trine_policy_compiled_documents_total", "Documents compiled.", float64(p.Compiled))
+	e.gauge("trine_policy_broken_documents", "Documents that cannot be used and reject what they decide.", float64(p.Broken))
+	e.gauge("trine_policy_compilation_seconds", "How long the last compilation took.", p.Last.Seconds())
+	e.gauge("trine_policy_index", "Log index of the last change in force.", float64(p.Index))
+}
+
+func (e emitter) credentials(c credential.Stats) {
+	const cache = "trine_password_cache_lookups_total"
+	e.counter(cache, "Lookups in the verified-password cache, by result.", float64(c.CacheHits), "result", "hit")
+	e.counter(cache, "Lookups in the verified-password cache, by result.", float64(c.CacheMisses), "result", "miss")
+	e.counter("trine_password_cache_evictions_total", "Entries evicted from the verified-password cache.", float64(c.CacheEvictions))
+	e.gauge("trine_password_cache_entries", "Entries of the verified-password cache.", float64(c.CacheEntries))
+	e.gauge("trine_password_cache_capacity", "Entries that the verified-password cache can hold.", float64(c.CacheSize))
+	const slow, about = "trine_password_slow_total", "Slow password verifications, by what became of them."
+	for _, one := range []Count{
+		{"matched", c.SlowMatched},
+		{"wrong", c.SlowWrong},
+		{"joined", c.SlowJoined},
+		{"throttled", c.SlowThrottled},
+		{"refused", c.SlowRefused},
+		{"late", c.SlowLate},
+		{"failed", c.SlowFailed},
+	} {
+		e.counter(slow, about, float64(one.Count), "result", one.Label)
+	}
+	e.gauge("trine_password_slow_in_flight", "Slow password verifications under way.", float64(c.SlowUnderWay))
+}
+
+func (e emitter) worker(w WorkerStats) {
+	e.gauge("trine_worker_queue", "Jobs that wait for the worker.", float64(w.Queued))
+	e.gauge("trine_worker_in_flight", "Jobs that the worker does.", float64(w.UnderWay))
+	e.counter("trine_worker_submitted_total", "Jobs handed to the worker.", float64(w.Submitted))
+	for _, one := range []Count{{"done", w.Done}, {"refused", w.Refused}, {"late", w.Late}, {"failed", w.Failed}} {
+		e.counter("trine_worker_jobs_total", "Jobs by what became of them.", float64(one.Count), "result", one.Label)
+	}
+	e.counter("trine_worker_retried_total", "Jobs given to a second child.", float64(w.Retried))
+	e.counter("trine_worker_starts_total", "Child processes started.", float64(w.Starts))
+	e.counter("trine_worker_deaths_total", "Child processes that ended unasked.", float64(w.Deaths))
+	e.counter("trine_worker_killed_total", "Child processes killed for their slowness.", float64(w.Overtime))
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
