@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"trine/raftstore/damage"
 )
 
 // Position is where a fact stands in the log: the raft index of its entry and its ordinal among all facts of that entry,
@@ -126,21 +128,7 @@ var (
 const MaxRecord = 256 << 10
 
 // DamagedError says which file is damaged, where, and what to do.
-type DamagedError struct {
-	File   string
-	Offset int64 // -1 when not known
-	Reason string
-	Advice string
-}
-
-// Error implements error.
-func (e *DamagedError) Error() string {
-	at := ""
-	if e.Offset >= 0 {
-		at = fmt.Sprintf(" at offset %d", e.Offset)
-	}
-	return fmt.Sprintf("%s is damaged%s: %s; %s", e.File, at, e.Reason, e.Advice)
-}
+type DamagedError = damage.Error
 
 // Query selects facts of history and of the part of the log that is not sealed yet. Zero fields select everything.
 type Query struct {

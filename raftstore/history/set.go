@@ -1,0 +1,308 @@
+package history
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/klauspost/compress/zstd"
+)
+
+// blobBytes is the size at which a blob of facts is closed, before compression.
+const blobBytes = 128 << 10
+
+// Count says what an epoch holds.
+type Count struct {
+	Class uint8
+	Epoch uint32
+	Blobs uint64
+	Facts uint64
+	Bytes uint64 // compressed
+}
+
+// Set is all epochs of all classes of one data directory.
+type Set struct {
+	dir    string
+	logger badger.Logger
+	dec    *zstd.Decoder
+
+	mu     sync.Mutex
+	epochs map[id]*epoch
+	seal   uint64
+}
+
+type id struct {
+	class uint8
+	epoch uint32
+}
+
+// Open opens the history in dir as of a seal: counts is what that SEAL says. Directories that the SEAL does not know are
+// removed. The newest epoch of each class is verified now, the others when they are first read.
+func Open(dir string, seal uint64, counts []Count, logger badger.Logger) (*Set, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make history: %w", err)
+	}
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(2*maxBlob))
+	if err != nil {
+		return nil, fmt.Errorf("open history: %w", err)
+	}
+	s := &Set{dir: dir, logger: logger, dec: dec, epochs: map[id]*epoch{}, seal: seal}
+	for _, c := range counts {
+		s.add(c)
+	}
+	if err := s.sweep(); err != nil {
+		return nil, err
+	}
+	for _, e := range s.epochs {
+		if !e.newest {
+			continue
+		}
+		if _, err := e.acquire(); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		if err := e.release(); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+	}
+	return s, nil
+}
+
+func (s *Set) name(k id) string {
+	return filepath.Join(s.dir, fmt.Sprintf("%d-%08d", k.class, k.epoch))
+}
+
+func (s *Set) add(c Count) *epoch {
+	k := id{c.Class, c.Epoch}
+	e := &epoch{dir: s.name(k), class: c.Class, number: c.Epoch, logger: s.logger, count: c, seal: s.seal, newest: true}
+	for other, o := range s.epochs {
+		if other.class != k.class {
+			continue
+		}
+		if other.epoch < k.epoch {
+			o.mu.Lock()
+			o.newest = false
+			o.mu.Unlock()
+		} else {
+			e.newest = false
+		}
+	}
+	s.epochs[k] = e
+	return e
+}
+
+// sweep removes directories that no SEAL counts: a crashed seal made them, or retention removed them and was interrupted.
+func (s *Set) sweep() error {
+	names, err := os.ReadDir(s.dir)
+	if err != nil {
+		return fmt.Errorf("list history: %w", err)
+	}
+	known := map[string]bool{}
+	for k := range s.epochs {
+		known[filepath.Base(s.name(k))] = true
+	}
+	for _, n := range names {
+		if !known[n.Name()] {
+			if err := os.RemoveAll(filepath.Join(s.dir, n.Name())); err != nil {
+				return fmt.Errorf("remove leftover history: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// Counts returns what the sealed history holds, by class and epoch.
+func (s *Set) Counts() []Count {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]Count, 0, len(s.epochs))
+	for _, e := range s.epochs {
+		e.mu.Lock()
+		out = append(out, e.count)
+		e.mu.Unlock()
+	}
+	sortCounts(out)
+	return out
+}
+
+func sortCounts(c []Count) {
+	slices.SortFunc(c, func(a, b Count) int {
+		if a.Class != b.Class {
+			return int(a.Class) - int(b.Class)
+		}
+		return int(a.Epoch) - int(b.Epoch)
+	})
+}
+
+// Seal returns the index up to which the history counts.
+func (s *Set) Seal() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seal
+}
+
+// Remove forgets an epoch. Its files go when its last reader has left it. It must not come before the SEAL that no longer
+// counts the epoch.
+func (s *Set) Remove(class uint8, number uint32) error {
+	s.mu.Lock()
+	e := s.epochs[id{class, number}]
+	delete(s.epochs, id{class, number})
+	s.mu.Unlock()
+	if e == nil {
+		return nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.doomed = true
+	return e.settle()
+}
+
+// Close closes all databases. No reader or writer may be active.
+func (s *Set) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var err error
+	for _, e := range s.epochs {
+		e.mu.Lock()
+		e.newest = false
+		err = errors.Join(err, e.settle())
+		e.mu.Unlock()
+	}
+	return err
+}
+
+// Writer appends the facts of one seal. Nothing that it writes counts before Commit.
+type Writer struct {
+	set    *Set
+	enc    *zstd.Encoder
+	blobs  map[id]*builder
+	open   map[id]*epoch
+	counts map[id]Count
+	Bytes  uint64 // compressed bytes written so far
+}
+
+// Writer starts a seal. Only one may be open at a time.
+func (s *Set) Writer() (*Writer, error) {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
+		zstd.WithWindowSize(256<<10))
+	if err != nil {
+		return nil, fmt.Errorf("start history writer: %w", err)
+	}
+	w := &Writer{set: s, enc: enc, blobs: map[id]*builder{}, open: map[id]*epoch{}, counts: map[id]Count{}}
+	for _, c := range s.Counts() {
+		w.counts[id{c.Class, c.Epoch}] = c
+	}
+	return w, nil
+}
+
+// Add appends a fact to an epoch of its class. Facts of one epoch come in the order of the log. F may be reused afterwards.
+func (w *Writer) Add(number uint32, f *Fact) error {
+	k := id{f.Class, number}
+	b := w.blobs[k]
+	if b == nil {
+		b = &builder{streams: map[uint64]struct{}{}}
+		w.blobs[k] = b
+	}
+	b.add(f)
+	if len(b.raw) >= blobBytes {
+		return w.flush(k, b)
+	}
+	return nil
+}
+
+func (w *Writer) flush(k id, b *builder) error {
+	if b.facts == 0 {
+		return nil
+	}
+	e := w.open[k]
+	if e == nil {
+		w.set.mu.Lock()
+		if e = w.set.epochs[k]; e == nil {
+			e = w.set.add(Count{Class: k.class, Epoch: k.epoch})
+		}
+		w.set.mu.Unlock()
+		if _, err := e.acquire(); err != nil {
+			return err
+		}
+		w.open[k] = e
+	}
+	stored := b.encode(w.enc)
+	line := entry{
+		firstIndex: b.first.Index, firstOffset: b.first.Offset, firstTime: b.first.Time,
+		lastIndex: b.last.Index, lastOffset: b.last.Offset, lastTime: b.last.Time,
+		facts: b.facts, stored: uint32(len(stored)), streams: newFilter(b.streams),
+	}
+	wb := e.db.NewWriteBatch()
+	defer wb.Cancel()
+	if err := wb.Set(key(prefixBlob, line.firstIndex, line.firstOffset), stored); err != nil {
+		return fmt.Errorf("write history blob: %w", err)
+	}
+	if err := wb.Set(key(prefixIndex, line.firstIndex, line.firstOffset), line.encode()); err != nil {
+		return fmt.Errorf("write history blob: %w", err)
+	}
+	if err := wb.Flush(); err != nil {
+		return fmt.Errorf("write history blob: %w", err)
+	}
+	c := w.counts[k]
+	c.Class, c.Epoch = k.class, k.epoch
+	c.Blobs++
+	c.Facts += uint64(b.facts)
+	c.Bytes += uint64(len(stored))
+	w.counts[k] = c
+	w.Bytes += uint64(len(stored))
+	b.reset()
+	return nil
+}
+
+// Finish writes what is left and returns what the history will hold once it is committed.
+func (w *Writer) Finish() ([]Count, error) {
+	for k, b := range w.blobs {
+		if err := w.flush(k, b); err != nil {
+			return nil, err
+		}
+	}
+	out := slices.Collect(maps.Values(w.counts))
+	sortCounts(out)
+	return out, nil
+}
+
+// Commit makes the facts visible, after a SEAL at index counts them.
+func (w *Writer) Commit(index uint64) error {
+	w.set.mu.Lock()
+	w.set.seal = index
+	for k, e := range w.set.epochs {
+		e.mu.Lock()
+		e.seal = index
+		if c, ok := w.counts[k]; ok {
+			e.count = c
+		}
+		e.mu.Unlock()
+	}
+	w.set.mu.Unlock()
+	return w.Close()
+}
+
+// Close ends the writer. Without Commit its blobs do not count: whoever aborts a seal calls Abort.
+func (w *Writer) Close() error {
+	var err error
+	for _, e := range w.open {
+		err = errors.Join(err, e.release())
+	}
+	clear(w.open)
+	return errors.Join(err, w.enc.Close())
+}
+
+// Abort removes the blobs written so far, so that the next seal, which may cut them elsewhere, finds none of them.
+func (w *Writer) Abort() error {
+	var err error
+	for _, e := range w.open {
+		e.mu.Lock()
+		err = errors.Join(err, e.verify(e.db))
+		e.mu.Unlock()
+	}
+	return errors.Join(err, w.Close())
+}

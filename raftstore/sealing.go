@@ -1,0 +1,467 @@
+package raftstore
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"github.com/zeebo/xxh3"
+
+	"trine/raftstore/history"
+	"trine/raftstore/seal"
+	"trine/raftstore/wal"
+)
+
+// Rows of the state database begin with a letter: the Machine's or the store's.
+const (
+	rowMachine = 'm'
+	rowStore   = 's'
+	// The store's own, after that: the window of a proposer, the epochs of a class.
+	rowWindow = 'w'
+	rowEpochs = 'e'
+)
+
+// marker is a file that exists while rows may lie in the state database that no SEAL counts.
+const marker = "SEALING"
+
+// slice is how long a seal works before it lets others have the core.
+const (
+	slice = 2 * time.Millisecond
+	pause = time.Millisecond
+)
+
+// sealer makes seals. It is raft's snapshot store, too: it lists exactly the SEAL.
+type sealer struct {
+	cfg     *Config
+	log     *wal.Log
+	rows    *seal.Rows
+	rowsDir string
+	history *history.Set
+	notes   *notes
+	stats   *counters
+	dir     *os.File // open for as long as the store, so that syncfs reports every failed write since
+	node    uint64
+	level   func() int // of free space
+	closing func() bool
+
+	mu   sync.Mutex
+	last *seal.Seal // nil before the first
+	took time.Duration
+}
+
+var _ raft.SnapshotStore = (*sealer)(nil)
+
+// index returns the index of the last seal, 0 before the first.
+func (s *sealer) index() uint64 {
+	if l, _ := s.sealed(); l != nil {
+		return l.Index
+	}
+	return 0
+}
+
+func (s *sealer) sealed() (*seal.Seal, time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last, s.took
+}
+
+// List implements raft.SnapshotStore.
+func (s *sealer) List() ([]*raft.SnapshotMeta, error) {
+	l, _ := s.sealed()
+	if l == nil {
+		return nil, nil
+	}
+	return []*raft.SnapshotMeta{snapshotMeta(l)}, nil
+}
+
+func snapshotMeta(l *seal.Seal) *raft.SnapshotMeta {
+	return &raft.SnapshotMeta{
+		Version: raft.SnapshotVersionMax, ID: sealID(l.Index, l.Term), Index: l.Index, Term: l.Term,
+		Configuration: raft.DecodeConfiguration(l.Members), ConfigurationIndex: l.MembersI,
+	}
+}
+
+func sealID(index, term uint64) string { return fmt.Sprintf("seal-%d-%d", term, index) }
+
+// Open implements raft.SnapshotStore. Raft opens a seal to send it to another node; a lone voter has nobody to send it to.
+func (s *sealer) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	return nil, nil, fmt.Errorf("open %s: sending a seal to another node is not supported by this release", id)
+}
+
+// Create implements raft.SnapshotStore.
+func (s *sealer) Create(_ raft.SnapshotVersion, index, term uint64, members raft.Configuration, membersIndex uint64,
+	_ raft.Transport,
+) (raft.SnapshotSink, error) {
+	return &sealSink{s: s, seal: seal.Seal{
+		Format: seal.Format, Cluster: s.cfg.Cluster, Node: s.node, Index: index, Term: term, Rows: s.rowsDir,
+		Members: raft.EncodeConfiguration(members), MembersI: membersIndex,
+	}}, nil
+}
+
+// freeze is called on the goroutine that applies the log: it marks what is to be sealed and returns at once.
+func (s *sealer) freeze(f *fold) (raft.FSMSnapshot, error) {
+	if s.level() >= levelNoSeal {
+		return nil, fmt.Errorf("seal: %w", errLowSpace)
+	}
+	start := time.Now()
+	p := &pendingSeal{s: s, start: start, folded: f.folded, frozen: f.machine.Freeze()}
+	// The registry never changes once published; windows do. There is one of them for each node that ever proposed.
+	p.windows = make(map[uint64]*window, len(f.windows))
+	for node, w := range f.windows {
+		c := *w
+		p.windows[node] = &c
+	}
+	s.stats.holdNanos.max(uint64(time.Since(start)))
+	return p, nil
+}
+
+var errLowSpace = errors.New("too little free disk space")
+
+// pendingSeal is what a seal is made of.
+type pendingSeal struct {
+	s      *sealer
+	start  time.Time
+	frozen Frozen
+	folded
+	ok bool
+}
+
+var _ raft.FSMSnapshot = (*pendingSeal)(nil)
+
+// Persist implements raft.FSMSnapshot: it writes history and rows, makes them durable, and puts the SEAL in place. The order of
+// its steps is what the store's promises rest on; DESIGN.md says why.
+func (p *pendingSeal) Persist(sink raft.SnapshotSink) (err error) {
+	k, s := sink.(*sealSink), p.s
+	mark := filepath.Join(s.cfg.Dir, marker)
+	w, err := s.history.Writer()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if p.ok {
+			return
+		}
+		// What was written does not count; the next seal must not meet it.
+		err = errors.Join(err, w.Abort(), s.rows.Repair(s.index()))
+		if err == nil {
+			err = errors.New("seal: aborted")
+		}
+	}()
+	steps := []struct {
+		name string
+		do   func() error
+	}{
+		{"mark", func() error { return seal.WriteFile(mark, nil) }},
+		{"history", func() error { return p.writeHistory(w, &k.seal) }},
+		{"rows", func() error { return p.writeRows(&k.seal) }},
+		{"syncfs", func() error { return s.sync() }},
+		{"seal", func() error { return p.writeSeal(&k.seal) }},
+	}
+	for _, step := range steps {
+		if err := s.cfg.failpoint(step.name); err != nil {
+			return fmt.Errorf("seal, before step %s: %w", step.name, err)
+		}
+		if s.level() >= levelRefuse {
+			return fmt.Errorf("seal, before step %s: %w", step.name, errLowSpace)
+		}
+		if err := step.do(); err != nil {
+			return fmt.Errorf("seal, step %s: %w", step.name, err)
+		}
+	}
+	p.ok = true
+	if err := s.cfg.failpoint("commit"); err != nil {
+		return fmt.Errorf("seal, after the SEAL: %w", err)
+	}
+	return p.commit(w, &k.seal, mark)
+}
+
+// writeHistory copies the facts of the entries since the last seal.
+func (p *pendingSeal) writeHistory(w *history.Writer, k *seal.Seal) error {
+	s := p.s
+	pace := pacer{closing: s.closing, start: time.Now()}
+	r := tailReader{log: s.log, notes: s.notes, machine: s.cfg.Machine}
+	var fact history.Fact
+	for index := s.index() + 1; index <= p.index; index++ {
+		err := r.read(index, func(item *Item) error {
+			epoch, ok := p.epochs.at(item.Class, index)
+			if !ok {
+				return nil
+			}
+			fact = history.Fact{
+				Index: index, Offset: item.Offset, Time: item.Time.UnixNano(), Node: item.Node,
+				Class: uint8(item.Class), Streams: item.Streams, Data: item.Data,
+			}
+			return w.Add(epoch, &fact)
+		})
+		if err != nil {
+			return fmt.Errorf("copy entry %d to history: %w", index, err)
+		}
+		pace.step()
+		if s.level() >= levelRefuse {
+			return errLowSpace
+		}
+	}
+	counts, err := w.Finish()
+	if err != nil {
+		return err
+	}
+	for _, c := range counts {
+		if p.epochs.has(Class(c.Class), c.Epoch) {
+			k.History = append(k.History, seal.Epoch(c))
+		}
+	}
+	s.stats.historyBytes.Add(w.Bytes)
+	return nil
+}
+
+// writeRows writes the rows that changed since the last seal, and all of the store's own.
+func (p *pendingSeal) writeRows(k *seal.Seal) error {
+	s := p.s
+	w := s.rows.Write(k.Index)
+	defer w.Cancel()
+	pace := pacer{closing: s.closing, start: time.Now()}
+	err := p.frozen.Rows(false, func(key, value []byte) error {
+		pace.step()
+		return w.Put(rowMachine, key, value)
+	})
+	if err != nil {
+		return fmt.Errorf("write rows: %w", err)
+	}
+	digest := p.frozen.Digest()
+	k.Machine = digest[:]
+	var own rowDigest
+	err = p.ownRows(func(key, value []byte) error {
+		own.add(key, value)
+		return w.Put(rowStore, key, value)
+	})
+	if err != nil {
+		return err
+	}
+	k.Store = own.bytes()
+	k.Chain = p.chain[:]
+	k.Last = p.last
+	k.Level = p.level
+	s.stats.rowBytes.Add(w.Bytes)
+	s.stats.rows.Add(w.Rows)
+	return w.Finish()
+}
+
+func (p *pendingSeal) ownRows(put func(key, value []byte) error) error {
+	for node, w := range p.windows {
+		if err := put(binary.BigEndian.AppendUint64([]byte{rowWindow}, node), w.encode()); err != nil {
+			return err
+		}
+	}
+	for class, e := range p.epochs {
+		if err := put([]byte{rowEpochs, byte(class)}, encodeEpochs(e)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *sealer) sync() error {
+	if err := seal.SyncFS(s.dir); err != nil {
+		if !wal.IsFull(err) {
+			s.cfg.Fatal(err)
+		}
+		return err
+	}
+	return nil
+}
+
+func (p *pendingSeal) writeSeal(k *seal.Seal) error {
+	k.Sealed = p.s.cfg.Clock().UnixNano()
+	err := seal.Write(p.s.cfg.Dir, k)
+	if err != nil && !wal.IsFull(err) {
+		p.s.cfg.Fatal(err)
+	}
+	return err
+}
+
+// commit makes the seal count in memory, now that it counts on disk, and removes what only the one before needed.
+func (p *pendingSeal) commit(w *history.Writer, k *seal.Seal, mark string) error {
+	s := p.s
+	err := w.Commit(k.Index)
+	s.mu.Lock()
+	s.last, s.took = k, time.Since(p.start)
+	s.mu.Unlock()
+	s.rows.Discard(k.Index)
+	s.notes.prune(k.Index)
+	for _, c := range s.history.Counts() {
+		if !p.epochs.has(Class(c.Class), c.Epoch) {
+			err = errors.Join(err, s.history.Remove(c.Class, c.Epoch))
+		}
+	}
+	s.stats.seals.Add(1)
+	s.stats.sealNanos.Add(uint64(time.Since(p.start)))
+	return errors.Join(err, os.Remove(mark))
+}
+
+// Release implements raft.FSMSnapshot.
+func (p *pendingSeal) Release() { p.frozen.Release(p.ok) }
+
+// sealSink is what raft knows about a seal in the making.
+type sealSink struct {
+	s    *sealer
+	seal seal.Seal
+}
+
+// ID implements raft.SnapshotSink.
+func (k *sealSink) ID() string { return sealID(k.seal.Index, k.seal.Term) }
+
+// Write implements io.Writer. A seal is made in place; only an install streams.
+func (k *sealSink) Write([]byte) (int, error) {
+	return 0, errors.New("install a seal: not supported by this release")
+}
+
+// Close implements io.Closer. The SEAL is in place already.
+func (k *sealSink) Close() error { return nil }
+
+// Cancel implements raft.SnapshotSink.
+func (k *sealSink) Cancel() error { return nil }
+
+// pacer lets others have the core every few milliseconds.
+type pacer struct {
+	closing func() bool
+	start   time.Time
+	n       int
+}
+
+func (p *pacer) step() {
+	if p.n++; p.n%64 != 0 {
+		return
+	}
+	if time.Since(p.start) < slice {
+		return
+	}
+	if p.closing() {
+		runtime.Gosched()
+	} else {
+		time.Sleep(pause)
+	}
+	p.start = time.Now()
+}
+
+// rowDigest is the multiset hash of the store's own rows.
+type rowDigest struct{ hi, lo uint64 }
+
+func (d *rowDigest) add(key, value []byte) {
+	b := binary.LittleEndian.AppendUint32(nil, uint32(len(key)))
+	h := xxh3.Hash128(append(append(b, key...), value...))
+	d.hi += h.Hi
+	d.lo += h.Lo
+}
+
+func (d *rowDigest) bytes() []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, d.hi), d.lo)
+}
+
+// restore reads rows as of a seal into the Machine and the store, and compares digests.
+func restore(rows *seal.Rows, l *seal.Seal, m Machine, f *folded) error {
+	file := l.Rows
+	damaged := func(what string, want, found []byte) error {
+		return &DamagedError{
+			File: file, Offset: -1, Reason: fmt.Sprintf("digest of %s: the SEAL says %x, the rows give %x", what, want, found),
+			Advice: adviceRestore,
+		}
+	}
+	type row struct{ key, value []byte }
+	feed := make(chan []row, 4)
+	stop := make(chan struct{})
+	read := make(chan error, 1)
+	var own rowDigest
+	go func() {
+		defer close(feed)
+		chunk := make([]row, 0, 256)
+		flush := func() error {
+			select {
+			case feed <- chunk:
+				chunk = make([]row, 0, 256)
+				return nil
+			case <-stop:
+				return context.Canceled
+			}
+		}
+		err := rows.Load(l.Index, func(k, v []byte) error {
+			if k[0] == rowStore {
+				own.add(k[1:], v)
+				return f.restoreRow(k[1:], v)
+			}
+			b := append(append(make([]byte, 0, len(k)-1+len(v)), k[1:]...), v...)
+			chunk = append(chunk, row{b[: len(k)-1 : len(k)-1], b[len(k)-1:]})
+			if len(chunk) < cap(chunk) {
+				return nil
+			}
+			return flush()
+		})
+		if err == nil && len(chunk) > 0 {
+			err = flush()
+		}
+		read <- err
+	}()
+	var chunk []row
+	var readErr error
+	ended := false
+	err := m.Load(func() ([]byte, []byte, bool, error) {
+		if len(chunk) == 0 {
+			var ok bool
+			if chunk, ok = <-feed; !ok {
+				if !ended {
+					readErr, ended = <-read, true
+				}
+				return nil, nil, false, readErr
+			}
+		}
+		r := chunk[0]
+		chunk = chunk[1:]
+		return r.key, r.value, true, nil
+	})
+	close(stop)
+	if !ended {
+		if e := <-read; err == nil {
+			readErr = e
+		}
+	}
+	if err = errors.Join(err, readErr); err != nil {
+		return &DamagedError{File: file, Offset: -1, Reason: err.Error(), Advice: adviceRestore}
+	}
+	if d := m.Digest(); string(d[:]) != string(l.Machine) {
+		return damaged("the views", l.Machine, d[:])
+	}
+	if d := own.bytes(); string(d) != string(l.Store) {
+		return damaged("the store's rows", l.Store, d)
+	}
+	f.index, f.last, f.level = l.Index, l.Last, l.Level
+	copy(f.chain[:], l.Chain)
+	return nil
+}
+
+const adviceRestore = "restore this node from a backup, or remove its data directory and let it join the cluster as a new node"
+
+func (f *folded) restoreRow(k, v []byte) error {
+	switch {
+	case len(k) == 9 && k[0] == rowWindow:
+		w := new(window)
+		if w.decode(v) {
+			f.windows[binary.BigEndian.Uint64(k[1:])] = w
+			return nil
+		}
+	case len(k) == 2 && k[0] == rowEpochs:
+		if e, ok := decodeEpochs(v); ok {
+			f.epochs = maps.Clone(f.epochs)
+			f.epochs[Class(k[1])] = e
+			return nil
+		}
+	}
+	return fmt.Errorf("row %x of the store does not decode", k)
+}

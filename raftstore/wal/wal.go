@@ -1,0 +1,222 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+	raftwal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/fs"
+	"github.com/hashicorp/raft-wal/metadb"
+	"github.com/hashicorp/raft-wal/segment"
+	"github.com/hashicorp/raft-wal/types"
+
+	"trine/raftstore/damage"
+)
+
+// Options say how a log behaves.
+type Options struct {
+	SegmentBytes int // size at which a segment file is closed; 0: 16 MiB
+	Logger       hclog.Logger
+	Fatal        func(error) // called when a write or an fsync failed for another reason than a full disk; should not return
+	Full         func(error) // called each time that a write finds the disk full, before it waits
+}
+
+// Log is raft's log and raft's stable store in one directory.
+type Log struct {
+	*raftwal.WAL
+	meta     meta
+	counters counters
+	closing  chan struct{}
+	closed   atomic.Bool
+	// Torn is how many bytes of a write that never completed were removed from the end of the log when it was opened.
+	Torn int64
+}
+
+var (
+	_ raft.LogStore          = (*Log)(nil)
+	_ raft.MonotonicLogStore = (*Log)(nil)
+	_ raft.StableStore       = (*Log)(nil)
+)
+
+type counters struct{ syncs, bytes atomic.Uint64 }
+
+// Counters are what the log has done since it was opened.
+type Counters struct {
+	Syncs uint64 // fsyncs of segment files
+	Bytes uint64 // bytes written to segment files
+}
+
+// Open opens the log in dir, which must exist; an empty directory gets an empty log. It reads every segment and returns a
+// *damage.Error if something other than a torn last write is wrong.
+func Open(dir string, o Options) (l *Log, err error) {
+	if o.SegmentBytes == 0 {
+		o.SegmentBytes = 16 << 20
+	}
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	if o.Full == nil {
+		o.Full = func(error) {}
+	}
+	l = &Log{closing: make(chan struct{})}
+	g := &guard{fatal: o.Fatal, full: o.Full, closing: l.closing}
+	l.meta = meta{&metadb.BoltMetaDB{}, g}
+	metaFile := filepath.Join(dir, metadb.FileName)
+	defer func() {
+		// bbolt panics on some damaged pages.
+		if r := recover(); r != nil {
+			err = &damage.Error{File: metaFile, Offset: -1, Reason: fmt.Sprint(r), Advice: adviceRestore}
+		}
+		if err != nil {
+			_ = l.meta.Close() // the error that matters is err
+			l = nil
+		}
+	}()
+
+	state, err := l.meta.Load(dir)
+	if err != nil {
+		return l, &damage.Error{File: metaFile, Offset: -1, Reason: err.Error(), Advice: adviceRestore}
+	}
+	if err := l.check(dir, state); err != nil {
+		return l, err
+	}
+	v := &vfs{FS: fs.New(), guard: g, counters: &l.counters}
+	l.WAL, err = raftwal.Open(
+		dir,
+		raftwal.WithCodec(&codec{table: castagnoli()}),
+		raftwal.WithMetaStore(l.meta),
+		raftwal.WithSegmentFiler(filer{segment.NewFiler(dir, v)}),
+		raftwal.WithSegmentSize(o.SegmentBytes),
+		raftwal.WithLogger(o.Logger),
+	)
+	if err != nil {
+		return l, fmt.Errorf("open log in %s: %w", dir, err)
+	}
+	return l, nil
+}
+
+// GetLog implements raft.LogStore. An entry whose checksum does not hold ends the process: it has been acknowledged.
+func (l *Log) GetLog(index uint64, entry *raft.Log) error {
+	err := l.WAL.GetLog(index, entry)
+	if errors.Is(err, errEntry) {
+		l.meta.fatal(fmt.Errorf("read entry %d of the log: %w", index, err))
+	}
+	return err
+}
+
+// check scans all segments, removes a torn write from the last one, and finishes a change of segments that a crash
+// interrupted: raft-wal closes a segment in its file first and in its metadata a moment later, and refuses every append
+// when it finds only the first done.
+func (l *Log) check(dir string, state types.PersistentState) error {
+	table := castagnoli()
+	for i, info := range state.Segments {
+		name := filepath.Join(dir, segment.FileName(info))
+		last := i == len(state.Segments)-1
+		if info.Codec != codecID {
+			return &damage.Error{
+				File: name, Offset: 24, Reason: fmt.Sprintf("codec: expected %d, found %d", codecID, info.Codec),
+				Advice: "open it with the release that wrote it",
+			}
+		}
+		b, err := os.ReadFile(name)
+		if errors.Is(err, os.ErrNotExist) && last && info.SealTime.IsZero() {
+			continue // a crash came between naming the segment and making its file
+		}
+		if err != nil {
+			return &damage.Error{File: name, Offset: -1, Reason: err.Error(), Advice: adviceRestore}
+		}
+		s, err := scan(name, b, info, table)
+		if !info.SealTime.IsZero() {
+			if whole := info.BaseIndex + uint64(s.entries); whole <= info.MaxIndex {
+				if err != nil {
+					return err
+				}
+				return &damage.Error{
+					File: name, Offset: s.end, Advice: adviceRestore,
+					Reason: fmt.Sprintf("expected entries up to %d, found them up to %d", info.MaxIndex, whole-1),
+				}
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if s.garbage > 0 {
+			if err := clean(name, s.end, s.garbage); err != nil {
+				return err
+			}
+			l.Torn += s.garbage
+		}
+		if last && s.indexStart > 0 {
+			return l.finishRotation(state, s)
+		}
+	}
+	return nil
+}
+
+// clean overwrites a torn write with zeros, so that the next scan can tell what it sees.
+func clean(name string, from, n int64) error {
+	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("remove torn write: %w", err)
+	}
+	_, err = f.WriteAt(make([]byte, n), from)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("remove torn write: %w", err)
+	}
+	return nil
+}
+
+func (l *Log) finishRotation(state types.PersistentState, s found) error {
+	tail := &state.Segments[len(state.Segments)-1]
+	tail.SealTime = time.Now()
+	tail.MaxIndex = tail.BaseIndex + uint64(s.entries) - 1
+	tail.IndexStart = s.indexStart
+	state.Segments = append(state.Segments, types.SegmentInfo{
+		ID: state.NextSegmentID, BaseIndex: tail.MaxIndex + 1, MinIndex: tail.MaxIndex + 1,
+		Codec: codecID, CreateTime: tail.SealTime, SizeLimit: tail.SizeLimit,
+	})
+	state.NextSegmentID++
+	return l.meta.CommitState(state)
+}
+
+// Counters returns what the log has done so far.
+func (l *Log) Counters() Counters {
+	return Counters{Syncs: l.counters.syncs.Load(), Bytes: l.counters.bytes.Load()}
+}
+
+// Abort ends the waits of writes that found the disk full; they fail. It comes before a shutdown.
+func (l *Log) Abort() {
+	if l.closed.CompareAndSwap(false, true) {
+		close(l.closing)
+	}
+}
+
+// Close closes all files.
+func (l *Log) Close() error {
+	l.Abort()
+	if err := errors.Join(l.WAL.Close(), l.meta.Close()); err != nil {
+		return fmt.Errorf("close log: %w", err)
+	}
+	return nil
+}
+
+var _ raftwal.Codec = (*codec)(nil)
+
+// NotFound reports whether err says that the log has no such entry (it was truncated, or never was).
+func NotFound(err error) bool {
+	return errors.Is(err, raftwal.ErrNotFound) || errors.Is(err, raft.ErrLogNotFound)
+}
+
+// Checksum is CRC32C, the checksum of everything in this store.
+func Checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli()) }
