@@ -199,14 +199,14 @@ func (s *State) foldDocumentPut(at Stamp, body []byte) uint64 {
 	if !bytes.HasSuffix(key, c.name) || len(key) != len(c.kind)+1+len(c.name) {
 		r.name = c.name
 	}
-	w.syms = w.syms[:0]
+	w.refSyms = w.refSyms[:0]
 	eachPart(body, putRefs, func(ref []byte) bool {
 		ref = canonicalKey(ref)
-		w.syms = protowire.AppendVarint(w.syms, s.symbol(ref))
+		w.refSyms = protowire.AppendVarint(w.refSyms, s.symbol(ref))
 		s.refer(ref, 1)
 		return true
 	})
-	r.refs = w.syms
+	r.refs = w.refSyms
 	s.unrefer(old.refs)
 
 	s.release(old.claims, key, old.id)

@@ -94,7 +94,10 @@ func (m *machine) documents(t *rapid.T) {
 		d.claims = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"login/a", "login/b", "login/x", "p"}), 0, 2, rapid.ID).Draw(t, "claims")
 		put := &event.DocumentPut{Kind: kind, Name: name, Refs: d.refs, Claims: d.claims, By: "x"}
 		if kind == "User" {
-			spec, err := proto.Marshal(&event.UserSpec{FullName: rapid.SampledFrom([]string{"", "N"}).Draw(t, "full"), Groups: d.refs})
+			spec, err := proto.Marshal(&event.UserSpec{
+				FullName: rapid.SampledFrom([]string{"", "N"}).Draw(t, "full"), UserType: drawName.Draw(t, "type"),
+				Groups: rapid.SliceOfN(drawName, 0, 3).Draw(t, "groups"),
+			})
 			if err != nil {
 				t.Fatal(err)
 			}

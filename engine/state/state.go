@@ -62,7 +62,8 @@ type work struct {
 	row       []byte
 	key       []byte
 	user      []byte
-	syms      []byte
+	refSyms   []byte // a document's references
+	groupSyms []byte // a user's groups
 	refs      []rows.Ref
 	changed   []Key
 }

@@ -250,7 +250,7 @@ func (y *symbols) optional(n uint64) []byte {
 // appendUserSpec appends an encoded event.UserSpec as a user's row has it.
 func (s *State) appendUserSpec(dst []byte, at Stamp, spec []byte) []byte {
 	w := &s.work
-	w.syms = w.syms[:0]
+	w.groupSyms = w.groupSyms[:0]
 	for len(spec) > 0 {
 		f, rest, ok := next(spec)
 		if !ok {
@@ -268,7 +268,7 @@ func (s *State) appendUserSpec(dst []byte, at Stamp, spec []byte) []byte {
 				dst = putNumber(dst, f.num, s.symbol(f.data)+1)
 			}
 		case 12:
-			w.syms = protowire.AppendVarint(w.syms, s.symbol(f.data))
+			w.groupSyms = protowire.AppendVarint(w.groupSyms, s.symbol(f.data))
 		case 13:
 			dst = putFlag(dst, f.num, f.value != 0)
 		case 14:
@@ -277,7 +277,7 @@ func (s *State) appendUserSpec(dst []byte, at Stamp, spec []byte) []byte {
 			unreadable("user", at, fmt.Errorf("field %d: %w", f.num, event.ErrFormat))
 		}
 	}
-	return putData(dst, 12, w.syms)
+	return putData(dst, 12, w.groupSyms)
 }
 
 // attribute returns an encoded event.UserSpec_Attribute as a user's row has it, in the work's row buffer.
