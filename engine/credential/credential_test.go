@@ -222,7 +222,7 @@ func TestCacheIsBoundedAndKeepsWhatIsUsed(t *testing.T) {
 	if s.CacheEntries != s.CacheSize || s.CacheSize != 1024 || s.CacheEvictions != 99_999-1024 {
 		t.Errorf("stats: %+v", s)
 	}
-	if c.has(1, &tag{2}) || c.has(0, &tag{}) {
+	if c.has(1, &tag{2}) || newCache(1).has(0, &tag{}) {
 		t.Error("the cache knows what was never put")
 	}
 }
@@ -288,6 +288,23 @@ func TestEqualAttemptsShareOneJob(t *testing.T) {
 		if o := <-[]*Attempt{a, b, c}[i].Done.(outcomes); o.Status != want {
 			t.Errorf("attempt %d: %+v", i, o)
 		}
+	}
+}
+
+func TestUsersNeverShareAJob(t *testing.T) {
+	f := newFixture(t, nil)
+	a := pap("right", f.user(t, 1, "alice", "right", DefaultKeep()))
+	b := pap("right", f.user(t, 2, "bob", "builder", DefaultKeep()))
+	f.Verify(a)
+	if o := f.Verify(b); o.Status != Pending || o.Joined {
+		t.Errorf("bob joined alice: %+v", o)
+	}
+	f.bench.work(nil)
+	if o := <-b.Done.(outcomes); o.Status != Wrong {
+		t.Errorf("bob came in with alice's password: %+v", o)
+	}
+	if o := <-a.Done.(outcomes); o.Status != Matched {
+		t.Errorf("alice: %+v", o)
 	}
 }
 

@@ -2,6 +2,7 @@ package credential
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -34,6 +35,9 @@ type Job struct {
 	Hash  []byte // of hashing: an encoded Argon2id form
 	Err   error
 }
+
+// Format shows nothing of the password or its hash under any verb.
+func (j *Job) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("«redacted»")) }
 
 // JobDone learns that a job is done. Hashed must not block.
 type JobDone interface {
