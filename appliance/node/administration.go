@@ -21,7 +21,7 @@ import (
 func (n *Node) startAdmin(context.Context) error {
 	n.admin = admin.New(admin.Config{
 		State: adminState{n.views}, Log: adminLog{n.store}, Events: adminEvents{n.store}, Policy: n.policies,
-		Passwords: passwords{n}, Keyring: n.keyring, Status: n.status, Ready: n.ready, Metrics: n.metrics(),
+		Passwords: passwords{n}, Keyring: n.keyring, Status: n.status, Ready: n.ready,
 		Scratch: n.settings.Data, MaxRecord: raftstore.MaxRecord, Version: Version(), Logger: n.logger, Clock: n.clock,
 	})
 	config, err := managementTLS(n.settings, n.clock())
@@ -151,6 +151,6 @@ func keepOf(t *document.UserType) (credential.Keep, credential.Params) {
 			Argon2id: p.Keeps(document.FormArgon2id), Keyed: p.Keeps(document.FormKeyed),
 			NT: p.Keeps(document.FormNT), Clear: p.Keeps(document.FormClear),
 		}, credential.Params{
-			MemoryKiB: uint32(p.Argon2.MemoryKiB), Iterations: uint32(p.Argon2.Iterations), Parallelism: uint8(p.Argon2.Parallelism),
+			MemoryKiB: uint32(p.Argon2.MemoryKiB), Iterations: uint16(p.Argon2.Iterations), Parallelism: uint8(p.Argon2.Parallelism),
 		}
 }

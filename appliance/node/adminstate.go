@@ -69,23 +69,23 @@ func (s adminState) Password(user string) (admin.StoredPassword, bool) {
 }
 
 // Sessions implements admin.State.
-func (s adminState) Sessions(q admin.SessionQuery) []admin.Session {
+func (s adminState) Sessions(q admin.SessionQuery) ([]admin.Session, uint64) {
 	query := state.SessionQuery{
 		ID: q.ID, User: q.User, Client: q.Client, NAS: q.NAS, Calling: q.Calling, AcctSessionID: q.AcctSessionID, After: q.After, Limit: q.Limit,
 	}
 	if q.Address != "" {
 		address, err := netip.ParseAddr(q.Address)
 		if err != nil {
-			return nil
+			return nil, 0
 		}
 		query.Addr = address
 	}
-	page, _ := s.views.Sessions(query)
+	page, next := s.views.Sessions(query)
 	out := make([]admin.Session, len(page))
 	for i := range page {
 		out[i] = session(&page[i])
 	}
-	return out
+	return out, next
 }
 
 func session(x *state.Session) admin.Session {

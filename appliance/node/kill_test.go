@@ -38,6 +38,12 @@ type process struct {
 // is started again gets the ports that it had, as a NAS expects.
 func startProcess(t *testing.T, data string, had *Addresses) *process {
 	t.Helper()
+	return startBinary(t, os.Args[0], data, had)
+}
+
+// startBinary is startProcess for another binary: this one with a different build tag.
+func startBinary(t *testing.T, binary, data string, had *Addresses) *process {
+	t.Helper()
 	p := &process{log: new(strings.Builder)}
 	authentication, accounting := "127.0.0.1:0", "127.0.0.1:0"
 	if had != nil {
@@ -46,7 +52,7 @@ func startProcess(t *testing.T, data string, had *Addresses) *process {
 	if err := os.Remove(filepath.Join(data, addressesName)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Fatal(err)
 	}
-	p.command = exec.Command(os.Args[0], "--data", data, "--quickstart", "--radius-authentication", authentication,
+	p.command = exec.Command(binary, "--data", data, "--node-name", "test", "--quickstart", "--radius-authentication", authentication,
 		"--radius-accounting", accounting, "--management-listen", "127.0.0.1:0", "--radius-loops", "1", "--log-level", "warn")
 	p.command.Env = append(os.Environ(), asNode+"=serve")
 	p.command.Stderr = p.log
@@ -263,13 +269,4 @@ func replayed(t *testing.T, data string) {
 	if views.Digest() != again.Digest() {
 		t.Errorf("the views' digest is %x, the replay's %x", views.Digest(), again.Digest())
 	}
-}
-
-// copyFile copies a file that may be as large as a disk, holes included.
-func copyFile(to, from string) error {
-	out, err := exec.Command("cp", "--sparse=always", from, to).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("copy %s: %w: %s", from, err, out)
-	}
-	return nil
 }

@@ -55,6 +55,7 @@ type Node struct {
 	admin    *admin.Server
 
 	management net.Listener
+	serving    chan struct{} // closed once the node serves
 	started    time.Time
 
 	background sync.WaitGroup
@@ -71,7 +72,7 @@ type Addresses struct {
 // Start starts a node and returns when it serves. An error says which part could not start and what to do; everything that
 // was started before is stopped again.
 func Start(ctx context.Context, s *Settings, logger *slog.Logger) (_ *Node, err error) {
-	n := &Node{settings: s, logger: logger, clock: time.Now, started: time.Now(), views: state.New(), keyring: secret.NewKeyring()}
+	n := &Node{settings: s, logger: logger, clock: time.Now, started: time.Now(), serving: make(chan struct{}), views: state.New(), keyring: secret.NewKeyring()}
 	defer func() {
 		if err != nil {
 			stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.ShutdownWithin)
@@ -81,6 +82,9 @@ func Start(ctx context.Context, s *Settings, logger *slog.Logger) (_ *Node, err 
 	}()
 	if err := os.MkdirAll(s.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	if err := n.newCompiler(); err != nil {
+		return nil, err
 	}
 	if err := n.openLog(ctx); err != nil {
 		return nil, err
@@ -99,6 +103,7 @@ func Start(ctx context.Context, s *Settings, logger *slog.Logger) (_ *Node, err 
 	if err := n.writeAddresses(); err != nil {
 		return nil, err
 	}
+	close(n.serving)
 	return n, nil
 }
 
@@ -131,8 +136,8 @@ func (n *Node) openLog(ctx context.Context) error {
 	return openKeys(ctx, n.keyring, own, n.store.Status().Node, n.views, n.store)
 }
 
-// startEngine compiles the policies and starts the worker, the engine and what runs beside them.
-func (n *Node) startEngine(ctx context.Context) error {
+// newCompiler makes the compiler of policies. It listens to the views, so it is made before anything is applied to them.
+func (n *Node) newCompiler() error {
 	names, err := dictionaries(n.settings.RadiusDictionary)
 	if err != nil {
 		return err
@@ -143,6 +148,13 @@ func (n *Node) startEngine(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("compile the policies: %w", err)
 	}
+	return nil
+}
+
+// startEngine compiles what the log holds, now that its secrets open, and starts the worker, the engine and what runs beside them.
+func (n *Node) startEngine(ctx context.Context) error {
+	n.policies.Recompile()
+	var err error
 	if n.worker, err = worker.NewPool(worker.Config{Logger: n.logger}); err != nil {
 		return fmt.Errorf("start the worker: %w", err)
 	}
@@ -198,7 +210,6 @@ func (n *Node) startListeners(ctx context.Context) error {
 		return nil
 	}
 	var b event.Builder
-	b.Reset()
 	status := n.store.Status()
 	if err := b.Add(event.TypeNodeStarted, event.ClassSystem, nil, &event.NodeStarted{Node: status.Node, Name: n.settings.NodeName, Version: Version()}); err != nil {
 		return err

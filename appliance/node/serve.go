@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -68,11 +69,20 @@ func newLogger(s *Settings) (*slog.Logger, error) {
 	return slog.New(slog.NewTextHandler(os.Stderr, options)), nil
 }
 
-// dictionaries reads the built-in dictionaries and the administrator's on top of them.
+// dictionaries reads the built-in dictionaries and the administrator's on top of them, in the order that they are listed in;
+// they include each other by their file names.
 func dictionaries(files []string) (*dictionary.Dictionary, error) {
 	d, err := dictionary.Standard()
 	if err == nil && len(files) > 0 {
-		d, err = d.With(files...)
+		var own []dictionary.File
+		for _, path := range files {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return nil, fmt.Errorf("read the RADIUS dictionaries: %w", err)
+			}
+			own = append(own, dictionary.File{Name: filepath.Base(path), Text: string(text)})
+		}
+		d, err = d.With(own...)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the RADIUS dictionaries: %w", err)
