@@ -148,7 +148,7 @@ func ParsePHC(text string) (Argon2id, error) {
 	var a Argon2id
 	costs := strings.Split(parts[3], ",")
 	if len(costs) != 3 {
-		return Argon2id{}, fmt.Errorf("%w: the cost must read m=...,t=...,p=...", ErrArgon2id)
+		return Argon2id{}, fmt.Errorf("%w: the cost must read m=M,t=T,p=P", ErrArgon2id)
 	}
 	for i, cost := range [...]struct {
 		name string
