@@ -73,7 +73,9 @@ func (p *slowPath) enter(a *Attempt, t *target, of tag) (*work, Outcome) {
 	if a.User != nil {
 		keys[0] = a.User.ID * 0x9e3779b97f4a7c15
 	} else {
-		keys[0] = maphash.Bytes(p.seed, a.Name)
+		// Folded, because a known user has one bucket however his name is written.
+		var room [256]byte
+		keys[0] = maphash.Bytes(p.seed, appendFolded(room[:0], a.Name))
 	}
 	keys[1] = maphash.Bytes(p.seed, a.Source)
 

@@ -35,7 +35,7 @@ func (s *Stored) empty() bool {
 type Attempt struct {
 	Proof    *Proof
 	User     *Stored   // nil if no user has the name
-	Name     []byte    // the name that was looked up: limits of unknown users go by it
+	Name     []byte    // the name that was looked up, realm and domain taken off: limits of unknown users go by it, folded
 	Source   []byte    // whose failures are limited together, such as client and calling station; empty: no such limit
 	Deadline time.Time // past it nobody waits any more; zero: none
 	Done     Done      // learns the outcome of a pending attempt
