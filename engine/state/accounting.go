@@ -85,7 +85,8 @@ func (s *State) repeated(v *event.AccountedView) bool {
 	}
 	key := idKey(&w.key, event.SessionID(v.Client, v.NAS, v.SessionID))
 	if row, _, ok := s.sessions.Peek(key); ok {
-		return sessionRing(row).has(v.Key)
+		keys := sessionRing(row)
+		return keys.has(v.Key)
 	}
 	if row, _, ok := s.ended.Peek(key); ok {
 		var t tombstone
@@ -95,14 +96,13 @@ func (s *State) repeated(v *event.AccountedView) bool {
 }
 
 // sessionRing returns the keys in a session row.
-func sessionRing(row []byte) *ring {
-	var keys ring
+func sessionRing(row []byte) (keys ring) {
 	if _, rest, ok := next(row); ok {
 		if f, _, ok := next(rest); ok && f.num == 2 {
 			keys.decode(f.data)
 		}
 	}
-	return &keys
+	return keys
 }
 
 func deviceID(v *event.AccountedView) uint64 { return event.SessionID(v.Client, v.NAS, nil) }

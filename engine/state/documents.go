@@ -209,7 +209,6 @@ func (s *State) foldDocumentPut(at Stamp, body []byte) uint64 {
 	r.refs = w.refSyms
 	s.unrefer(old.refs)
 
-	s.release(old.claims, key, old.id)
 	var claims []byte
 	owner := appendOwnerOf(nil, key, r.id)
 	eachPart(body, putClaims, func(claim []byte) bool {
@@ -221,6 +220,8 @@ func (s *State) foldDocumentPut(at Stamp, body []byte) uint64 {
 		return true
 	})
 	r.claims = claims
+	// Only now, and only those that he no longer holds: a login by a name that stays must find him all the while.
+	s.release(old.claims, claims, key, old.id)
 	if isUser {
 		w.user = s.appendUserSpec(w.user[:0], at, c.spec)
 		r.spec = w.user
@@ -255,7 +256,7 @@ func (s *State) foldDocumentDeleted(at Stamp, body []byte) {
 		violated("a readable document row", "%s: %v", key, err)
 	}
 	s.unrefer(old.refs)
-	s.release(old.claims, key, old.id)
+	s.release(old.claims, nil, key, old.id)
 	s.graves.Put(key, protowire.AppendVarint(nil, old.version))
 	if table == s.users {
 		s.ids.clear(old.id)
@@ -350,13 +351,16 @@ func (s *State) appendOwner(dst, value []byte) []byte {
 	return dst
 }
 
-// release frees the claims that a document still holds: one that another took in the same proposal stays his.
-func (s *State) release(claims, key []byte, id uint64) {
+// release frees the claims of a document but for those in keep. One that another document took in the same proposal stays that one's.
+func (s *State) release(claims, keep, key []byte, id uint64) {
 	if len(claims) == 0 {
 		return
 	}
 	owner := appendOwnerOf(nil, key, id)
 	for claim, rest, ok := nextText(claims); ok; claim, rest, ok = nextText(rest) {
+		if holds(keep, claim) {
+			continue
+		}
 		if len(claim) == 0 {
 			claim = append([]byte(loginClaim), key[len(userPrefix):]...)
 		}
@@ -364,6 +368,16 @@ func (s *State) release(claims, key []byte, id uint64) {
 			s.claims.Delete(claim)
 		}
 	}
+}
+
+// holds reports whether a claim is in a row's list of claims.
+func holds(claims, claim []byte) bool {
+	for c, rest, ok := nextText(claims); ok; c, rest, ok = nextText(rest) {
+		if bytes.Equal(c, claim) {
+			return true
+		}
+	}
+	return false
 }
 
 // person returns the text of a symbol that is stored plus one.

@@ -103,7 +103,7 @@ func New() *State {
 		devices:      store.Table(tableDevices, 4),
 		reservations: store.Table(tableReservations, 4),
 		consumed:     store.Table(tableConsumed, 4),
-		stages:       store.Table(tableStages, 0),
+		stages:       store.Table(tableStages, 8), // large rows: few to a shard, so that none is copied often
 		apiKeys:      store.Table(tableAPIKeys, 0),
 		clusterKeys:  store.Table(tableClusterKeys, 0),
 		meta:         store.Table(tableMeta, 0),
