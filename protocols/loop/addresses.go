@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -59,7 +60,18 @@ func (e *Engine) wanted() (bindings []binding, wildcard bool, err error) {
 			}
 		}
 	}
-	return bindings, wildcard, nil
+	return distinct(bindings), wildcard, nil
+}
+
+// distinct leaves out what a wildcard stands for where the address is asked for by itself too.
+func distinct(bindings []binding) []binding {
+	asked := make(map[netip.AddrPort]bool)
+	for _, b := range bindings {
+		if !b.wildcard && b.addr.Port() != 0 {
+			asked[b.addr] = true
+		}
+	}
+	return slices.DeleteFunc(bindings, func(b binding) bool { return b.wildcard && asked[b.addr] })
 }
 
 // localAddresses returns the unicast addresses of the interfaces, link-local ones with their zone.
