@@ -40,7 +40,6 @@ func (n *Node) startAdmin(context.Context) error {
 	return nil
 }
 
-
 // adminLog lets the administration propose.
 type adminLog struct{ store *raftstore.Store }
 
@@ -148,9 +147,9 @@ func (v verified) Verified(o credential.Outcome) { v <- o }
 func keepOf(t *document.UserType) (credential.Keep, credential.Params) {
 	p := &t.Password
 	return credential.Keep{
-			Argon2id: p.Keeps(document.FormArgon2id), Keyed: p.Keeps(document.FormKeyed),
-			NT: p.Keeps(document.FormNT), Clear: p.Keeps(document.FormClear),
-		}, credential.Params{
-			MemoryKiB: uint32(p.Argon2.MemoryKiB), Iterations: uint16(p.Argon2.Iterations), Parallelism: uint8(p.Argon2.Parallelism),
-		}
+		Argon2id: p.Keeps(document.FormArgon2id), Keyed: p.Keeps(document.FormKeyed),
+		NT: p.Keeps(document.FormNT), Clear: p.Keeps(document.FormClear),
+	}, credential.Params{
+		MemoryKiB: uint32(p.Argon2.MemoryKiB), Iterations: uint16(p.Argon2.Iterations), Parallelism: uint8(p.Argon2.Parallelism),
+	}
 }

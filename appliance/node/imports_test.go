@@ -21,7 +21,7 @@ var arrows = []struct {
 	{"cmd/...", []string{"appliance/..."}},
 	{"appliance/node", []string{"appliance/...", "engine/...", "protocols/...", "raftstore/...", "ldapsync/...", "docs/examples"}},
 	{"appliance/console/...", nil},
-	{"appliance/admin/client", nil},
+	{"appliance/admin/client", []string{"appliance/admin/api"}},
 	{"appliance/admin/...", []string{"appliance/admin/...", "engine/..."}},
 	{"appliance/worker", []string{"engine/credential/..."}},
 	{"appliance/probe", []string{"protocols/radius/wire", "protocols/radius/dictionary", "engine/credential/chap"}},

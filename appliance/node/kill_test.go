@@ -114,14 +114,14 @@ func (l *ledger) read(t *testing.T, c *client.Client) {
 			switch e.Type {
 			case event.TypeAccounted.String():
 				var body struct {
-					SessionID   string `json:"sessionId"`
-					Status      uint32 `json:"status"`
-					SessionTime uint32 `json:"sessionTime"`
+					Session string `json:"acctSessionId"`
+					Status  string `json:"status"`
+					Seconds uint32 `json:"seconds"`
 				}
 				if err := json.Unmarshal(e.Body, &body); err != nil {
 					t.Fatalf("%v in %s", err, e.Body)
 				}
-				l.records[record{body.SessionID, body.Status, body.SessionTime}]++
+				l.records[record{body.Session, body.Status, body.Seconds}]++
 			case event.TypeDocumentPut.String():
 				var body struct{ Kind, Name string }
 				if err := json.Unmarshal(e.Body, &body); err != nil {

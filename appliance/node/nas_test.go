@@ -25,9 +25,12 @@ type nas struct {
 // record names one accounting record as the test knows it.
 type record struct {
 	session string
-	status  uint32
+	status  string // start, interim or stop
 	time    uint32 // session time, seconds
 }
+
+// statuses are the values of Acct-Status-Type.
+var statuses = map[string]uint32{"start": 1, "stop": 2, "interim": 3}
 
 func newNAS(t *testing.T, name string, to netip.AddrPort, secret string) *nas {
 	t.Helper()
@@ -54,7 +57,7 @@ func (n *nas) account(r record, user string, stop <-chan struct{}) (bool, error)
 			n.next++
 			var b wire.Builder
 			b.Request(make([]byte, 0, wire.MaxPacket), wire.AccountingRequest, n.next, n.secret)
-			b.Accounting(r.status, r.session)
+			b.Accounting(statuses[r.status], r.session)
 			b.Text(1, user)
 			b.Text(32, n.name)
 			b.Uint32(46, r.time)
@@ -141,7 +144,7 @@ func load(t *testing.T, to netip.AddrPort, secret string, devices int, stop <-ch
 		wait.Go(func() {
 			for s := 0; ; s++ {
 				session := fmt.Sprintf("%s-%d", n.name, s)
-				for step, status := range []uint32{1, 3, 3, 3, 2} {
+				for step, status := range []string{"start", "interim", "interim", "interim", "stop"} {
 					select {
 					case <-stop:
 						return

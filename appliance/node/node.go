@@ -155,7 +155,7 @@ func (n *Node) newCompiler() error {
 func (n *Node) startEngine(ctx context.Context) error {
 	n.policies.Recompile()
 	var err error
-	if n.worker, err = worker.NewPool(worker.Config{Logger: n.logger}); err != nil {
+	if n.worker, err = worker.NewPool(worker.Config{Parallel: n.settings.WorkerParallel, Logger: n.logger}); err != nil {
 		return fmt.Errorf("start the worker: %w", err)
 	}
 	cache := n.settings.PasswordCache
@@ -174,6 +174,7 @@ func (n *Node) startEngine(ctx context.Context) error {
 	n.cancel = cancel
 	n.background.Go(func() { _ = n.policies.Run(running) })
 	n.background.Go(func() { n.flush(running) })
+	n.background.Go(func() { keepDecoy(running, n.verifier, n.policies.Holder(), n.logger) })
 	sweeper := &sweeper{views: n.views, store: n.store, clock: n.clock, logger: n.logger}
 	n.background.Go(func() { sweeper.run(running) })
 	return nil

@@ -38,6 +38,7 @@ type Settings struct {
 	LogLevel  string
 
 	PasswordCache  int
+	WorkerParallel int
 	TraceAccepts   int
 	Retention      []string
 	DecisionBytes  int64
@@ -89,6 +90,7 @@ func (s *Settings) table() []setting {
 		{"log-format", "`format` of the log on standard error: text or json", &s.LogFormat},
 		{"log-level", "least `level` that is logged: debug, info, warn or error", &s.LogLevel},
 		{"password-cache", "`number` of verified passwords kept in memory (0: none; each Argon2id login then takes its full time)", &s.PasswordCache},
+		{"worker-parallel", "`number` of passwords hashed at once, in a process that yields to everything else (0: one a core)", &s.WorkerParallel},
 		{"trace-accepts", "keep the full trace of one accept in `n` (rejects always keep theirs; 0: of none)", &s.TraceAccepts},
 		{"retention", "how long events are kept, as `class=age` such as decision=30d or accounting=400d; classes left out are kept for ever", &s.Retention},
 		{"decision-bytes", "cap on the history of decisions on disk, in `bytes`; the oldest goes first (0: none)", &s.DecisionBytes},
@@ -284,6 +286,9 @@ func (s *Settings) check() []error {
 	}
 	if s.PasswordCache < 0 {
 		add("password-cache: expected 0 or more, found %d", s.PasswordCache)
+	}
+	if s.WorkerParallel < 0 || s.WorkerParallel > 64 {
+		add("worker-parallel: expected 0 to 64, found %d", s.WorkerParallel)
 	}
 	if s.TraceAccepts < 0 {
 		add("trace-accepts: expected 0 or more, found %d", s.TraceAccepts)

@@ -77,4 +77,3 @@ func optional(t time.Time) *time.Time {
 	}
 	return &t
 }
-

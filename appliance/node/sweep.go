@@ -17,7 +17,7 @@ const (
 	sweepEvery     = 5 * time.Second
 	sweepBatch     = 512
 	tombstoneAge   = 24 * time.Hour
-	tombstoneEvery = time.Minute
+	tombstoneEvery = 10 * time.Minute
 )
 
 // sweeper proposes the end of what is past its term. Only the leader's sweeper does.
@@ -31,7 +31,7 @@ type sweeper struct {
 func (s *sweeper) run(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
-	var swept time.Time
+	swept := s.clock()
 	for {
 		select {
 		case <-ctx.Done():
@@ -43,11 +43,17 @@ func (s *sweeper) run(ctx context.Context) {
 		}
 		now := s.clock()
 		s.sweep(ctx, now)
-		if now.Sub(swept) >= tombstoneEvery {
+		if now.Sub(swept) >= tombstoneEvery && s.remembers() {
 			swept = now
 			s.propose(ctx, event.TypeTombstonesSwept, &event.TombstonesSwept{BeforeUnix: now.Add(-tombstoneAge).Unix()})
 		}
 	}
+}
+
+// remembers reports whether there is anything that a sweep could forget.
+func (s *sweeper) remembers() bool {
+	c := s.views.Counts()
+	return c.Tombstones+c.Reservations+c.Consumed+c.Stages > 0
 }
 
 // sweep ends stale sessions, a batch at a time. Apply ends only those that are stale by the record's own time.
