@@ -282,7 +282,11 @@ func (s *sealer) sync() error {
 func (p *pendingSeal) writeSeal(k *seal.Seal) error {
 	k.Sealed = p.s.cfg.Clock().UnixNano()
 	err := seal.Write(p.s.cfg.Dir, k)
-	if err != nil && !wal.IsFull(err) {
+	if err == nil {
+		return nil
+	}
+	// The SEAL may be in place all the same, and nobody knows whether it lasts.
+	if placed, e := seal.Read(p.s.cfg.Dir); !wal.IsFull(err) || e != nil || placed != nil && placed.Index == k.Index {
 		p.s.cfg.Fatal(err)
 	}
 	return err
@@ -366,9 +370,8 @@ func (d *rowDigest) bytes() []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, d.hi), d.lo)
 }
 
-// restore reads rows as of a seal into the Machine and the store, and compares digests.
-func restore(rows *seal.Rows, l *seal.Seal, m Machine, f *folded) error {
-	file := l.Rows
+// restore reads rows as of a seal from the database called file into the Machine and the store, and compares digests.
+func restore(file string, rows *seal.Rows, l *seal.Seal, m Machine, f *folded) error {
 	damaged := func(what string, want, found []byte) error {
 		return &DamagedError{
 			File: file, Offset: -1, Reason: fmt.Sprintf("digest of %s: the SEAL says %x, the rows give %x", what, want, found),

@@ -293,7 +293,7 @@ func (s *Store) load(last *seal.Seal) error {
 		}
 	}
 	if last != nil {
-		if err := restore(s.rows, last, s.cfg.Machine, &f.folded); err != nil {
+		if err := restore(filepath.Join(s.cfg.Dir, rows), s.rows, last, s.cfg.Machine, &f.folded); err != nil {
 			return err
 		}
 	}

@@ -32,7 +32,7 @@ func OpenRows(dir string, logger badger.Logger) (*Rows, error) {
 		WithBlockCacheSize(8 << 20).
 		WithIndexCacheSize(8 << 20).
 		WithValueLogFileSize(16 << 20).
-		WithChecksumVerificationMode(options.OnTableAndBlockRead).
+		WithChecksumVerificationMode(options.OnBlockRead).
 		WithNumVersionsToKeep(math.MaxInt32).
 		WithDetectConflicts(false))
 	if err != nil {

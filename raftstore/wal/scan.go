@@ -50,6 +50,7 @@ func scan(file string, b []byte, info types.SegmentInfo, table *crc32.Table) (fo
 	)
 	end := len(bytes.TrimRight(b, "\x00"))
 	end = min((end+7)&^7, len(b))
+	extent := 0 // of the frame that is broken
 walk:
 	for off+frameHeader <= end {
 		length := int(binary.LittleEndian.Uint32(b[off+4:]))
@@ -70,6 +71,7 @@ walk:
 			}
 			if !entryValid(entry, table) {
 				reason = errEntry.Error()
+				extent = off + frameHeader + length
 				break walk
 			}
 			if want := info.BaseIndex + uint64(entries); entryIndex(entry) != want {
@@ -106,7 +108,7 @@ walk:
 	if end <= int(s.end) {
 		return s, nil
 	}
-	if laterBatch(b, int(s.end), end, table) || reason != "" && !missesSector(b, int(s.end), end) {
+	if laterBatch(b, int(s.end), end, table) || reason != "" && !missesSector(b, int(s.end), max(end, extent)) {
 		if reason == "" {
 			reason = "entries are missing"
 		}
