@@ -1,10 +1,6 @@
 package engine
 
 import (
-	"errors"
-	"strconv"
-	"time"
-
 	"trine/engine/attribute"
 	"trine/engine/credential"
 	"trine/engine/event"
@@ -12,21 +8,21 @@ import (
 	"trine/engine/trace"
 )
 
-// reservationTerm is how long a place under a simultaneous-use limit is held for a session whose accounting has not started.
-const reservationTerm = 2 * time.Minute
-
 // work is what the engine keeps in a request while it decides.
 type work struct {
 	engine  *Engine
+	found   resolution
 	stored  credential.Stored
 	attempt credential.Attempt
 	stage   stage
 	late    bool // the decision is made off its lane's goroutine
-	traced  bool // the whole trace is recorded
-	streams [6]uint64
+	traced  bool // the whole trace is recorded, though it is an accept
+	limit   int  // of simultaneous sessions
 	text    []byte
 	source  []byte
-	steps   [trace.MaxSteps]event.StepView
+	builder event.Builder // of what the request itself waits for
+	streams [maxStreams]uint64
+	steps   [trace.MaxSteps + 1]event.StepView
 }
 
 // stage says what a request waits for.
@@ -38,23 +34,23 @@ const (
 	atRecord
 )
 
-// Authenticate decides a login. It returns true if r.Decision is made; otherwise r.Done is told later, exactly once, and the
-// request is the engine's until then.
+// Authenticate decides a login. It returns true if r.Decision is made; otherwise r.Done is told later, exactly once and possibly
+// before Authenticate returns, and the request is the engine's until then.
 //
 // The order is: the client, the method, the person, the password, then what depends on who it is. A password is verified
 // also for people who are unknown or switched off, so that neither time nor words tell them apart.
 func (l *Lane) Authenticate(r *Request) bool {
 	e := l.engine
 	e.begin(r, l.newID())
-	if reason := e.admit(r); reason != trace.OK {
+	reason := e.admit(r)
+	e.identify(r)
+	if reason != trace.OK {
 		r.reject(reason)
 		return l.settle(r)
 	}
-	e.identify(r)
-	a := &r.work.attempt
-	outcome := e.config.Verifier.Verify(a)
+	outcome := e.config.Verifier.Verify(&r.work.attempt)
 	if outcome.Status == credential.Pending {
-		return false
+		return false // r may be anybody's by now
 	}
 	if e.verified(r, outcome) {
 		return false
@@ -63,42 +59,68 @@ func (l *Lane) Authenticate(r *Request) bool {
 }
 
 // Refuse decides a login that the protocol found wanting by itself, such as a proof that is malformed or a method that it
-// does not speak, so that it is recorded and explained like every other.
+// does not speak, so that it is recorded and explained like every other. It returns what Authenticate does.
 func (l *Lane) Refuse(r *Request, reason trace.Reason) bool {
 	e := l.engine
 	e.begin(r, l.newID())
-	if resolve(&r.user, e.config.People, r.Client, r.Name) {
-		r.Decision.User, r.Decision.UserID = r.user.Name, r.user.ID
-	}
+	e.admitClient(r)
+	e.identify(r)
+	r.remark(reason)
 	r.reject(reason)
 	return l.settle(r)
 }
 
 // Overrule replaces an accept that the protocol could not render, for example because the reply is too large. The decision
-// keeps its id; both are recorded.
+// keeps its id; both are recorded. It is called on the lane's goroutine, when the accept was delivered.
 func (l *Lane) Overrule(r *Request, reason trace.Reason) {
+	r.remark(reason)
 	r.reject(reason)
-	r.work.traced = true
 	l.record(r)
 }
 
+// remark says in the trace what the protocol found.
+func (r *Request) remark(reason trace.Reason) {
+	remark := r.Remark
+	r.Remark = ""
+	if remark == "" {
+		remark = string(reason)
+	}
+	switch reason {
+	case trace.ProofMalformed:
+		r.trace.Add(trace.ProofIsBad, remark, "")
+	case trace.RadiusServiceUnsupported:
+		r.trace.Add(trace.ServiceAsked, remark, "")
+	case trace.RadiusReplyBroken, trace.RadiusReplyTooLarge:
+		r.trace.Add(trace.ReplyIsBad, r.Client.Name, remark)
+	default:
+		r.trace.Add(trace.MethodUnknown, remark, "")
+	}
+}
+
 func (e *Engine) begin(r *Request, id uint64) {
+	if r.Cache == nil {
+		r.Cache = e.config.Policies.Load()
+	}
 	r.Decision.reset()
 	r.Decision.ID = id
-	r.work.engine, r.work.stage, r.work.late, r.work.traced = e, atPassword, false, false
+	w := &r.work
+	w.engine, w.stage, w.late, w.traced, w.limit = e, atPassword, false, false, 0
 	r.trace.Start(e.clock())
 }
 
 // admit checks what does not depend on the person.
 func (e *Engine) admit(r *Request) trace.Reason {
-	client := r.Client
-	r.trace.Add(trace.ClientChosen, client.Name, "")
-	if client.Broken != nil {
+	e.admitClient(r)
+	client, issuer := r.Client, r.Client.Issuer
+	switch {
+	case client.Broken != nil && issuer == nil && client.Wire != nil: // nothing is wrong with its own document
+		r.trace.Add(trace.IssuerNone, client.Name, "")
+		r.trace.Add(trace.ClientIsBad, client.Name, client.Broken.Error())
+		return trace.IssuerMissing
+	case client.Broken != nil:
 		r.trace.Add(trace.ClientIsBad, client.Name, client.Broken.Error())
 		return trace.ConfigBroken
-	}
-	issuer := client.Issuer
-	if issuer == nil {
+	case issuer == nil:
 		r.trace.Add(trace.IssuerNone, client.Name, "")
 		return trace.IssuerMissing
 	}
@@ -107,7 +129,25 @@ func (e *Engine) admit(r *Request) trace.Reason {
 		r.trace.Add(trace.MethodOff, r.Proof.Method.String(), issuer.Name)
 		return trace.RadiusMethodDisabled
 	}
+	if r.Proof.Method == credential.MSCHAPCPW {
+		r.trace.Add(trace.ChangeNotOffered, r.Proof.Method.String(), "")
+		return trace.PasswordChangeDenied
+	}
+	if len(r.Name) == 0 {
+		r.trace.AddName(trace.NameCame, nil, "")
+		return trace.UserMissing
+	}
 	return trace.OK
+}
+
+func (e *Engine) admitClient(r *Request) {
+	text := append(r.work.text[:0], r.Client.Name...)
+	name := len(text)
+	if a := r.Source.Addr(); a.IsValid() {
+		text = a.Unmap().AppendTo(text)
+	}
+	r.work.text = text
+	r.trace.AddBytes(trace.ClientChosen, text[:name], text[name:])
 }
 
 func allows(issuer *policy.Issuer, m credential.Method) bool {
@@ -126,44 +166,65 @@ func allows(issuer *policy.Issuer, m credential.Method) bool {
 
 // identify looks the person up and lays out the attempt.
 func (e *Engine) identify(r *Request) {
-	a := &r.work.attempt
-	r.work.source = appendAddr(append(append(r.work.source[:0], r.Client.Name...), 0), r.Source.Addr())
-	r.work.source = append(r.work.source, r.Calling...)
-	*a = credential.Attempt{Proof: &r.Proof, Name: r.Name, Source: r.work.source, Deadline: r.Deadline, Done: r}
-	if !resolve(&r.user, e.config.People, r.Client, r.Name) {
-		r.trace.AddName(trace.UserNotFound, r.Name, "")
+	w, a := &r.work, &r.work.attempt
+	w.source = appendAddr(append(append(w.source[:0], r.Client.Name...), 0), r.Source.Addr())
+	w.source = append(w.source, r.Calling...)
+	w.found = resolve(&r.user, e.config.People, r.Client, r.Name)
+	*a = credential.Attempt{Proof: &r.Proof, Name: w.found.looked, Source: w.source, Deadline: r.Deadline, Done: r}
+	if w.found.stripped {
+		r.trace.AddBytes(trace.NameStripped, w.found.looked, w.found.realm)
+	}
+	if !w.found.ok {
+		if w.found.unlisted {
+			r.trace.AddName(trace.RealmUnlike, w.found.realm, "")
+		}
+		r.trace.AddName(trace.UserNotFound, w.found.looked, "")
 		return
 	}
-	r.trace.AddBytes(trace.UserFound, r.user.Name, r.Name)
+	r.trace.AddBytes(trace.UserFound, r.user.Name, w.found.looked)
 	r.Decision.User, r.Decision.UserID = r.user.Name, r.user.ID
-	r.work.stored = credential.Stored{
+	w.stored = credential.Stored{
 		ID: r.user.ID, Name: r.user.Name, Version: r.user.CredentialVersion,
 		Argon2id: r.user.Argon2id, Keyed: r.user.Keyed, NT: r.user.NT, Clear: r.user.Clear,
 	}
-	a.Name, a.User = r.user.Name, &r.work.stored
+	a.Name, a.User = r.user.Name, &w.stored
+}
+
+// Verified implements credential.Done: a verification that took its time has ended.
+func (r *Request) Verified(outcome credential.Outcome) {
+	e := r.work.engine
+	r.work.late = true
+	if outcome.Err == nil {
+		r.trace.Add(trace.WorkerAnswered, outcome.Form.String(), "")
+	}
+	if !e.verified(r, outcome) {
+		e.settleLate(r)
+	}
 }
 
 // verified goes on once the password is verified or not. It returns true if the request waits for a commit.
 func (e *Engine) verified(r *Request, outcome credential.Outcome) (waits bool) {
-	outcome.Record(&r.trace, r.work.attempt.Name, "the user type")
+	e.explain(r, outcome)
 	switch {
-	case outcome.Status != credential.Matched && unanswerable(outcome.Reason):
-		r.Decision.Verdict, r.Decision.Reason = event.Discard, outcome.Reason
+	case outcome.Status == credential.Matched && r.work.attempt.User != nil:
+	case unanswerable(outcome.Reason):
+		r.discard(outcome.Reason)
 		return false
-	case r.work.attempt.User == nil:
-		r.reject(trace.UserUnknown)
+	case r.work.found.unlisted && outcome.Reason == trace.UserUnknown:
+		r.reject(trace.RealmUnknown)
 		return false
-	case outcome.Status != credential.Matched:
+	case outcome.Status == credential.Matched:
+		violated("no match without a user", "one of %s", outcome.Form)
+	default:
 		r.reject(outcome.Reason)
 		return false
-	case r.user.Inactive:
-		r.trace.AddName(trace.UserIsOff, r.user.Name, "")
-		r.reject(trace.UserInactive)
+	}
+	if e.tooLate(r) {
 		return false
 	}
-	if !r.Deadline.IsZero() && r.work.late && e.clock().After(r.Deadline) {
-		r.trace.Add(trace.DeadlinePassed, "the login", "")
-		r.Decision.Verdict, r.Decision.Reason = event.Discard, trace.OverloadDeadline
+	if r.user.Inactive {
+		r.trace.AddName(trace.UserIsOff, r.user.Name, "")
+		r.reject(trace.UserInactive)
 		return false
 	}
 	userType := r.Cache.UserType(r.user.UserType)
@@ -180,20 +241,16 @@ func (e *Engine) verified(r *Request, outcome credential.Outcome) (waits bool) {
 	return e.place(r, userType)
 }
 
-// kind checks the documents that say what kind of person it is.
-func (e *Engine) kind(r *Request, userType *policy.UserType) trace.Reason {
-	switch {
-	case userType == nil && len(r.user.UserType) > 0:
-		r.trace.AddName(trace.TypeNotFound, r.user.UserType, "")
-		return trace.UserTypeMissing
-	case userType != nil && userType.Broken != nil:
-		return trace.ConfigBroken
+// explain adds the outcome of the verification to the trace.
+func (e *Engine) explain(r *Request, outcome credential.Outcome) {
+	keeper := ""
+	if outcome.Reason == trace.RadiusCHAPSecretNotKept || outcome.Reason == trace.RadiusMSCHAPHashNotKept {
+		keeper = "the user type default"
+		if r.work.found.ok && len(r.user.UserType) > 0 {
+			keeper = "the user type " + string(r.user.UserType)
+		}
 	}
-	if g := r.Cache.BrokenGroup(&r.user); g != nil {
-		r.trace.Add(trace.GroupIsBad, g.Name, g.Broken.Error())
-		return trace.ConfigBroken
-	}
-	return trace.OK
+	outcome.Record(&r.trace, r.work.attempt.Name, keeper)
 }
 
 // unanswerable reports whether a verification came to no end for a reason of this node's: the device gets no answer, so that it
@@ -206,157 +263,77 @@ func unanswerable(reason trace.Reason) bool {
 	return false
 }
 
-// place holds a place under the simultaneous-use limit, if there is one, and then grants.
-func (e *Engine) place(r *Request, userType *policy.UserType) (waits bool) {
-	limit := r.Cache.SessionLimit(userType, &r.user)
-	if limit == 0 {
-		e.grant(r)
+// tooLate drops a login whose device no longer waits.
+func (e *Engine) tooLate(r *Request) bool {
+	if !r.work.late || r.Deadline.IsZero() || !e.clock().After(r.Deadline) {
 		return false
 	}
-	now := e.clock()
-	user := string(r.user.Name)
-	used := e.config.People.CountSessions(user, now)
-	count, most := strconv.Itoa(used), strconv.Itoa(limit)
-	if used >= limit {
-		r.trace.Add(trace.SessionsFull, count, most)
-		r.reject(trace.SessionLimit)
-		return false
-	}
-	r.trace.Add(trace.SessionsCounted, count, most)
-	if !e.config.Log.HasLeader() {
-		r.Decision.Verdict, r.Decision.Reason = event.Discard, trace.LogNoLeader
-		return false
-	}
-	var b event.Builder
-	b.Reset()
-	b.Expect(event.Expectation_SESSIONS_BELOW, user, uint64(limit))
-	err := b.Add(event.TypeSessionReserved, event.ClassSession, []uint64{event.StreamKey(event.StreamUser, event.FoldName(user))}, &event.SessionReserved{
-		User: user, Login: r.Decision.ID, Client: r.Client.Name, NotAfterUnix: now.Add(reservationTerm).Unix(),
-	})
-	r.work.stage = atReservation
-	r.work.late = true
-	if err == nil {
-		err = e.waiting.propose(b.Bytes(), r)
-	}
-	if err != nil {
-		r.work.late = false
-		e.unrecorded(r, err)
-		return false
-	}
+	r.trace.Add(trace.DeadlinePassed, "the login", "")
+	r.discard(trace.OverloadDeadline)
 	return true
+}
+
+// kind checks the documents that say what kind of person it is.
+func (e *Engine) kind(r *Request, userType *policy.UserType) trace.Reason {
+	switch {
+	case userType == nil && len(r.user.UserType) > 0:
+		r.trace.AddName(trace.TypeNotFound, r.user.UserType, "")
+		return trace.UserTypeMissing
+	case userType != nil && userType.Broken != nil:
+		r.trace.Add(trace.TypeIsBad, userType.Name, userType.Broken.Error())
+		return trace.ConfigBroken
+	}
+	if g := r.Cache.BrokenGroup(&r.user); g != nil {
+		r.trace.Add(trace.GroupIsBad, g.Name, g.Broken.Error())
+		return trace.ConfigBroken
+	}
+	return trace.OK
 }
 
 // grant accepts: it computes what is released and replied.
 func (e *Engine) grant(r *Request) {
 	d := &r.Decision
 	d.Verdict, d.Reason = event.Accept, trace.OK
+	r.work.traced = e.traces()
 	d.Replies = r.Cache.Replies(d.Replies[:0], r.Client, &r.user)
-	r.facts.Reset()
-	r.facts.Subject, r.facts.Principal = attribute.OfUser(&r.user), r.user.Name
-	r.facts.Authentication = authentication(r.Proof.Method)
-	d.Released = r.Cache.Release(d.Released[:0], r.Client, &r.facts)
+	f := &r.facts
+	f.Reset()
+	f.Subject, f.Principal, f.Authentication = attribute.OfUser(&r.user), r.user.Name, authentication(r.Proof.Method)
+	if r.work.traced {
+		f.Trace = &r.trace
+	}
+	d.Released = r.Cache.Release(d.Released[:0], r.Client, f)
+	f.Trace = nil
 }
 
-// unrecorded decides a login whose record the log did not take: the device gets no answer and tries another node.
-func (e *Engine) unrecorded(r *Request, err error) {
-	r.trace.Add(trace.RecordRefused, err.Error(), "")
-	d := &r.Decision
-	d.reply()
-	d.Verdict, d.Reason = event.Discard, trace.LogNotRecorded
-	if errors.Is(err, ErrUnavailable) && !e.config.Log.HasLeader() {
-		d.Reason = trace.LogNoLeader
-	}
+// traces reports whether this accept is one of those whose whole trace is kept.
+func (e *Engine) traces() bool {
+	n := e.config.TraceAccepts
+	return n > 0 && e.accepts.Add(1)%uint64(n) == 0
 }
 
-// Verified implements credential.Done: a verification that took its time has ended.
-func (r *Request) Verified(outcome credential.Outcome) {
-	e := r.work.engine
-	r.work.late = true
-	if !e.verified(r, outcome) {
-		e.settleLate(r)
+// authentication is how conditions call the method (AttributePolicy, authenticationMethod).
+func authentication(m credential.Method) attribute.Authentication {
+	if m == credential.NoProof {
+		return attribute.Unauthenticated
 	}
+	return attribute.Password
 }
 
 // resume goes on with a request that waited for a commit.
 func (e *Engine) resume(r *Request, o Outcome) {
+	r.work.late = true
 	switch r.work.stage {
 	case atReservation:
-		switch {
-		case o.Err != nil:
-			e.unrecorded(r, o.Err)
-		case o.Code != 0:
-			r.trace.Add(trace.SessionsFull, "", o.Detail)
-			r.reject(trace.SessionLimit)
-		default:
-			r.trace.Add(trace.SessionReserved, o.Detail, "")
-			e.grant(r)
-		}
+		e.reserved(r, o)
 		e.settleLate(r)
 	case atRecord:
-		if o.Err != nil || o.Code != 0 {
-			if o.Err == nil {
-				o.Err = ErrRefused
-			}
-			e.unrecorded(r, o.Err)
+		if err := o.failure(); err != nil {
+			e.missing.add(1, r.Arrived, e.clock(), err)
+			e.unrecorded(r, err)
 		}
 		r.Done.Decided(r)
+	default:
+		violated("a login that waits for a commit", "one at stage %d", r.work.stage)
 	}
-}
-
-// settle records a decision that was made on its lane; it returns false if the answer has to wait for the record.
-func (l *Lane) settle(r *Request) bool {
-	if r.Client.RecordFirst {
-		return !l.engine.recordFirst(r)
-	}
-	l.record(r)
-	return true
-}
-
-func (l *Lane) record(r *Request) {
-	e := l.engine
-	if r.Decision.Verdict == event.Accept && e.config.TraceAccepts > 0 {
-		l.accepts++
-		if l.accepts >= e.config.TraceAccepts {
-			l.accepts, r.work.traced = 0, true
-		}
-	}
-	var d event.DecidedView
-	l.journal.add(&d, e.describe(r, &d), r.Arrived)
-	if l.journal.builder.Len() >= journalBytes {
-		l.Flush()
-	}
-}
-
-// settleLate records a decision that was made elsewhere, and delivers it.
-func (e *Engine) settleLate(r *Request) {
-	if r.Client.RecordFirst {
-		if !e.recordFirst(r) {
-			r.Done.Decided(r)
-		}
-		return
-	}
-	e.late.Lock()
-	var d event.DecidedView
-	e.late.journal.add(&d, e.describe(r, &d), r.Arrived)
-	if e.late.journal.builder.Len() >= journalBytes {
-		e.late.journal.flush(e.late.to, &e.missing)
-	}
-	e.late.Unlock()
-	r.Done.Decided(r)
-}
-
-// recordFirst proposes the decision's record, on which the answer waits. It returns false if the answer need not wait,
-// because the log did not take the record and there is none.
-func (e *Engine) recordFirst(r *Request) (waits bool) {
-	r.work.stage = atRecord
-	var b event.Builder
-	var d event.DecidedView
-	b.Reset()
-	b.AddDecided(&d, e.describe(r, &d)...)
-	if err := e.waiting.propose(b.Bytes(), r); err != nil {
-		e.missing.add(1, r.Arrived, r.Arrived, err)
-		e.unrecorded(r, err)
-		return false
-	}
-	return true
 }

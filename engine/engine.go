@@ -3,7 +3,6 @@ package engine
 import (
 	"log/slog"
 	"math/rand/v2"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,11 +19,10 @@ type Config struct {
 	Log      Log
 	Verifier *credential.Verifier
 	Clock    func() time.Time // nil: time.Now
-	Logger   *slog.Logger
+	Logger   *slog.Logger     // nil: nothing is logged
 	// TraceAccepts keeps the full trace of one accept in so many; 0 of none. Rejects always keep theirs.
 	TraceAccepts int
-	// Waiting bounds the logins that wait for something slow, and the accounting records that wait for their commit, each a
-	// lane; 0: 8192.
+	// Waiting bounds the logins of the node that wait for a commit, and the accounting records of each lane that do; 0: 8192.
 	Waiting int
 }
 
@@ -33,17 +31,16 @@ type Engine struct {
 	config Config
 	clock  func() time.Time
 
-	missing gaps
 	lanes   atomic.Uint64 // how many were made
 	salt    uint64        // high bits of decision ids, different for each start of each node
+	accepts atomic.Uint64 // how many were made, where some of them are traced
+	latest  atomic.Int64  // unix nanoseconds: the latest that the clock ever said to now
 
-	// late collects the decisions that were made off the lanes' goroutines.
-	late struct {
-		sync.Mutex
-		journal journal
-		to      Proposer
-	}
-	waiting *waiting // logins that wait for a commit
+	waiting   *waiting      // logins that wait for a commit
+	late      sharedJournal // decisions that were made off the lanes' goroutines
+	decisions Proposer      // of late
+	missing   gaps
+	gaps      Proposer // of missing
 }
 
 // New returns an engine over the parts of c.
@@ -57,21 +54,21 @@ func New(c Config) *Engine {
 	if c.Waiting <= 0 {
 		c.Waiting = 8192
 	}
-	e := &Engine{config: c, clock: c.Clock, salt: rand.Uint64()}
-	e.late.to = c.Log.Proposer(decisionsCommitted{e})
+	e := &Engine{config: c, clock: c.Clock, salt: rand.Uint64(), late: sharedJournal{journal: new(journal), spare: new(journal)}}
+	e.decisions = c.Log.Proposer(decisionsCommitted{e})
+	e.gaps = c.Log.Proposer(gapCommitted{e})
 	e.waiting = newWaiting(e, c.Waiting)
 	return e
 }
 
-// Lane is one loop's way into the engine: it owns that loop's buffers, so that nothing on the way needs a lock. A Lane's
-// methods are called from its loop's goroutine only.
+// Lane is one loop's way into the engine: it owns that loop's buffers, so that little on the way needs a lock. A Lane's methods
+// are called from its loop's goroutine only.
 type Lane struct {
 	engine   *Engine
 	journal  journal
 	decided  Proposer
 	accounts *accounts
 	next     uint64 // the last decision id
-	accepts  int    // accepts since the last traced one
 }
 
 // NewLane returns a lane for one loop.
@@ -93,9 +90,13 @@ func mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
+// newID returns the next decision id, which is never 0.
 func (l *Lane) newID() uint64 {
 	const count = 1<<40 - 1
 	l.next = l.next&^count | (l.next+1)&count
+	if l.next == 0 {
+		l.next = 1
+	}
 	return l.next
 }
 
@@ -105,21 +106,37 @@ func (l *Lane) Flush() { l.journal.flush(l.decided, &l.engine.missing) }
 // Flush hands over the decisions that were made off the lanes, and says how many could not be recorded. The node calls it
 // every few milliseconds, and once after the last lane stopped.
 func (e *Engine) Flush() {
-	e.late.Lock()
-	e.late.journal.flush(e.late.to, &e.missing)
-	e.late.Unlock()
+	e.late.flush(e.decisions, &e.missing)
+	if g, ok := e.missing.unreported(); ok {
+		e.config.Logger.Warn("decisions could not be recorded; a record of how many will follow", "count", g.count, "cause", g.cause)
+	}
 	if !e.config.Log.HasLeader() {
 		return
 	}
-	if m := e.missing.take(); m != nil {
-		var b event.Builder
-		b.Reset()
-		err := b.Add(event.TypeDecisionsMissing, event.ClassDecision, nil, m)
-		if err == nil {
-			err = e.config.Log.Proposer(missingCommitted{e, m}).Propose(b.Bytes(), 0)
-		}
-		if err != nil {
-			e.missing.giveBack(m, err)
+	m := e.missing.take()
+	if m == nil {
+		return
+	}
+	var b event.Builder
+	err := b.Add(event.TypeDecisionsMissing, event.ClassDecision, nil, m)
+	if err == nil {
+		err = e.gaps.Propose(b.Bytes(), 0)
+	}
+	if err != nil {
+		e.missing.settle(err)
+	}
+}
+
+// now returns the clock's time, or the latest that it said before if it was set back since. Whether a term is over is asked of it: what
+// was over once stays over.
+func (e *Engine) now() time.Time {
+	now := e.clock()
+	for {
+		latest := e.latest.Load()
+		if nanos := now.UnixNano(); nanos <= latest {
+			return time.Unix(0, latest)
+		} else if e.latest.CompareAndSwap(latest, nanos) {
+			return now
 		}
 	}
 }
@@ -132,26 +149,5 @@ type Stats struct {
 
 // Stats returns the counts.
 func (e *Engine) Stats() Stats {
-	return Stats{DecisionsMissing: e.missing.total.Load(), WaitingLogins: e.waiting.len()}
-}
-
-// decisionsCommitted learns what became of journals; the token is how many decisions a journal holds.
-type decisionsCommitted struct{ e *Engine }
-
-func (d decisionsCommitted) Committed(token uint64, o Outcome) {
-	if o.Err != nil {
-		now := d.e.clock()
-		d.e.missing.add(token, now, now, o.Err)
-	}
-}
-
-type missingCommitted struct {
-	e *Engine
-	m *event.DecisionsMissing
-}
-
-func (c missingCommitted) Committed(_ uint64, o Outcome) {
-	if o.Err != nil {
-		c.e.missing.giveBack(c.m, o.Err)
-	}
+	return Stats{DecisionsMissing: e.missing.total.Load(), WaitingLogins: e.waiting.logins.used()}
 }

@@ -18,7 +18,8 @@ type Proposer interface {
 }
 
 // Outcome is what became of a proposal. With Err nil and Code 0 it took effect at Index; another Code (event.CodeConflict, ...)
-// means that it was void.
+// means that it was void, and Detail says why. With Err it did not take effect as far as is known: where the log cannot tell, it
+// may have.
 type Outcome struct {
 	Index  uint64
 	Code   uint32
@@ -27,7 +28,16 @@ type Outcome struct {
 	Err    error
 }
 
-// Completion learns outcomes. Committed runs on the goroutine that applies the log and must not block or keep o.
+// failure returns why the proposal did not take effect; nil if it did.
+func (o Outcome) failure() error {
+	if o.Err == nil && o.Code != 0 {
+		return ErrRefused
+	}
+	return o.Err
+}
+
+// Completion learns outcomes. Committed runs on the goroutine that applies the log, or on any other where the proposal failed. It
+// must not block; it may propose.
 type Completion interface {
 	Committed(token uint64, o Outcome)
 }

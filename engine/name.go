@@ -3,43 +3,74 @@ package engine
 import (
 	"bytes"
 
+	"trine/engine/document"
 	"trine/engine/policy"
 	"trine/engine/state"
 )
 
-// resolve finds the person behind a login name: as it came (user name or alias), else without the realm that the client's
-// realm rules let go (RFC 7542 section 2: realms compare without case; they are stripped by policy only).
-func resolve(dst *state.User, people *state.State, client *policy.Client, name []byte) bool {
-	if len(name) == 0 {
-		return false
-	}
-	if people.User(dst, name) {
-		return true
-	}
-	user, ok := strip(client, name)
-	return ok && people.User(dst, user)
+// resolution says how a login name was looked up.
+type resolution struct {
+	ok       bool   // somebody has the name
+	looked   []byte // the name that was looked up last
+	realm    []byte // the realm that was taken off it, or that no rule lists; empty if the name has none
+	stripped bool
+	unlisted bool // the client lists realms, and not this one
 }
 
-// strip returns what is left of `DOMAIN\user` or `user@realm` where a rule of the client names the realm and lets it go.
-func strip(client *policy.Client, name []byte) (user []byte, ok bool) {
-	var realm []byte
+// resolve finds the person behind a login name: as it came (user name or alias), else without the realm that the client's
+// realm rules let go (RFC 7542 section 2: realms compare without case; they are stripped by policy only). It leaves dst as it
+// was if there is nobody.
+func resolve(dst *state.User, people *state.State, client *policy.Client, name []byte) resolution {
+	found := resolution{looked: name}
+	if len(name) == 0 {
+		return found
+	}
+	if found.ok = people.User(dst, name); found.ok {
+		return found
+	}
+	user, realm := split(name)
+	if len(realm) == 0 {
+		return found
+	}
+	found.realm = realm
+	rule, any := ruleFor(client, realm)
+	switch {
+	case rule == nil:
+		found.unlisted = any
+	case rule.Strip && len(user) > 0:
+		found.stripped, found.looked = true, user
+		found.ok = people.User(dst, user)
+	}
+	return found
+}
+
+// split takes `DOMAIN\user` or `user@realm` apart; realm is empty if the name is neither.
+func split(name []byte) (user, realm []byte) {
 	if i := bytes.IndexByte(name, '\\'); i >= 0 {
-		realm, user = name[:i], name[i+1:]
-	} else if i := bytes.LastIndexByte(name, '@'); i >= 0 {
-		user, realm = name[:i], name[i+1:]
-	} else {
+		return name[i+1:], name[:i]
+	}
+	if i := bytes.LastIndexByte(name, '@'); i >= 0 {
+		return name[:i], name[i+1:]
+	}
+	return name, nil
+}
+
+// ruleFor returns the client's rule for a realm: the one that names it, else the one for every realm, else nil; any reports whether
+// it has rules at all.
+func ruleFor(client *policy.Client, realm []byte) (rule *document.Realm, any bool) {
+	if client.Spec == nil || client.Spec.Radius == nil {
 		return nil, false
 	}
-	if len(user) == 0 || client.Spec == nil || client.Spec.Radius == nil {
-		return nil, false
-	}
-	for i := range client.Spec.Radius.Realms {
-		rule := &client.Spec.Radius.Realms[i]
-		if rule.Strip && (rule.Name == "*" || equalFold(realm, rule.Name)) {
-			return user, true
+	rules := client.Spec.Radius.Realms
+	for i := range rules {
+		switch {
+		case equalFold(realm, rules[i].Name):
+			return &rules[i], true
+		case rules[i].Name == "*" && rule == nil:
+			rule = &rules[i]
 		}
 	}
-	return nil, false
+	return rule, len(rules) > 0
 }
 
 // equalFold compares without regard to ASCII case, and without allocating.

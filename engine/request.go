@@ -17,7 +17,7 @@ import (
 type Request struct {
 	// What the protocol fills in.
 	Protocol string         // "radius", ...
-	Cache    *policy.Cache  // loaded once for the request
+	Cache    *policy.Cache  // loaded once for the request; nil: the one in force when it is decided
 	Client   *policy.Client // who asks
 	Source   netip.AddrPort // where the packet came from
 	Name     []byte         // the login name as it came
@@ -30,6 +30,7 @@ type Request struct {
 	Deadline time.Time // past it the caller no longer waits; zero: none
 	Done     Delivery  // where a decision that took its time goes
 	Token    uint64    // the protocol's own mark
+	Remark   string    // what Refuse or Overrule is about, in words for the trace, such as "EAP"; they empty it
 
 	// What the engine answers with. Valid from the decision until Reset.
 	Decision Decision
@@ -53,7 +54,7 @@ type Decision struct {
 	Released []attribute.Released
 	// MustChangePassword asks the protocol to start a password change where it can (MS-CHAP E=648).
 	MustChangePassword bool
-	// PasswordExpired likewise; Retry says whether the device may ask for the password again.
+	// Retry says that the device may ask for the password again within the same login (MS-CHAP R=1).
 	Retry bool
 }
 
@@ -65,7 +66,7 @@ type Delivery interface {
 
 // Accounting is one accounting record to store. Its slices are the protocol's until Done is called.
 type Accounting struct {
-	Record  event.AccountedView // everything but User, Login and Key, which the engine fills in
+	Record  event.AccountedView // everything but Client, User, Key and StaleAfter, which the engine fills in
 	Client  *policy.Client
 	Cache   *policy.Cache
 	HasTime bool // the packet has an Event-Timestamp
@@ -80,10 +81,39 @@ type Accounting struct {
 
 	user    state.User
 	text    []byte
-	streams [6]uint64
+	streams [maxStreams]uint64
 }
 
 // AccountingDelivery takes outcomes of accounting records, on any goroutine; it must not block.
 type AccountingDelivery interface {
 	Accounted(a *Accounting)
+}
+
+// Reset makes r ready for the next login. Buffers are kept.
+func (r *Request) Reset() {
+	r.Protocol, r.Remark = "", ""
+	r.Cache, r.Client, r.Name, r.NAS, r.Calling, r.Called, r.Done = nil, nil, nil, nil, nil, nil, nil
+	r.Source, r.Arrived, r.Deadline = netip.AddrPort{}, time.Time{}, time.Time{}
+	r.Proof = credential.Proof{}
+	r.NASPort, r.Token = 0, 0
+	r.Decision.reset()
+}
+
+func (r *Request) reject(reason trace.Reason) { r.Decision.deny(event.Reject, reason) }
+
+// discard leaves the request without an answer, so that the device tries another node.
+func (r *Request) discard(reason trace.Reason) { r.Decision.deny(event.Discard, reason) }
+
+func (d *Decision) reset() {
+	d.ID, d.UserID, d.User = 0, 0, nil
+	d.deny(0, "")
+}
+
+// deny replaces what was decided. Nothing stays that only an accept carries.
+func (d *Decision) deny(verdict event.Verdict, reason trace.Reason) {
+	clear(d.Replies)
+	clear(d.Released)
+	d.Replies, d.Released = d.Replies[:0], d.Released[:0]
+	d.MustChangePassword, d.Retry = false, false
+	d.Verdict, d.Reason = verdict, reason
 }

@@ -39,7 +39,7 @@ type PasswordPolicy struct {
 	// Classes is how many of the four classes (lower case, upper case, digits, others) a new password must use.
 	Classes int `json:"classes" min:"0" max:"4"`
 	// AllowChange lets people change their own password, with MS-CHAP's change of password too.
-	AllowChange bool `json:"allowChange"`
+	AllowChange bool `json:"allowChange" later:"the change of passwords"`
 	// Argon2 is the cost of the Argon2id hash.
 	Argon2 Argon2 `json:"argon2"`
 	// History is how many former passwords a new one must differ from.

@@ -93,7 +93,7 @@ type Info struct {
 // infos is sorted by code.
 var infos = [...]Info{
 	{ClientUnknown, ClassClient, "The request came from an address that no service provider claims.", "Add the address to the `sourceIPs` of the device's ServiceProvider document, or find out who sends from there."},
-	{ConfigBroken, ClassConfig, "The service provider, or a group that replies for the user, could not be compiled, so nothing is decided through it.", "`trine status` lists broken documents with what is wrong in them; correct the document and apply it."},
+	{ConfigBroken, ClassConfig, "The service provider, or the type or a group of the user, could not be compiled, so nothing is decided through it.", "`trine status` lists broken documents with what is wrong in them; correct the document and apply it."},
 	{EndpointUnknown, ClassUser, "The device asked for MAC authentication, and its address is not known.", "Register the device, or let it authenticate in another way."},
 	{IssuerMissing, ClassConfig, "No identity provider decides for this service provider: it is bound to none, and no local one has the profile enabled.", "Enable the `radius` profile of a local IdentityProvider, or name one in the service provider's `identityProvider`."},
 	{LogNoLeader, ClassSystem, "The login needs a record that only a leader can commit, and there is none now.", "`trine status` shows the cluster's state. The device should try another node meanwhile."},
@@ -102,7 +102,7 @@ var infos = [...]Info{
 	{OverloadDeadline, ClassOverload, "Verifying the password took longer than the device waits, so the work was dropped.", "Let user types keep the `keyed` form, which is fast from the start, or add cores or nodes. After a restart this passes by itself."},
 	{OverloadQueueFull, ClassOverload, "Too many slow password verifications wait already, and the newest is refused.", "As for `overload.deadline`."},
 	{OverloadThrottled, ClassOverload, "This user or this source had too many failed logins in a short time; the password was not looked at.", "Nothing, if somebody is guessing. Otherwise find the device that keeps sending an old password."},
-	{PasswordChangeDenied, ClassUser, "The device asked to change the password, and the user's type does not allow it.", "Set `password.allowChange` in the UserType document, or set the password with `trine user passwd`."},
+	{PasswordChangeDenied, ClassUser, "The device asked to change the password, which is not allowed: this release does not let people change it over the network.", "Set the password with `trine user passwd`."},
 	{PasswordChangeInvalid, ClassUser, "The request to change the password does not fit the password that is stored, or cannot be decrypted with it.", "The old password was wrong, or the device made a mistake; try again, or set the password with `trine user passwd`."},
 	{PasswordExpired, ClassUser, "The password is right, but older than the user's type allows.", "Change the password."},
 	{PasswordMissing, ClassUser, "The user has no password.", "Set one with `trine user passwd`."},

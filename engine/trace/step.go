@@ -31,6 +31,7 @@ const (
 	TypeFound    StepCode = 26 // user type
 	TypeNotFound StepCode = 27 // user type
 	GroupIsBad   StepCode = 28 // group, what is wrong
+	TypeIsBad    StepCode = 29 // user type, what is wrong
 
 	// With which proof.
 	PasswordFromCache   StepCode = 40 // user
@@ -50,6 +51,7 @@ const (
 	NewPasswordRefused  StepCode = 54 // rule
 	NewPasswordSet      StepCode = 55 // user
 	DecoyChecked        StepCode = 56 // form
+	ChangeNotOffered    StepCode = 57 // method
 
 	// Sessions.
 	SessionsCounted StepCode = 60 // count, limit
@@ -96,6 +98,7 @@ var templates = [...]string{
 	TypeFound:    "The user's type is {s}.",
 	TypeNotFound: "The user's type {s} does not exist.",
 	GroupIsBad:   "The group {s} could not be compiled: {d}.",
+	TypeIsBad:    "The user type {s} could not be read: {d}.",
 
 	PasswordFromCache:   "The same password was verified before (user {s}).",
 	PasswordChecked:     "The password fits the {s} form.",
@@ -114,6 +117,7 @@ var templates = [...]string{
 	NewPasswordRefused:  "The new password does not meet the rule: {s}.",
 	NewPasswordSet:      "The user {s} has a new password.",
 	DecoyChecked:        "Did the work of a known user all the same ({s} form).",
+	ChangeNotOffered:    "The device asked to change the password ({s}), which this release does not do.",
 
 	SessionsCounted: "{s} sessions of {d} are in use.",
 	SessionsFull:    "All {d} sessions are in use ({s}).",

@@ -1,0 +1,106 @@
+package engine
+
+import (
+	"strconv"
+
+	"trine/engine/event"
+	"trine/engine/trace"
+)
+
+// settle records a decision that was made on its lane; it returns false if the answer has to wait for the record.
+func (l *Lane) settle(r *Request) bool {
+	if r.waitsForRecord() {
+		return !l.engine.recordFirst(r)
+	}
+	l.record(r)
+	return true
+}
+
+// waitsForRecord reports whether the answer has to wait for the record. Where there is no answer, nothing has to wait.
+func (r *Request) waitsForRecord() bool {
+	return r.Client.RecordFirst && r.Decision.Verdict != event.Discard
+}
+
+func (l *Lane) record(r *Request) {
+	var d event.DecidedView
+	if l.journal.add(&d, l.engine.describe(r, &d), r.Arrived) {
+		l.Flush()
+	}
+}
+
+// settleLate records a decision that was made elsewhere, and delivers it.
+func (e *Engine) settleLate(r *Request) {
+	if r.waitsForRecord() {
+		if e.recordFirst(r) {
+			return
+		}
+	} else {
+		var d event.DecidedView
+		if e.late.add(&d, e.describe(r, &d), r.Arrived) {
+			e.late.flush(e.decisions, &e.missing)
+		}
+	}
+	r.Done.Decided(r)
+}
+
+// recordFirst proposes the decision's record, on which the answer waits. It returns false if the answer need not wait,
+// because the log did not take the record: then there is no answer.
+func (e *Engine) recordFirst(r *Request) (waits bool) {
+	r.work.stage = atRecord
+	var d event.DecidedView
+	b := &r.work.builder
+	b.Reset()
+	b.AddDecided(&d, e.describe(r, &d)...)
+	if err := e.waiting.propose(b.Bytes(), r); err != nil {
+		e.missing.add(1, r.Arrived, r.Arrived, err)
+		e.unrecorded(r, err)
+		return false
+	}
+	return true
+}
+
+// describe fills d with what is recorded of a decision, and returns the streams under which it is found. All of it belongs to r.
+func (e *Engine) describe(r *Request, d *event.DecidedView) []uint64 {
+	w := &r.work
+	text := w.text[:0]
+	put := func(s string) []byte {
+		from := len(text)
+		text = append(text, s...)
+		return text[from:len(text):len(text)]
+	}
+	*d = event.DecidedView{
+		ID: r.Decision.ID, Verdict: r.Decision.Verdict, Reason: put(string(r.Decision.Reason)), Client: put(r.Client.Name),
+		Protocol: put(r.Protocol), UserName: r.Name, User: r.Decision.User, Method: uint32(r.Proof.Method), NAS: r.NAS,
+		Calling: r.Calling, Called: r.Called, NASPort: r.NASPort, AtUnixNano: r.Arrived.UnixNano(), PolicyIndex: r.Cache.Index,
+	}
+	from := len(text)
+	text = appendAddr(text, r.Source.Addr())
+	d.Source = text[from:len(text):len(text)]
+	if took := e.clock().Sub(r.Arrived).Microseconds(); took > 0 {
+		d.TookMicros = uint32(min(took, 1<<32-1))
+	}
+	if w.traced || r.Decision.Verdict != event.Accept {
+		d.Steps = r.appendSteps(w.steps[:0])
+		if lost := r.trace.Lost(); lost > 0 {
+			from := len(text)
+			text = strconv.AppendInt(text, int64(lost), 10)
+			d.Steps = append(d.Steps, event.StepView{Code: uint32(trace.StepsLeftOut), Subject: text[from:]})
+		}
+	}
+	w.text = text
+	streams := append(w.streams[:0], event.StreamKey(event.StreamClient, d.Client), decisionKey(d.ID))
+	return appendStreams(streams, d.User, d.UserName, d.Calling, d.NAS)
+}
+
+func (r *Request) appendSteps(steps []event.StepView) []event.StepView {
+	for i := range r.trace.Len() {
+		s := r.trace.Step(i)
+		steps = append(steps, event.StepView{Code: uint32(s.Code), Subject: s.Subject, Detail: s.Detail, TookNanos: s.Took})
+	}
+	return steps
+}
+
+func decisionKey(id uint64) uint64 {
+	var b [13]byte
+	return event.StreamKey(event.StreamDecision, event.AppendID(b[:0], id))
+}
