@@ -104,6 +104,7 @@ func (c *cli) rootCommand() *cobra.Command {
 // parent is what a command that only has subcommands does.
 func parent(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
+		cmd.SuggestionsMinimumDistance = 2
 		err := fmt.Sprintf("there is no command %q", cmd.CommandPath()+" "+args[0])
 		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 			err += fmt.Sprintf("; did you mean %s?", strings.Join(near, " or "))

@@ -18,6 +18,9 @@ import (
 	"trine/appliance/admin/client"
 )
 
+// rowsShown is how many refused rows are shown one by one.
+const rowsShown = 100
+
 // pollEvery is how often a job is asked how far it is.
 const pollEvery = 200 * time.Millisecond
 
@@ -138,10 +141,11 @@ func (c *cli) imported(job *api.Job, o client.ImportOptions) error {
 	if counts == nil {
 		counts = &api.Imported{}
 	}
-	for i := range job.Findings {
-		fmt.Fprintf(c.err, "%s\n", printable(job.Findings[i].String()))
+	shown := job.Findings[:min(len(job.Findings), rowsShown)]
+	for i := range shown {
+		fmt.Fprintf(c.err, "%s\n", printable(shown[i].String()))
 	}
-	if more := counts.Bad - len(job.Findings); more > 0 && len(job.Findings) > 0 {
+	if more := counts.Bad - len(shown); more > 0 && len(shown) == rowsShown {
 		fmt.Fprintf(c.err, "and %s\n", counted(more, "more row that is refused", "more rows that are refused"))
 	}
 	switch job.State {

@@ -32,6 +32,8 @@ type Node struct {
 	Now func() time.Time
 	// Fail is returned by the next proposals while it is set.
 	Fail error
+	// Before is called before each proposal of the API that stages something.
+	Before func()
 
 	stop context.CancelFunc
 	done sync.WaitGroup
@@ -84,6 +86,9 @@ func (n *Node) Stop(ctx context.Context) error {
 
 // Propose implements admin.Log.
 func (n *Node) Propose(_ context.Context, proposal []byte) (admin.Outcome, error) {
+	if n.Before != nil && stages(proposal) {
+		n.Before()
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.Fail != nil {
@@ -103,6 +108,16 @@ func (n *Node) Propose(_ context.Context, proposal []byte) (admin.Outcome, error
 		n.grown.Broadcast()
 	}
 	return admin.Outcome{Index: n.index, Code: r.Code, Value: r.Value, Detail: r.Detail}, nil
+}
+
+// stages reports whether a proposal stages a piece of a larger one.
+func stages(proposal []byte) bool {
+	found := false
+	state.Facts(proposal, func(_ uint8, _ []uint64, data []byte) {
+		e, err := event.ParseEvent(data)
+		found = found || err == nil && e.Type == event.TypeStaged
+	})
+	return found
 }
 
 // Record proposes events that no administration proposes, such as decisions.

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"trine/appliance/admin/admintest"
+	"trine/appliance/admin/client"
+	"trine/engine/event"
+)
+
+var update = flag.Bool("update", false, "write generated files anew")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"trine": func() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+	})
+}
+
+// nodeKey is under which a script's node stands in its environment.
+type nodeKey struct{}
+
+// TestScripts runs the scenarios of testdata/script, each against a node in memory that listens on a socket in $WORK/data.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		UpdateScripts:       *update,
+		Setup: func(env *testscript.Env) error {
+			for _, name := range []string{"TRINE_DATA", "TRINE_SERVER", "TRINE_API_KEY", "TRINE_CA"} {
+				env.Setenv(name, "")
+			}
+			env.Setenv("TZ", "UTC")
+			env.Setenv("NO_COLOR", "1")
+			n, err := admintest.Start(slog.New(slog.DiscardHandler))
+			if err != nil {
+				return err
+			}
+			env.Values[nodeKey{}] = n
+			env.Defer(func() {
+				ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+				defer cancel()
+				if err := n.Stop(ctx); err != nil {
+					env.T().Log(err)
+				}
+			})
+			dir := filepath.Join(env.WorkDir, "data")
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				return err
+			}
+			return n.Admin.ServeSocket(filepath.Join(dir, client.SocketName))
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":    exits,
+			"decision": decision,
+		},
+	})
+}
+
+// exits runs a command and compares its exit code: exits CODE COMMAND ARG...
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND ARG...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, not %d:\n%s%s", got, want, ts.ReadFile("stdout"), ts.ReadFile("stderr"))
+	}
+}
+
+// decision records a rejected login with a fixed id: decision ID USER REASON
+func decision(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: decision ID USER REASON")
+	}
+	id, err := event.ParseID(args[0])
+	ts.Check(err)
+	var b event.Builder
+	streams := []uint64{event.StreamKey(event.StreamDecision, event.FormatID(id)), event.StreamKey(event.StreamUser, event.FoldName(args[1]))}
+	ts.Check(b.Add(event.TypeDecided, event.ClassDecision, streams, &event.Decided{
+		Id: id, Verdict: uint32(event.Reject), Reason: args[2], Client: "core", UserName: []byte(args[1]), User: args[1], Method: 1, Protocol: "radius",
+		Source: []byte{127, 0, 0, 1}, AtUnixNano: time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC).UnixNano(), TookMicros: 120,
+		Steps: []*event.Decided_Step{{Code: 23, Subject: args[1], Detail: args[1]}, {Code: 42, Subject: "argon2id"}},
+	}))
+	ts.Check(ts.Value(nodeKey{}).(*admintest.Node).Record(&b))
+}
