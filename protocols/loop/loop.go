@@ -87,6 +87,9 @@ func (l *Loop) Index() int { return l.index }
 // Now returns when the present batch began, by the clock of the configuration. Only for the loop's goroutine.
 func (l *Loop) Now() time.Time { return l.now }
 
+// Time returns the time now, which in a full batch is later than Now. Any goroutine may call it.
+func (l *Loop) Time() time.Time { return l.config.Clock() }
+
 // Send queues a datagram that leaves with the present batch; the data is copied. Only for the loop's goroutine.
 func (l *Loop) Send(s *Socket, to netip.AddrPort, data []byte) {
 	if len(data) == 0 || len(data) > len(l.sender.data) {

@@ -246,7 +246,7 @@ func (l *login) joinChange(v *wire.View) bool {
 func (h *handler) finish(l *login, v *wire.View) {
 	d := &l.Decision
 	now := h.loop.Now()
-	h.stats.latencies[l.Proof.Method].observe(now.Sub(l.Arrived))
+	h.stats.latencies[l.Proof.Method].observe(h.loop.Time().Sub(l.Arrived))
 	var reply []byte
 	if d.Verdict == event.Accept {
 		var reason trace.Reason

@@ -166,8 +166,7 @@ func provesPassword(value []byte) bool {
 
 // committed answers a record whose outcome is known. A failure gets no answer, so that the device tries again, here or elsewhere.
 func (h *handler) committed(r *record) {
-	now := h.loop.Now()
-	h.stats.latencies[accountingLatency].observe(now.Sub(r.Arrived))
+	h.stats.latencies[accountingLatency].observe(h.loop.Time().Sub(r.Arrived))
 	e := h.duplicates.get(r.ref)
 	switch {
 	case r.Err != nil:

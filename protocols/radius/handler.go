@@ -27,7 +27,8 @@ var _ Lane = (*engine.Lane)(nil)
 
 // port is what a handler needs of its loop.
 type port interface {
-	Now() time.Time
+	Now() time.Time  // when the present batch began
+	Time() time.Time // now
 	Send(s *loop.Socket, to netip.AddrPort, data []byte)
 	After(d time.Duration, token uint64)
 	Wake()

@@ -2,6 +2,7 @@ package radius
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -24,7 +25,8 @@ type fakePort struct {
 	sent   []sent
 	timers []timer
 	wakes  int
-	keep   bool // whether sent grows; off where allocations are counted
+	busy   time.Duration // how far the time is past the beginning of the batch
+	keep   bool          // whether sent grows; off where allocations are counted
 	count  int
 }
 
@@ -40,6 +42,8 @@ type timer struct {
 }
 
 func (p *fakePort) Now() time.Time { return p.now }
+
+func (p *fakePort) Time() time.Time { return p.now.Add(p.busy) }
 
 func (p *fakePort) Send(s *loop.Socket, to netip.AddrPort, data []byte) {
 	p.count++
@@ -267,6 +271,11 @@ func (r *rig) answer(request []byte) *wire.View {
 	if fault := r.key.VerifyReply(v, q.ID(), q.Authenticator(), v.Code() != wire.AccountingResponse); fault != wire.OK {
 		r.t.Fatalf("%v: %v", v.Code(), fault)
 	}
+	if v.Code() != wire.AccountingResponse {
+		if first, _ := v.At(0); first != wire.MessageAuthenticator {
+			r.t.Fatalf("%v begins with attribute %d, not with Message-Authenticator", v.Code(), first)
+		}
+	}
 	return v
 }
 
@@ -303,9 +312,6 @@ func TestAcceptedLoginIsAnsweredAndTied(t *testing.T) {
 	v := r.answer(p)
 	if v.Code() != wire.AccessAccept {
 		t.Fatal(v.Code())
-	}
-	if first, _ := v.At(0); first != wire.MessageAuthenticator {
-		t.Errorf("the first attribute is %d, not Message-Authenticator", first)
 	}
 	if id := r.h.mark.login(v); id != 42 {
 		t.Errorf("Class names decision %d", id)
@@ -596,6 +602,9 @@ func TestFormOfTheProofIsChecked(t *testing.T) {
 			if eap, ok := v.First(wire.EAPMessage); ok != (tc.want == trace.RadiusEAPUnsupported) || ok && !bytes.Equal(eap, []byte{4, 9, 0, 4}) {
 				t.Errorf("EAP-Message is %x", eap)
 			}
+			if v.Has(wire.ReplyMessage) || v.Has(wire.State) {
+				t.Error("the reject carries more than it may")
+			}
 		})
 	}
 }
@@ -869,6 +878,65 @@ func TestChargeableUserIdentityIsGivenOnRequestOnly(t *testing.T) {
 		}
 		if !bytes.Equal(seen[0], seen[1]) {
 			t.Errorf("the identity changes: %q, %q", seen[0], seen[1])
+		}
+	}
+}
+
+func TestLatencyCountsTheTimeWithinABatch(t *testing.T) {
+	r := newRig(t)
+	r.port.busy = 300 * time.Microsecond
+	p := r.request(wire.AccessRequest, pap("alice", "x"))
+	r.give(r.auth, p)
+	s := collect([]*counters{r.h.stats})
+	for _, l := range s.Latencies {
+		if l.Method == "pap" && (l.Buckets[3] != 1 || l.Sum != r.port.busy) {
+			t.Errorf("observed %v in %v", l.Sum, l.Buckets)
+		}
+	}
+}
+
+func TestClientThatCouldNotBeCompiled(t *testing.T) {
+	t.Run("without a usable secret it gets silence", func(t *testing.T) {
+		r := newRig(t)
+		r.client.Broken, r.client.Wire = errors.New("the secret could not be opened"), nil
+		r.give(r.auth, r.request(wire.AccessRequest, pap("a", "b")))
+		r.silent(causeSecret)
+	})
+	t.Run("with one the engine says why", func(t *testing.T) {
+		r := newRig(t)
+		r.client.Broken = errors.New("reply line 1")
+		r.lane.decide = rejecting(trace.ConfigBroken)
+		p := r.request(wire.AccessRequest, pap("a", "b"))
+		r.give(r.auth, p)
+		r.pass(time.Second)
+		if v := r.answer(p); v.Code() != wire.AccessReject {
+			t.Error(v.Code())
+		}
+	})
+}
+
+func TestUncompiledTemplateRejects(t *testing.T) {
+	r := newRig(t)
+	r.lane.decide = func(q *engine.Request) bool {
+		q.Decision.Verdict, q.Decision.Reason = event.Accept, trace.OK
+		q.Decision.Replies = []any{"not a template"}
+		return true
+	}
+	r.give(r.auth, r.request(wire.AccessRequest, pap("a", "b")))
+	if len(r.lane.overrule) != 1 || r.lane.overrule[0] != trace.RadiusReplyBroken {
+		t.Errorf("overruled with %v", r.lane.overrule)
+	}
+}
+
+func TestServiceProviderIsRefusedWithAdvice(t *testing.T) {
+	w := NewWire(names(t))
+	for want, sp := range map[string]*document.ServiceProvider{
+		`type "saml"`:                {Type: "saml"},
+		"no shared secret":           {Type: document.TypeRadius, Radius: &document.RadiusClient{}},
+		"secret could not be opened": {Type: document.TypeRadius, Radius: &document.RadiusClient{Secrets: []document.RadiusSecret{{Value: secret.Redacted()}}}},
+	} {
+		if _, err := w.Client(sp); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error is %v, want %q", err, want)
 		}
 	}
 }

@@ -11,7 +11,7 @@ const (
 	// complainEvery is how often one complaint about one source is repeated.
 	complainEvery = 10 * time.Second
 	// complainMost is how many complaints a loop makes in one second at most.
-	complainMost  = 20
+	complainMost  = 5
 	complainSlots = 256
 )
 

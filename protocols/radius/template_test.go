@@ -140,7 +140,7 @@ func TestTemplatesAreMergedByPrecedence(t *testing.T) {
 
 func TestEncryptedReplyAttributesAreEncryptedForEachReply(t *testing.T) {
 	r := newRig(t)
-	template := compile(t, "Tunnel-Password:1 = hush")
+	template := compile(t, "Tunnel-Password:1 = hush\nTunnel-Password:2 = hush")
 	r.lane.decide = func(q *engine.Request) bool {
 		q.Decision.Verdict, q.Decision.Reason = event.Accept, trace.OK
 		q.Decision.Replies = []any{template}
@@ -150,18 +150,24 @@ func TestEncryptedReplyAttributesAreEncryptedForEachReply(t *testing.T) {
 	for range 2 {
 		p := r.request(wire.AccessRequest, pap("alice", "x"))
 		r.give(r.auth, p)
-		value, _ := r.answer(p).First(wire.TunnelPassword)
-		if len(value) < 2 || value[0] != 1 {
-			t.Fatalf("Tunnel-Password is %x", value)
+		for value := range r.answer(p).Each(wire.TunnelPassword) {
+			if len(value) < 3 || value[0] != byte(1+len(seen)%2) || value[1]&0x80 == 0 {
+				t.Fatalf("Tunnel-Password is %x", value)
+			}
+			clear, fault := r.key.Reveal(wire.HideSalted, nil, value[1:], (*[16]byte)(p[4:20]))
+			if fault != wire.OK || string(clear) != "hush" {
+				t.Fatalf("it holds %q, %v", clear, fault)
+			}
+			for _, other := range seen {
+				if bytes.Equal(other, value[1:]) {
+					t.Error("two values are encrypted alike")
+				}
+			}
+			seen = append(seen, bytes.Clone(value[1:]))
 		}
-		clear, fault := r.key.Reveal(wire.HideSalted, nil, value[1:], (*[16]byte)(p[4:20]))
-		if fault != wire.OK || string(clear) != "hush" {
-			t.Fatalf("it holds %q, %v", clear, fault)
-		}
-		seen = append(seen, bytes.Clone(value))
 	}
-	if bytes.Equal(seen[0], seen[1]) {
-		t.Error("two replies carry the same bytes")
+	if len(seen) != 4 {
+		t.Errorf("%d values came", len(seen))
 	}
 }
 
