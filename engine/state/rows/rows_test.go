@@ -59,7 +59,8 @@ func (m *model) write(t *rapid.T, full bool) {
 func TestStoreIsAMapWithFrozenViews(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := newModel()
-		keys := rapid.Map(rapid.IntRange(0, 60), func(i int) string { return fmt.Sprintf("key%d", i) })
+		// Few keys meet often; many make the tables grow.
+		keys := rapid.Map(rapid.OneOf(rapid.IntRange(0, 2), rapid.IntRange(0, 60)), func(i int) string { return fmt.Sprintf("key%d", i) })
 		values := rapid.Map(rapid.IntRange(0, 300), func(n int) string { return string(bytes.Repeat([]byte{byte(n)}, n)) })
 		t.Repeat(map[string]func(*rapid.T){
 			"put": func(t *rapid.T) {
@@ -72,6 +73,7 @@ func TestStoreIsAMapWithFrozenViews(t *testing.T) {
 				m.now[full] = value
 			},
 			"delete": func(t *rapid.T) {
+				// One of the few keys more often than not, so that rows die at every point of a seal.
 				i, key := rapid.IntRange(0, 1).Draw(t, "table"), keys.Draw(t, "key")
 				full := string(rune(i+1)) + key
 				if _, had := m.now[full]; m.tables[i].Delete([]byte(key)) != had {
