@@ -71,7 +71,11 @@ func Start(logger *slog.Logger) (*Node, error) {
 	n.Admin = admin.New(admin.Config{
 		State: admin.Views(n.Views), Log: n, Events: n, Policy: n.Policies, Passwords: Passwords{}, Keyring: n.Keyring,
 		Status: func() api.Status { return api.Status{Node: "test", Version: "test", Ready: true} },
-		Ready:  func() error { return nil }, Version: "test", Logger: logger, Clock: func() time.Time { return n.Now() },
+		Ready:  func() error { return nil },
+		Metrics: admin.NewMetrics(admin.MetricSources{
+			Version: "test", Started: n.Now(), Ready: func() bool { return true }, State: n.Views.Counts, Policy: n.Policies.Stats,
+		}),
+		Version: "test", Logger: logger, Clock: func() time.Time { return n.Now() },
 	})
 	return n, nil
 }
