@@ -15,9 +15,9 @@ import (
 // done is a future with its outcome.
 type done struct{ err error }
 
-func (d done) Error() error  { return d.err }
-func (done) Response() any   { return nil }
-func (done) Index() uint64   { return 0 }
+func (d done) Error() error { return d.err }
+func (done) Response() any  { return nil }
+func (done) Index() uint64  { return 0 }
 
 // log is a raft that does what a test says.
 type log struct {
