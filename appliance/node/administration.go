@@ -18,16 +18,17 @@ import (
 )
 
 // startAdmin opens the administration's socket in the data directory and the management listener.
-func (n *Node) startAdmin(context.Context) error {
-	n.admin = admin.New(admin.Config{
-		State: adminState{n.views}, Log: adminLog{n.store}, Events: adminEvents{n.store}, Policy: n.policies,
-		Passwords: passwords{n}, Keyring: n.keyring, Status: n.status, Ready: n.ready,
-		Scratch: n.settings.Data, MaxRecord: raftstore.MaxRecord, Version: Version(), Logger: n.logger, Clock: n.clock,
-	})
+func (n *Node) startAdmin() error {
 	config, err := managementTLS(n.settings, n.clock())
 	if err != nil {
 		return err
 	}
+	n.admin = admin.New(admin.Config{
+		State: adminState{n.views}, Log: adminLog{n.store}, Events: adminEvents{n.store}, Policy: n.policies,
+		Passwords: passwords{n}, Keyring: n.keyring, Status: n.status, Ready: n.ready,
+		Metrics: n.metrics(config.Certificates[0].Leaf.NotAfter),
+		Scratch: n.settings.Data, MaxRecord: raftstore.MaxRecord, Version: Version(), Logger: n.logger, Clock: n.clock,
+	})
 	listener, err := net.Listen("tcp", n.settings.ManagementListen)
 	if err != nil {
 		return fmt.Errorf("open the management listener: %w; choose another address with --management-listen", err)

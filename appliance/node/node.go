@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"trine/appliance/admin"
@@ -51,7 +52,7 @@ type Node struct {
 	worker   *worker.Pool
 	verifier *credential.Verifier
 	engine   *engine.Engine
-	radius   *radius.Server
+	radius   atomic.Pointer[radius.Server]
 	admin    *admin.Server
 
 	management net.Listener
@@ -195,11 +196,10 @@ func (n *Node) flush(ctx context.Context) {
 
 // startListeners opens the management listener, then RADIUS, and records that the node came up.
 func (n *Node) startListeners(ctx context.Context) error {
-	if err := n.startAdmin(ctx); err != nil {
+	if err := n.startAdmin(); err != nil {
 		return err
 	}
-	var err error
-	n.radius, err = radius.Start(radius.Config{
+	server, err := radius.Start(radius.Config{
 		Authentication: n.settings.RadiusAuthentication, Accounting: n.settings.RadiusAccounting, Loops: n.settings.RadiusLoops,
 		NewLane:  func() radius.Lane { return n.engine.NewLane() },
 		Policies: n.policies.Holder(), Cluster: n.store.Status().Cluster, Keyring: n.keyring, Clock: n.clock, Logger: n.logger,
@@ -207,6 +207,7 @@ func (n *Node) startListeners(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	n.radius.Store(server)
 	if !n.store.HasLeader() {
 		return nil
 	}
@@ -223,12 +224,13 @@ func (n *Node) startListeners(ctx context.Context) error {
 
 // Addresses returns where the node listens.
 func (n *Node) Addresses() Addresses {
+	server := n.radius.Load()
 	a := Addresses{Management: n.management.Addr().String()}
 	for i := range n.settings.RadiusAuthentication {
-		a.RadiusAuthentication = append(a.RadiusAuthentication, n.radius.AuthenticationAddr(i).String())
+		a.RadiusAuthentication = append(a.RadiusAuthentication, server.AuthenticationAddr(i).String())
 	}
 	for i := range n.settings.RadiusAccounting {
-		a.RadiusAccounting = append(a.RadiusAccounting, n.radius.AccountingAddr(i).String())
+		a.RadiusAccounting = append(a.RadiusAccounting, server.AccountingAddr(i).String())
 	}
 	return a
 }
@@ -251,19 +253,20 @@ func (n *Node) writeAddresses() error {
 
 // Wait returns when ctx ends (nil), or when a part of the node has failed.
 func (n *Node) Wait(ctx context.Context) error {
+	server := n.radius.Load()
 	select {
 	case <-ctx.Done():
 		return nil
-	case <-n.radius.Done():
-		return fmt.Errorf("the RADIUS server ended: %w", n.radius.Err())
+	case <-server.Done():
+		return fmt.Errorf("the RADIUS server ended: %w", server.Err())
 	}
 }
 
 // Stop drains and stops the node within ctx, in the opposite order of its start. What was answered is kept whatever happens.
 func (n *Node) Stop(ctx context.Context) error {
 	var failed []error
-	if n.radius != nil {
-		failed = append(failed, n.radius.Stop(ctx))
+	if server := n.radius.Load(); server != nil {
+		failed = append(failed, server.Stop(ctx))
 	}
 	if n.admin != nil {
 		failed = append(failed, n.admin.Shutdown(ctx))

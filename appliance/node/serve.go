@@ -43,7 +43,7 @@ func Serve(ctx context.Context, s *Settings) error {
 		"radius_accounting", addresses.RadiusAccounting, "management", "https://"+addresses.Management)
 	notify(logger, daemon.SdNotifyReady)
 	watching, stopWatching := context.WithCancel(ctx)
-	go watchdog(watching, logger, func() bool { return n.radius.Err() == nil })
+	go watchdog(watching, logger, func() bool { return n.radius.Load().Err() == nil })
 	failed := n.Wait(ctx)
 	stopWatching()
 

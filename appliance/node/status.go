@@ -48,7 +48,7 @@ func (n *Node) status() api.Status {
 	if missing := n.engine.Stats().DecisionsMissing; missing > 0 {
 		s.Conditions = append(s.Conditions, fmt.Sprintf("%d decisions could not be recorded since the start", missing))
 	}
-	if n.radius != nil {
+	if n.radius.Load() != nil {
 		a := n.Addresses()
 		for _, address := range a.RadiusAuthentication {
 			s.Listeners = append(s.Listeners, api.ListenerStatus{Name: "radius authentication", Address: address})

@@ -1,0 +1,100 @@
+package node
+
+import (
+	"net/http"
+	"time"
+
+	"trine/appliance/admin"
+	"trine/engine/document"
+	"trine/engine/event"
+	"trine/protocols/radius"
+)
+
+// metrics answers /metrics out of what the parts of the node count.
+func (n *Node) metrics(certificate time.Time) http.Handler {
+	return admin.NewMetrics(admin.MetricSources{
+		Version:     Version(),
+		Started:     n.started,
+		Ready:       func() bool { return n.ready() == nil },
+		Log:         n.logStats,
+		Radius:      n.radiusStats,
+		Loops:       n.loopStats,
+		State:       n.views.Counts,
+		Documents:   n.documentCounts,
+		Policy:      n.policies.Stats,
+		Credentials: n.verifier.Stats,
+		Worker:      n.workerStats,
+		Certificate: func() time.Time { return certificate },
+	})
+}
+
+func (n *Node) documentCounts() map[string]int {
+	counts := map[string]int{}
+	for _, kind := range document.Kinds() {
+		counts[kind.Name] = n.views.Count(kind.Name)
+	}
+	return counts
+}
+
+func (n *Node) logStats() admin.LogStats {
+	status, stats := n.store.Status(), n.store.Stats()
+	history := map[string]uint64{}
+	for _, epoch := range status.Epochs {
+		history[event.Class(epoch.Class).String()] += epoch.Bytes
+	}
+	return admin.LogStats{
+		Leader: n.store.IsLeader(), HasLeader: n.store.HasLeader(), Term: status.Term, Committed: status.Commit, Applied: status.Applied,
+		SealIndex: status.SealIndex, Queue: status.Queue, DiskFree: status.DiskFree, DiskLevel: status.DiskLevel, HistoryBytes: history,
+		Proposed: stats.Proposed, ProposedBytes: stats.ProposedBytes, Refused: stats.Refused, Batches: stats.Batches, Entries: stats.Entries,
+		Records: stats.Records, Void: stats.Void, Duplicates: stats.Duplicates, Fsyncs: stats.Fsyncs, LogBytes: stats.LogBytes,
+		HistoryWritten: stats.HistoryBytes, StateBytes: stats.StateBytes, StateRows: stats.StateRows, Seals: stats.Seals,
+		SealsFailed: stats.SealsFailed, LeaderChanges: stats.LeaderChanges, ClockSteps: stats.ClockSteps, ApplySeconds: stats.ApplySeconds,
+		SealSeconds: stats.SealSeconds, MaxApplyHold: stats.MaxApplyHold,
+	}
+}
+
+// radiusStats is called from the first scrape on, which may come before RADIUS is answered.
+func (n *Node) radiusStats() admin.RadiusStats {
+	server := n.radius.Load()
+	if server == nil {
+		return admin.RadiusStats{}
+	}
+	s := server.Stats()
+	out := admin.RadiusStats{
+		Requests: counts(s.Requests), Answers: counts(s.Answers), Rejects: counts(s.Rejects), Dropped: counts(s.Dropped),
+		Resent: s.Resent, Logins: s.Logins, Records: s.Records, Remembered: s.Remembered,
+	}
+	bounds := radius.LatencyBuckets()
+	for i := range s.Latencies {
+		l := &s.Latencies[i]
+		out.Latencies = append(out.Latencies, admin.Latency{Kind: l.Kind, Method: l.Method, Bounds: bounds[:], Buckets: l.Buckets[:], Sum: l.Sum})
+	}
+	return out
+}
+
+func counts(from []radius.Count) []admin.Count {
+	out := make([]admin.Count, len(from))
+	for i, c := range from {
+		out[i] = admin.Count{Label: c.Label, Count: c.Count}
+	}
+	return out
+}
+
+func (n *Node) loopStats() admin.LoopStats {
+	server := n.radius.Load()
+	if server == nil {
+		return admin.LoopStats{}
+	}
+	t := server.Sockets()
+	return admin.LoopStats{
+		Received: t.Received, ReceiveCalls: t.ReceiveCalls, Sent: t.Sent, SendCalls: t.SendCalls, SendFull: t.SendFull, SendFailed: t.SendFailed,
+	}
+}
+
+func (n *Node) workerStats() admin.WorkerStats {
+	s := n.worker.Stats()
+	return admin.WorkerStats{
+		Queued: s.Queued, UnderWay: s.UnderWay, Submitted: s.Submitted, Done: s.Done, Refused: s.Refused, Late: s.Late, Failed: s.Failed,
+		Retried: s.Retried, Starts: s.Starts, Deaths: s.Deaths, Overtime: s.Killed,
+	}
+}
