@@ -31,7 +31,9 @@ const (
 type process struct {
 	command   *exec.Cmd
 	addresses Addresses
-	log       *strings.Builder
+	log       *strings.Builder // read it after the end
+	ended     chan struct{}
+	failed    error // how the process ended, once ended is closed
 }
 
 // startProcess starts this test binary as a node over a data directory and waits until it says where it listens. A node that
@@ -44,7 +46,17 @@ func startProcess(t *testing.T, data string, had *Addresses) *process {
 // startBinary is startProcess for another binary: this one with a different build tag.
 func startBinary(t *testing.T, binary, data string, had *Addresses) *process {
 	t.Helper()
-	p := &process{log: new(strings.Builder)}
+	p, err := tryBinary(t, binary, data, had)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// tryBinary is startBinary for a node that may refuse to start; the error says why.
+func tryBinary(t *testing.T, binary, data string, had *Addresses) (*process, error) {
+	t.Helper()
+	p := &process{log: new(strings.Builder), ended: make(chan struct{})}
 	authentication, accounting := "127.0.0.1:0", "127.0.0.1:0"
 	if had != nil {
 		authentication, accounting = had.RadiusAuthentication[0], had.RadiusAccounting[0]
@@ -59,26 +71,36 @@ func startBinary(t *testing.T, binary, data string, had *Addresses) *process {
 	if err := p.command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { p.kill() })
+	go func() {
+		defer close(p.ended)
+		p.failed = p.command.Wait()
+	}()
+	t.Cleanup(p.kill)
 	deadline := time.Now().Add(30 * time.Second)
 	for {
 		if text, err := os.ReadFile(filepath.Join(data, addressesName)); err == nil {
 			if err := json.Unmarshal(text, &p.addresses); err != nil {
 				t.Fatal(err)
 			}
-			return p
+			return p, nil
 		}
-		if p.command.ProcessState != nil || time.Now().After(deadline) {
+		select {
+		case <-p.ended:
+		default:
+			if time.Now().Before(deadline) {
+				time.Sleep(10 * time.Millisecond)
+				continue
+			}
 			p.kill()
-			t.Fatalf("the node did not start:\n%s", p.log)
 		}
-		time.Sleep(10 * time.Millisecond)
+		return nil, fmt.Errorf("the node did not start:\n%s", p.log)
 	}
 }
 
+// kill ends the process at once.
 func (p *process) kill() {
 	_ = p.command.Process.Kill()
-	_ = p.command.Wait()
+	<-p.ended
 }
 
 // quit asks the node to stop and waits for it.
@@ -87,8 +109,8 @@ func (p *process) quit(t *testing.T) {
 	if err := p.command.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.command.Wait(); err != nil {
-		t.Fatalf("the node did not stop in order: %v\n%s", err, p.log)
+	if <-p.ended; p.failed != nil {
+		t.Fatalf("the node did not stop in order: %v\n%s", p.failed, p.log)
 	}
 }
 

@@ -62,8 +62,8 @@ func DefaultSettings() *Settings {
 	return &Settings{
 		Data:                 "./data",
 		NodeName:             name,
-		RadiusAuthentication: []string{"127.0.0.1:1812", "[::1]:1812"},
-		RadiusAccounting:     []string{"127.0.0.1:1813", "[::1]:1813"},
+		RadiusAuthentication: []string{"127.0.0.1:1812"},
+		RadiusAccounting:     []string{"127.0.0.1:1813"},
 		ManagementListen:     "127.0.0.1:1444",
 		LogFormat:            "text",
 		LogLevel:             "info",
