@@ -20,14 +20,12 @@ import (
 // echo answers what it gets. A datagram that begins with 'l' is answered late, from another goroutine; one that begins with
 // 't' by a timer; one that begins with '!' is held until drained.
 type echo struct {
-	loop     *Loop
-	mail     *Mailbox[late]
-	timers   []late
-	pending  int
-	drained  bool
-	wakes    *atomic.Int64
-	held     []late
-	released chan struct{}
+	loop    *Loop
+	mail    *Mailbox[late]
+	timers  []late
+	pending int
+	wakes   *atomic.Int64
+	held    []late
 }
 
 type late struct {

@@ -66,7 +66,6 @@ type entry struct {
 	reply         []byte
 	socket        *loop.Socket
 	from          netip.AddrPort
-	cause         outcome // what a delayed reply counts as
 }
 
 type entryState uint8
