@@ -24,7 +24,7 @@ func (n *Node) startAdmin() error {
 		return err
 	}
 	n.admin = admin.New(admin.Config{
-		State: adminState{n.views}, Log: adminLog{n.store}, Events: adminEvents{n.store}, Policy: n.policies,
+		State: admin.Views(n.views), Log: adminLog{n.store}, Events: adminEvents{n.store}, Policy: n.policies,
 		Passwords: passwords{n}, Keyring: n.keyring, Status: n.status, Ready: n.ready,
 		Metrics: n.metrics(config.Certificates[0].Leaf.NotAfter),
 		Scratch: n.settings.Data, MaxRecord: raftstore.MaxRecord, Version: Version(), Logger: n.logger, Clock: n.clock,
