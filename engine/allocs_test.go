@@ -1,0 +1,102 @@
+package engine
+
+import (
+	"testing"
+
+	"trine/engine/credential"
+	"trine/engine/event"
+	"trine/engine/trace"
+)
+
+// quiet makes the log one that only copies what is proposed.
+func (r *rig) quiet() { r.log.set(func(l *memoryLog) { l.copies = make([]byte, 0, 1<<20) }) }
+
+func TestFastWaysAllocateNothing(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector empties pools at random")
+	}
+	for _, c := range []struct {
+		name    string
+		arrange func(r *rig)
+		request func(r *rig) *Request
+		reason  trace.Reason
+	}{
+		{name: "PAP, clear kept"},
+		{name: "PAP, verified before", request: func(r *rig) *Request { return r.request("bob", "builder") }},
+		{name: "PAP, traced", arrange: func(r *rig) { r.engine.config.TraceAccepts = 1 }},
+		{name: "PAP, recorded first", arrange: (*rig).recordFirst},
+		{name: "CHAP", request: func(r *rig) *Request { return prove(t, r.alice(), credential.CHAP, "wonderland") }},
+		{name: "MS-CHAPv1", request: func(r *rig) *Request { return prove(t, r.alice(), credential.MSCHAPv1, "wonderland") }},
+		{name: "MS-CHAPv2", request: func(r *rig) *Request { return prove(t, r.alice(), credential.MSCHAPv2, "wonderland") }},
+		{name: "wrong password", request: func(r *rig) *Request { return r.request("alice", "rabbit") }, reason: trace.PasswordWrong},
+		{name: "CHAP of nobody", request: func(r *rig) *Request { return prove(t, r.request("nobody", ""), credential.CHAP, "x") }, reason: trace.UserUnknown},
+		{name: "realm stripped", arrange: func(r *rig) {
+			r.apply(`{kind: ServiceProvider, name: wlan, spec: {type: radius, radius: {sourceIPs: [10.0.0.0/8], secret: one, realms: [{name: "*"}]}}}`)
+		}, request: func(r *rig) *Request { return r.request("alice@example.org", "wonderland") }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, nil)
+			if c.arrange != nil {
+				c.arrange(r)
+			}
+			r.decide(r.request("bob", "builder"))
+			r.quiet()
+			q := r.alice()
+			if c.request != nil {
+				q = c.request(r)
+			}
+			q.Done = silent{}
+			if c.reason == "" {
+				c.reason = trace.OK
+			}
+			n := testing.AllocsPerRun(2000, func() { // enough to fill and hand over journals
+				r.lane.Authenticate(q)
+				if q.Decision.Reason != c.reason {
+					t.Fatalf("%+v", q.Decision)
+				}
+			})
+			if n != 0 {
+				t.Errorf("%v allocations", n)
+			}
+			if c.reason == trace.OK && string(q.Decision.User) == "Alice" && (len(q.Decision.Released) != 1 || len(q.Decision.Replies) < 1) {
+				t.Errorf("%+v", q.Decision)
+			}
+		})
+	}
+}
+
+func TestAccountingAllocatesNothing(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector empties pools at random")
+	}
+	r := newRig(t, nil)
+	r.quiet()
+	a := r.record(event.StatusInterim, "s1")
+	a.Done = silent{}
+	if n := testing.AllocsPerRun(1000, func() { r.lane.Account(a) }); n != 0 || a.Err != nil {
+		t.Errorf("%v allocations, %v", n, a.Err)
+	}
+}
+
+// silent takes deliveries without a word.
+type silent struct{}
+
+func (silent) Decided(*Request)      {}
+func (silent) Accounted(*Accounting) {}
+
+func BenchmarkPAPAccept(b *testing.B) {
+	for _, c := range []struct{ name, user, password string }{{"clear", "alice", "wonderland"}, {"cached", "bob", "builder"}} {
+		b.Run(c.name, func(b *testing.B) {
+			r := newRig(b, nil)
+			r.decide(r.request("bob", "builder"))
+			r.quiet()
+			q := r.request(c.user, c.password)
+			b.ReportAllocs()
+			for b.Loop() {
+				if !r.lane.Authenticate(q) || q.Decision.Verdict != event.Accept {
+					b.Fatal(q.Decision)
+				}
+			}
+		})
+	}
+}
