@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -11,12 +12,16 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"trine/appliance/admin/api"
+	"trine/engine/credential"
 	"trine/engine/document"
 	"trine/engine/event"
 )
 
 // passwordTime bounds how long one password may take to be turned into its stored forms, its wait for a place included.
 const passwordTime = 30 * time.Second
+
+// queueWait is how long a password waits before it asks for a place in the hasher's queue again.
+const queueWait = 50 * time.Millisecond
 
 // apply puts a plan in force: one proposal, which expects every document of the plan at the version that the plan was made of.
 // It returns when the policy cache in force contains the change.
@@ -140,6 +145,14 @@ func (s *Server) forms(ctx context.Context, name string, password []byte, t *doc
 	ctx, cancel := context.WithTimeout(ctx, passwordTime)
 	defer cancel()
 	set, err := s.cfg.Passwords.Build(ctx, name, password, t)
+	for errors.Is(err, credential.ErrQueueFull) { // logins come first; an import waits for a place
+		select {
+		case <-time.After(queueWait):
+			set, err = s.cfg.Passwords.Build(ctx, name, password, t)
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
 	if err != nil {
 		return nil, api.NewProblem(http.StatusUnprocessableEntity, api.ReasonPasswordFailed, "the password of %s could not be set: %v; nothing was changed", name, err).
 			With(api.Finding{Kind: document.KindUser, Name: name, Field: "spec.password", Reason: err.Error()})

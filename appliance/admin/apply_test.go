@@ -154,6 +154,11 @@ func TestApplyLargerThanARecordIsWholeOrNothing(t *testing.T) {
 		t.Errorf("history %+v, %v", h, err)
 	}
 
+	list, err := c.Events(t.Context(), client.EventQuery{Stream: "user/USER01500"})
+	if err != nil || len(list.Events) != 1 || list.Events[0].Type != "DocumentPut" || !strings.Contains(string(list.Events[0].Body), "First1500") {
+		t.Errorf("events of one of them %+v, %v", list, err)
+	}
+
 	// The last document of a large apply conflicts: nothing of it takes effect, and it leaves no history.
 	before := n.Views.Digest()
 	_, err = c.Apply(t.Context(), files(strings.ReplaceAll(large(users), "First", "Other")+"---\nkind: User\nname: x\nspec: {aliases: [alice]}\n"), client.ApplyOptions{})
@@ -183,6 +188,9 @@ func TestStagedApplyThatIsOvertakenTakesNoEffect(t *testing.T) {
 	}
 	if _, err := c.History(t.Context(), "User", "user00008", false); err == nil {
 		t.Error("a document that never was has a history")
+	}
+	if list, err := c.Events(t.Context(), client.EventQuery{Stream: "user/user00008"}); err != nil || len(list.Events) != 0 {
+		t.Errorf("what never took effect is shown: %+v, %v", list, err)
 	}
 }
 

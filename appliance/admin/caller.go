@@ -19,7 +19,6 @@ const (
 	ScopeKeys      = "apikeys"    // make, list and revoke API keys
 	ScopeMetrics   = "metrics"    // read /metrics
 	scopeDocuments = "documents:" // the prefix of scopes of one kind
-	scopeNone      = ""           // an operation that every known caller may use
 )
 
 // scopeNames lists the scopes that stand alone, for messages.
@@ -80,5 +79,5 @@ func checkScope(scope string, kinds []string) (string, error) {
 	return "", fmt.Errorf("there is no scope %q; scopes are %s and %sKIND", scope, strings.Join(scopeNames[:], ", "), scopeDocuments)
 }
 
-// documentKey names a document in messages: "Kind name".
+// documentKey names a document in expectations and streams: "Kind/name", user names folded.
 func documentKey(kind, name string) string { return event.Key(kind, name) }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -41,7 +42,7 @@ func (s *Server) registerEvents(a huma.API) {
 	scopes := []string{ScopeRead, ScopeEvents}
 	register(a, operation{
 		id: "listEvents", method: http.MethodGet, path: "/events", tag: tag, summary: "Read the log, a page at a time",
-		about: "Secrets are left out. What was staged for a large apply stands where it was staged; it took effect where its stage was committed.", scopes: scopes,
+		about: "Secrets are left out. What was staged for a large apply stands where it was staged, and took effect where its stage was committed; read by stream, its events appear one by one, and only if it was.", scopes: scopes,
 	}, s.listEvents)
 	register(a, operation{
 		id: "followEvents", method: http.MethodGet, path: "/events/follow", tag: tag, summary: "Follow the log as server-sent events", stream: true,
@@ -149,17 +150,51 @@ func (s *Server) listEvents(ctx context.Context, in *listEventsInput) (*answer[a
 		if err != nil {
 			return nil, fmt.Errorf("read the log: %w", err)
 		}
-		if len(list.Events) == in.Limit {
+		if len(list.Events) >= in.Limit {
 			list.Next = item.Position.String()
 			break
 		}
-		ev, err := eventView(&item)
+		events, err := s.eventViews(ctx, &item, q.Stream)
 		if err != nil {
 			return nil, err
 		}
-		list.Events = append(list.Events, ev)
+		list.Events = append(list.Events, events...)
 	}
 	return &answer[api.EventList]{Body: list}, nil
+}
+
+// eventViews shows an item. Of a staged piece that was asked for by a stream, it shows those of its events that are in the stream, at
+// the piece's position and the commit's time, and nothing if the stage was not committed.
+func (s *Server) eventViews(ctx context.Context, item *Item, stream uint64) ([]api.Event, error) {
+	f, err := decode(item)
+	if err != nil {
+		return nil, err
+	}
+	staged, ok := f.body.(*event.Staged)
+	if !ok || stream == 0 || stream == event.StreamKey(event.StreamStage, event.FormatID(staged.Stage)) {
+		ev, err := eventView(item)
+		return []api.Event{ev}, err
+	}
+	commit, ok, err := s.committed(ctx, staged.Stage)
+	if err != nil || !ok {
+		return nil, err
+	}
+	var events []api.Event
+	for _, e := range staged.Events {
+		if !slices.Contains(e.Streams, stream) {
+			continue
+		}
+		inner, err := unstage(e, &commit)
+		if err != nil {
+			return nil, err
+		}
+		body, err := eventBody(inner.body)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, api.Event{Position: f.at.String(), At: inner.time, Class: inner.class.String(), Type: inner.kind.String(), Body: body})
+	}
+	return events, nil
 }
 
 func eventView(item *Item) (api.Event, error) {

@@ -142,6 +142,11 @@ func (s *Server) revert(ctx context.Context, in *revertInput) (*answer[api.Plan]
 		if err != nil {
 			return nil, err
 		}
+		if k.Name == document.KindUser && v.Creates > 0 {
+			v.Warnings = append(v.Warnings, api.Finding{
+				Kind: k.Name, Name: v.Documents[0].Name, Field: "spec.password", Reason: "the user is back without a password: passwords have no history", Suggestion: "set a new one",
+			})
+		}
 		return &answer[api.Plan]{Body: v}, nil
 	}
 	return nil, api.NewProblem(http.StatusNotFound, api.ReasonNotFound, "%s %s has no version %d in its history, which goes from %d to %d",

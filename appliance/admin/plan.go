@@ -222,10 +222,6 @@ func (s *Server) seal(d, old *document.Document) error {
 	if _, ok := d.Spec.(*document.User); ok {
 		return nil
 	}
-	type known struct {
-		clear  string
-		sealed secret.Text
-	}
 	present := map[string]secret.Text{}
 	var errs []error
 	if old != nil {
