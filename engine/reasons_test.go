@@ -102,6 +102,14 @@ func refusals() []refusal {
 		},
 		{name: "unreadable user type", arrange: unreadable("UserType", "default"), reason: trace.ConfigBroken, step: trace.TypeIsBad, words: "default"},
 		{
+			name: "user type that the cache does not have yet", request: func(r *rig) *Request {
+				q := r.request("alice", "wonderland")
+				r.apply("{kind: UserType, name: guests}\n---\n{kind: User, name: Alice, spec: {userType: guests}}")
+				return q
+			},
+			reason: trace.UserTypeMissing, step: trace.TypeNotFound, words: "guests",
+		},
+		{
 			name: "must change", arrange: func(r *rig) {
 				set := r.forms("Alice", "wonderland", all())
 				set.MustChange = true
