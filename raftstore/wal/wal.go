@@ -80,6 +80,9 @@ func Open(dir string, o Options) (l *Log, err error) {
 		}
 	}()
 
+	if err := checkMeta(metaFile); err != nil {
+		return l, err
+	}
 	state, err := l.meta.Load(dir)
 	if err != nil {
 		return l, &damage.Error{File: metaFile, Offset: -1, Reason: err.Error(), Advice: adviceRestore}
