@@ -67,14 +67,10 @@ func TestLateDecisionsAreDeliveredOnceAndRecordedOnce(t *testing.T) {
 		})
 	}
 	loops.Wait()
-	for waiting := true; waiting; {
-		waiting = false
-		for n := range atOnce {
-			for q, now := range atOnce[n] {
-				if !now && r.inbox.decided(q) == 0 {
-					waiting = true
-					time.Sleep(time.Millisecond)
-				}
+	for n := range atOnce {
+		for q, now := range atOnce[n] {
+			for !now && r.inbox.decided(q) == 0 {
+				<-r.inbox.told
 			}
 		}
 	}

@@ -33,10 +33,10 @@ func resolve(dst *state.User, people *state.State, client *policy.Client, name [
 		return found
 	}
 	found.realm = realm
-	rule, any := ruleFor(client, realm)
+	rule, some := ruleFor(client, realm)
 	switch {
 	case rule == nil:
-		found.unlisted = any
+		found.unlisted = some
 	case rule.Strip && len(user) > 0:
 		found.stripped, found.looked = true, user
 		found.ok = people.User(dst, user)
@@ -55,9 +55,9 @@ func split(name []byte) (user, realm []byte) {
 	return name, nil
 }
 
-// ruleFor returns the client's rule for a realm: the one that names it, else the one for every realm, else nil; any reports whether
-// it has rules at all.
-func ruleFor(client *policy.Client, realm []byte) (rule *document.Realm, any bool) {
+// ruleFor returns the client's rule for a realm: the one that names it, else the one for every realm, else nil; some reports
+// whether it has rules at all.
+func ruleFor(client *policy.Client, realm []byte) (rule *document.Realm, some bool) {
 	if client.Spec == nil || client.Spec.Radius == nil {
 		return nil, false
 	}

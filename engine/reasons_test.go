@@ -340,9 +340,9 @@ func TestOverruledAcceptIsRecordedTwiceUnderOneId(t *testing.T) {
 			t.Fatalf("%+v", d)
 		}
 		rec := r.recorded(q)
-		all := r.log.decisions(t)
-		if len(all) != 2 || all[0].ID != all[1].ID || all[0].Verdict != event.Accept || rec.Verdict != event.Reject {
-			t.Errorf("%d decisions", len(all))
+		both := r.log.decisions(t)
+		if len(both) != 2 || both[0].ID != both[1].ID || both[0].Verdict != event.Accept || rec.Verdict != event.Reject {
+			t.Errorf("%d decisions", len(both))
 		}
 		if s := rec.step(trace.ReplyIsBad); s == nil || string(s.Detail) != "5000 bytes" {
 			t.Errorf("%s", rec.words())

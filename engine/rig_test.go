@@ -311,14 +311,21 @@ type inbox struct {
 	mu      sync.Mutex
 	logins  map[*Request]int
 	records map[*Accounting]int
+	told    chan struct{} // holds one token while a delivery was not looked at
 }
 
-func newInbox() *inbox { return &inbox{logins: map[*Request]int{}, records: map[*Accounting]int{}} }
+func newInbox() *inbox {
+	return &inbox{logins: map[*Request]int{}, records: map[*Accounting]int{}, told: make(chan struct{}, 1)}
+}
 
 func (i *inbox) Decided(r *Request) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.logins[r]++
+	select {
+	case i.told <- struct{}{}:
+	default:
+	}
 }
 
 func (i *inbox) Accounted(a *Accounting) {
