@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 
-	"trine/appliance/admin/client"
+	"trine/appliance/admin"
 	"trine/docs/examples"
 	"trine/engine/document"
 )
@@ -24,20 +24,15 @@ func (n *Node) quickstart(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list the quickstart's documents: %w", err)
 	}
-	var files []client.File
+	var files []admin.File
 	for _, name := range names {
 		text, err := fs.ReadFile(examples.Quickstart(), name)
 		if err != nil {
 			return fmt.Errorf("read the quickstart's documents: %w", err)
 		}
-		files = append(files, client.File{Name: "quickstart/" + name, Data: text})
+		files = append(files, admin.File{Name: "quickstart/" + name, Data: text})
 	}
-	c, err := client.New(client.Options{Data: n.settings.Data})
-	if err != nil {
-		return fmt.Errorf("apply the quickstart's documents: %w", err)
-	}
-	defer c.Close()
-	if _, err := c.Apply(ctx, files, client.ApplyOptions{Comment: "quickstart"}); err != nil {
+	if _, err := n.admin.Apply(ctx, "quickstart", files, "quickstart"); err != nil {
 		return fmt.Errorf("apply the quickstart's documents: %w", err)
 	}
 	n.logger.Info("applied the quickstart's documents: client 127.0.0.0/8 with secret testing123, users alice and bob")
