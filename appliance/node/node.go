@@ -58,6 +58,7 @@ type Node struct {
 	management net.Listener
 	serving    chan struct{} // closed once the node serves
 	started    time.Time
+	announced  bool // the file of addresses is this node's
 
 	background sync.WaitGroup
 	cancel     context.CancelFunc
@@ -82,13 +83,13 @@ func Start(ctx context.Context, s *Settings, logger *slog.Logger) (_ *Node, err 
 		}
 	}()
 	if err := os.MkdirAll(s.Data, 0o700); err != nil {
-		return nil, fmt.Errorf("make the data directory: %w", err)
+		return nil, refusal(fmt.Errorf("make the data directory: %w", err))
 	}
 	if err := n.newCompiler(); err != nil {
 		return nil, err
 	}
 	if err := n.openLog(ctx); err != nil {
-		return nil, err
+		return nil, refusal(err)
 	}
 	if err := n.startEngine(ctx); err != nil {
 		return nil, err
@@ -108,16 +109,20 @@ func Start(ctx context.Context, s *Settings, logger *slog.Logger) (_ *Node, err 
 	return n, nil
 }
 
-// openLog opens the log, waits until it is applied, and opens the cluster keys.
+// openLog reads the node's key, opens the log, waits until it is applied, and opens the cluster keys.
 func (n *Node) openLog(ctx context.Context) error {
 	kept, err := n.settings.retention()
+	if err != nil {
+		return err
+	}
+	own, err := ownKey(n.settings.Data)
 	if err != nil {
 		return err
 	}
 	free := n.settings.MinimumFree
 	n.store, err = raftstore.Open(ctx, raftstore.Config{
 		Dir: filepath.Join(n.settings.Data, logDirectory), NodeName: n.settings.NodeName, Machine: machine{n.views}, Clock: n.clock,
-		Logger: n.logger, Bootstrap: true, Retention: kept, Watermarks: [3]int64{4 * free, 2 * free, free},
+		Logger: n.logger, Bootstrap: true, Retention: kept, SealBytes: n.settings.SealBytes, Watermarks: [3]int64{4 * free, 2 * free, free},
 	})
 	if err != nil {
 		return fmt.Errorf("open the log: %w", err)
@@ -129,10 +134,6 @@ func (n *Node) openLog(ctx context.Context) error {
 			return fmt.Errorf("apply the log: %w", err)
 		}
 		n.logger.Warn("no leader yet: the node serves with what it knows; nothing can be recorded until there is one", "error", err)
-	}
-	own, err := secret.LoadOrCreateNodeKey(filepath.Join(n.settings.Data, nodeKeyName))
-	if err != nil {
-		return err
 	}
 	return openKeys(ctx, n.keyring, own, n.store.Status().Node, n.views, n.store)
 }
@@ -248,6 +249,7 @@ func (n *Node) writeAddresses() error {
 	if err := os.Rename(path+".new", path); err != nil {
 		return fmt.Errorf("write the node's addresses: %w", err)
 	}
+	n.announced = true
 	return nil
 }
 
@@ -282,8 +284,10 @@ func (n *Node) Stop(ctx context.Context) error {
 	if n.store != nil {
 		failed = append(failed, n.store.Close(ctx))
 	}
-	if err := os.Remove(filepath.Join(n.settings.Data, addressesName)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		failed = append(failed, err)
+	if n.announced {
+		if err := os.Remove(filepath.Join(n.settings.Data, addressesName)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			failed = append(failed, err)
+		}
 	}
 	return errors.Join(failed...)
 }

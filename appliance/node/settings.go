@@ -42,6 +42,7 @@ type Settings struct {
 	TraceAccepts   int
 	Retention      []string
 	DecisionBytes  int64
+	SealBytes      int64
 	MinimumFree    int64
 	ShutdownWithin time.Duration
 }
@@ -70,6 +71,7 @@ func DefaultSettings() *Settings {
 		PasswordCache:        200_000,
 		TraceAccepts:         100,
 		DecisionBytes:        4 << 30,
+		SealBytes:            64 << 20,
 		MinimumFree:          256 << 20,
 		ShutdownWithin:       10 * time.Second,
 	}
@@ -94,6 +96,7 @@ func (s *Settings) table() []setting {
 		{"trace-accepts", "keep the full trace of one accept in `n` (rejects always keep theirs; 0: of none)", &s.TraceAccepts},
 		{"retention", "how long events are kept, as `class=age` such as decision=30d or accounting=400d; classes left out are kept for ever", &s.Retention},
 		{"decision-bytes", "cap on the history of decisions on disk, in `bytes`; the oldest goes first (0: none)", &s.DecisionBytes},
+		{"seal-bytes", "size of the log, in `bytes`, at which it is sealed: written to history and the checkpoint, and cut", &s.SealBytes},
 		{"minimum-free", "free disk space below which records are refused while logins go on, in `bytes`", &s.MinimumFree},
 		{"shutdown-within", "`time` that a stopping node takes at most to answer what is under way", &s.ShutdownWithin},
 	}
@@ -292,6 +295,9 @@ func (s *Settings) check() []error {
 	}
 	if s.TraceAccepts < 0 {
 		add("trace-accepts: expected 0 or more, found %d", s.TraceAccepts)
+	}
+	if s.SealBytes < 1<<20 {
+		add("seal-bytes: expected at least %d (1 MiB), found %d", 1<<20, s.SealBytes)
 	}
 	if s.MinimumFree < 0 || s.DecisionBytes < 0 {
 		add("minimum-free and decision-bytes: expected 0 or more")
