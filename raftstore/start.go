@@ -238,7 +238,8 @@ func (s *Store) make() (*identity, error) {
 	return id, seal.SyncDir(filepath.Dir(s.cfg.Dir))
 }
 
-// checkLog holds the log against the SEAL: it must begin at or before the entry after it, and end at or after it.
+// checkLog holds the log against the SEAL: it must begin at or before the entry after it, and end at or after it. The log of
+// a node that made its cluster is never empty.
 func (s *Store) checkLog(last *seal.Seal) error {
 	first, err := s.log.FirstIndex()
 	if err != nil {
@@ -252,7 +253,8 @@ func (s *Store) checkLog(last *seal.Seal) error {
 	if last != nil {
 		sealed = last.Index
 	}
-	if first > sealed+1 || end < sealed {
+	// The cluster's first entry was written before the directory got its identity.
+	if first > sealed+1 || end < sealed || end == 0 && s.cfg.Bootstrap {
 		return &DamagedError{
 			File: filepath.Join(s.cfg.Dir, walName), Offset: -1, Advice: adviceRestore,
 			Reason: fmt.Sprintf("the SEAL is at entry %d, the log holds entries %d to %d", sealed, first, end),

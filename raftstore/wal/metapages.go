@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"trine/raftstore/damage"
 )
@@ -27,14 +28,16 @@ const (
 func checkMeta(file string) error {
 	f, err := os.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return alone(file, "it is missing")
 	}
 	if err != nil {
 		return fmt.Errorf("open list of segments: %w", err)
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || info.Size() == 0 {
-		return err // bbolt makes the pages of an empty file
+	if info, err := f.Stat(); err != nil {
+		return fmt.Errorf("look at list of segments: %w", err)
+	} else if info.Size() == 0 {
+		return alone(file, "it is empty")
 	}
 	at := int64(0)
 	for range 2 {
@@ -49,6 +52,18 @@ func checkMeta(file string) error {
 			return &damage.Error{File: file, Offset: at, Reason: "the page that says where its data is fails its checksum", Advice: adviceRestore}
 		}
 		at = int64(binary.NativeEndian.Uint32(meta[metaPageSize:]))
+	}
+	return nil
+}
+
+// alone returns damage if segments stand beside a list that does not name them: raft-wal would remove them.
+func alone(file, reason string) error {
+	segments, err := filepath.Glob(filepath.Join(filepath.Dir(file), "*.wal"))
+	if err != nil {
+		return fmt.Errorf("look for segments: %w", err)
+	}
+	if len(segments) > 0 {
+		return &damage.Error{File: file, Offset: -1, Reason: reason + " beside " + filepath.Base(segments[0]), Advice: adviceRestore}
 	}
 	return nil
 }
