@@ -343,6 +343,7 @@ func (q *batcher) leave(b *batch) {
 func (q *batcher) fail(b *batch, err error) {
 	if b.uncertain {
 		err = ErrUncertain
+		b.buf = nil // raft may still hold it: it is not used again
 	}
 	delete(q.pending, b.seq)
 	b.applied = true

@@ -60,13 +60,6 @@ func (l *log) submit(b *batch) raft.ApplyFuture {
 	return done{err}
 }
 
-func (l *log) lead(leads bool) {
-	l.mu.Lock()
-	l.leads = leads
-	l.mu.Unlock()
-	l.q.poke()
-}
-
 // tally counts outcomes by token.
 type tally struct {
 	mu   sync.Mutex

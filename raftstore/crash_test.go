@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -64,7 +63,6 @@ func TestChild(t *testing.T) {
 // child is a running TestChild.
 type child struct {
 	cmd  *exec.Cmd
-	out  io.ReadCloser
 	acks chan []int
 }
 

@@ -43,7 +43,6 @@ type fold struct {
 	env       envelope
 	entry     Entry
 	results   []Result
-	positions []uint32
 	responses []any
 	count     func(Fact)
 	facts     uint32

@@ -126,12 +126,11 @@ func (m *kv) ApplyFact(at Position, _ time.Time, f Fact) {
 }
 
 type frozenKV struct {
-	m       *kv
-	all     map[string]string
-	dirty   map[string]bool
-	known   map[string]bool
-	digest  Digest
-	written []string
+	m      *kv
+	all    map[string]string
+	dirty  map[string]bool
+	known  map[string]bool
+	digest Digest
 }
 
 func (m *kv) Freeze() Frozen {
