@@ -93,12 +93,13 @@ const (
 	serviceAuthorizeOnly = 17
 )
 
-// prove finds out how the request proves its password. It returns OK, or why that cannot be verified.
+// prove finds out how the request proves its password. It returns OK, or why that cannot be verified, with a remark for the trace.
 func (l *login) prove(v *wire.View) trace.Reason {
 	p := &l.Proof
 	*p = credential.Proof{}
-	l.eap, l.ident = v.Has(wire.EAPMessage), 0
+	l.eap, l.ident, l.Remark = v.Has(wire.EAPMessage), 0, ""
 	if l.eap {
+		l.Remark = "EAP"
 		return trace.RadiusEAPUnsupported
 	}
 	pap, isPAP := v.First(wire.UserPassword)
@@ -107,7 +108,8 @@ func (l *login) prove(v *wire.View) trace.Reason {
 	ms.read(v)
 	switch {
 	case count(isPAP, isCHAP, ms.response != nil, ms.response2 != nil, ms.change != nil) > 1:
-		return trace.ProofMalformed // RFC 2865 section 4.1: never both
+		// RFC 2865 section 4.1: never both.
+		return l.malformed("more than one of User-Password, CHAP-Password, MS-CHAP-Response, MS-CHAP2-Response and MS-CHAP2-CPW")
 	case isPAP:
 		return l.provePAP(pap, v)
 	case isCHAP:
@@ -119,7 +121,12 @@ func (l *login) prove(v *wire.View) trace.Reason {
 	case ms.change != nil:
 		return l.proveChange(&ms, v)
 	}
-	if service, _ := v.Uint32(wire.ServiceType); service == serviceCallCheck || service == serviceAuthorizeOnly {
+	switch service, _ := v.Uint32(wire.ServiceType); service {
+	case serviceCallCheck:
+		l.Remark = "Call-Check"
+		return trace.RadiusServiceUnsupported
+	case serviceAuthorizeOnly:
+		l.Remark = "Authorize-Only"
 		return trace.RadiusServiceUnsupported
 	}
 	return trace.OK // no proof at all: the engine says so
@@ -134,10 +141,16 @@ func count(is ...bool) (n int) {
 	return n
 }
 
+// malformed refuses a proof and says in the trace what is wrong with it.
+func (l *login) malformed(what string) trace.Reason {
+	l.Remark = what
+	return trace.ProofMalformed
+}
+
 func (l *login) provePAP(hidden []byte, v *wire.View) trace.Reason {
 	clear, fault := l.key.Reveal(wire.HideUserPassword, l.password[:0], hidden, v.Authenticator())
 	if fault != wire.OK {
-		return trace.ProofMalformed
+		return l.malformed("User-Password is not 16, 32, ... or 128 bytes long")
 	}
 	l.Proof.Method, l.Proof.Password = credential.PAP, clear
 	return trace.OK
@@ -146,14 +159,14 @@ func (l *login) provePAP(hidden []byte, v *wire.View) trace.Reason {
 // proveCHAP reads RFC 2865 section 5.3; without CHAP-Challenge the authenticator is the challenge.
 func (l *login) proveCHAP(value []byte, v *wire.View) trace.Reason {
 	if len(value) != 17 {
-		return trace.ProofMalformed
+		return l.malformed("CHAP-Password is not 17 bytes long")
 	}
 	challenge, ok := v.First(wire.CHAPChallenge)
 	if !ok {
 		challenge = v.Authenticator()[:]
 	}
 	if len(challenge) == 0 {
-		return trace.ProofMalformed
+		return l.malformed("CHAP-Challenge is empty")
 	}
 	p := &l.Proof
 	p.Method, p.Identifier, p.Response, p.Challenge = credential.CHAP, value[0], value[1:], challenge
@@ -186,8 +199,13 @@ func (m *microsoft) read(v *wire.View) {
 // proveMSCHAP reads RFC 2548 section 2.1.3. A response of the LAN manager's kind alone proves nothing that is kept.
 func (l *login) proveMSCHAP(m *microsoft) trace.Reason {
 	const useNT = 1
-	if len(m.response) != 50 || len(m.challenge) != 8 || m.response[1] != useNT {
-		return trace.ProofMalformed
+	switch {
+	case len(m.response) != 50:
+		return l.malformed("MS-CHAP-Response is not 50 bytes long")
+	case len(m.challenge) != 8:
+		return l.malformed("MS-CHAP-Challenge is missing or not the 8 bytes of MS-CHAPv1")
+	case m.response[1] != useNT:
+		return l.malformed("MS-CHAP-Response holds no NT response")
 	}
 	l.ident = m.response[0]
 	p := &l.Proof
@@ -197,8 +215,11 @@ func (l *login) proveMSCHAP(m *microsoft) trace.Reason {
 
 // proveMSCHAP2 reads RFC 2548 section 2.3.2.
 func (l *login) proveMSCHAP2(m *microsoft) trace.Reason {
-	if len(m.response2) != 50 || len(m.challenge) != 16 {
-		return trace.ProofMalformed
+	switch {
+	case len(m.response2) != 50:
+		return l.malformed("MS-CHAP2-Response is not 50 bytes long")
+	case len(m.challenge) != 16:
+		return l.malformed("MS-CHAP-Challenge is missing or not the 16 bytes of MS-CHAPv2")
 	}
 	l.ident = m.response2[0]
 	p := &l.Proof
@@ -212,8 +233,13 @@ func (l *login) proveMSCHAP2(m *microsoft) trace.Reason {
 func (l *login) proveChange(m *microsoft, v *wire.View) trace.Reason {
 	const code = 7
 	c := m.change
-	if len(c) != 68 || c[0] != code || len(m.challenge) != 16 || !l.joinChange(v) {
-		return trace.ProofMalformed
+	switch {
+	case len(c) != 68 || c[0] != code:
+		return l.malformed("MS-CHAP2-CPW is not 68 bytes long or not of code 7")
+	case len(m.challenge) != 16:
+		return l.malformed("MS-CHAP-Challenge is missing or not the 16 bytes of MS-CHAPv2")
+	case !l.joinChange(v):
+		return l.malformed("the pieces of MS-CHAP-NT-Enc-PW do not make one encrypted password")
 	}
 	l.ident = c[1]
 	p := &l.Proof
@@ -252,6 +278,7 @@ func (h *handler) finish(l *login, v *wire.View) {
 		var reason trace.Reason
 		var err error
 		if reply, reason, err = h.accept(l, v); reason != trace.OK {
+			l.Remark = err.Error()
 			h.lane.Overrule(&l.Request, reason)
 			h.unrendered(l, reason, err)
 		}

@@ -310,24 +310,26 @@ func TestFormOfTheProofIsChecked(t *testing.T) {
 		name string
 		fill func(*wire.Builder)
 		want trace.Reason
+		says string
 	}{
-		{"password and CHAP together", func(b *wire.Builder) { b.PAP("a", "b"); b.Attr(wire.CHAPPassword, make([]byte, 17)) }, trace.ProofMalformed},
-		{"password of 15 bytes", func(b *wire.Builder) { b.Attr(wire.UserPassword, make([]byte, 15)) }, trace.ProofMalformed},
-		{"password of 144 bytes", func(b *wire.Builder) { b.Attr(wire.UserPassword, make([]byte, 144)) }, trace.ProofMalformed},
-		{"CHAP of 16 bytes", func(b *wire.Builder) { b.Attr(wire.CHAPPassword, make([]byte, 16)) }, trace.ProofMalformed},
+		{"password and CHAP together", func(b *wire.Builder) { b.PAP("a", "b"); b.Attr(wire.CHAPPassword, make([]byte, 17)) }, trace.ProofMalformed, "more than one of"},
+		{"password of 15 bytes", func(b *wire.Builder) { b.Attr(wire.UserPassword, make([]byte, 15)) }, trace.ProofMalformed, "User-Password is not"},
+		{"password of 144 bytes", func(b *wire.Builder) { b.Attr(wire.UserPassword, make([]byte, 144)) }, trace.ProofMalformed, "User-Password is not"},
+		{"CHAP of 16 bytes", func(b *wire.Builder) { b.Attr(wire.CHAPPassword, make([]byte, 16)) }, trace.ProofMalformed, "CHAP-Password is not 17"},
 		{"empty CHAP challenge", func(b *wire.Builder) {
 			b.Attr(wire.CHAPPassword, make([]byte, 17))
 			b.Attr(wire.CHAPChallenge, nil)
-		}, trace.ProofMalformed},
-		{"MS-CHAP without challenge", vsa(wire.MSCHAPResponse, append([]byte{1, 1}, make([]byte, 48)...)), trace.ProofMalformed},
-		{"MS-CHAPv2 without challenge", vsa(wire.MSCHAP2Response, make([]byte, 50)), trace.ProofMalformed},
-		{"MS-CHAPv2 of 49 bytes", vsa(wire.MSCHAP2Response, make([]byte, 49)), trace.ProofMalformed},
+		}, trace.ProofMalformed, "CHAP-Challenge is empty"},
+		{"MS-CHAP without challenge", vsa(wire.MSCHAPResponse, append([]byte{1, 1}, make([]byte, 48)...)), trace.ProofMalformed, "not the 8 bytes"},
+		{"MS-CHAPv2 without challenge", vsa(wire.MSCHAP2Response, make([]byte, 50)), trace.ProofMalformed, "not the 16 bytes"},
+		{"MS-CHAPv2 of 49 bytes", vsa(wire.MSCHAP2Response, make([]byte, 49)), trace.ProofMalformed, "MS-CHAP2-Response is not 50"},
 		{"LAN manager response only", func(b *wire.Builder) {
 			b.VSA(wire.VendorMicrosoft, wire.MSCHAPChallenge, make([]byte, 8))
 			b.VSA(wire.VendorMicrosoft, wire.MSCHAPResponse, make([]byte, 50))
-		}, trace.ProofMalformed},
-		{"call check without proof", func(b *wire.Builder) { b.Uint32(wire.ServiceType, 10) }, trace.RadiusServiceUnsupported},
-		{"EAP", func(b *wire.Builder) { b.Attr(wire.EAPMessage, []byte{2, 9, 0, 5, 1}) }, trace.RadiusEAPUnsupported},
+		}, trace.ProofMalformed, "no NT response"},
+		{"call check without proof", func(b *wire.Builder) { b.Uint32(wire.ServiceType, 10) }, trace.RadiusServiceUnsupported, "Call-Check"},
+		{"authorize only", func(b *wire.Builder) { b.Uint32(wire.ServiceType, 17) }, trace.RadiusServiceUnsupported, "Authorize-Only"},
+		{"EAP", func(b *wire.Builder) { b.Attr(wire.EAPMessage, []byte{2, 9, 0, 5, 1}) }, trace.RadiusEAPUnsupported, "EAP"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := newRig(t, func(c *document.RadiusClient) { c.RejectDelay = 0 })
@@ -336,6 +338,9 @@ func TestFormOfTheProofIsChecked(t *testing.T) {
 			v := r.answer(p)
 			if v.Code() != wire.AccessReject || len(r.lane.refused) != 1 || r.lane.refused[0] != tc.want {
 				t.Fatalf("%v, refused for %v", v.Code(), r.lane.refused)
+			}
+			if !strings.Contains(r.lane.remarks[0], tc.says) {
+				t.Errorf("the trace says %q, want %q", r.lane.remarks[0], tc.says)
 			}
 			if eap, ok := v.First(wire.EAPMessage); ok != (tc.want == trace.RadiusEAPUnsupported) || ok && !bytes.Equal(eap, []byte{4, 9, 0, 4}) {
 				t.Errorf("EAP-Message is %x", eap)
@@ -378,6 +383,9 @@ func TestReplyThatIsTooLargeBecomesAReject(t *testing.T) {
 	}
 	if len(r.lane.overrule) != 1 || r.lane.overrule[0] != trace.RadiusReplyTooLarge {
 		t.Errorf("overruled with %v", r.lane.overrule)
+	}
+	if said := r.lane.remarks[0]; !strings.Contains(said, "template 2 of 2") || !strings.Contains(said, "Reply-Message") || !strings.Contains(said, "4096 bytes") {
+		t.Errorf("the trace says %q", said)
 	}
 	if !strings.Contains(r.logs.String(), string(trace.RadiusReplyTooLarge)) {
 		t.Errorf("the log does not say so: %s", r.logs)

@@ -19,16 +19,23 @@ func (h *handler) accept(l *login, v *wire.View) ([]byte, trace.Reason, error) {
 	b := &h.builder
 	b.Reply(h.out[:0], wire.AccessAccept, v, l.key)
 	h.set = h.set[:0]
-	for _, reply := range l.Decision.Replies {
+	for i, reply := range l.Decision.Replies {
 		t, ok := reply.(*Template)
 		if !ok {
 			return nil, trace.RadiusReplyBroken, errTemplate
 		}
 		h.set = t.appendTo(b, h.set)
+		if fault := b.Err(); fault != wire.OK {
+			return h.spoilt(fault, fmt.Sprintf("append reply template %d of %d, which begins with %s", i+1, len(l.Decision.Replies), t.first()))
+		}
 	}
 	for i := range l.Decision.Released {
-		if err := h.release(&l.Decision.Released[i]); err != nil {
+		r := &l.Decision.Released[i]
+		if err := h.release(r); err != nil {
 			return nil, trace.RadiusReplyBroken, err
+		}
+		if fault := b.Err(); fault != wire.OK {
+			return h.spoilt(fault, fmt.Sprintf("release attribute definition %s with %d values", r.Attribute.Name, len(r.Values)))
 		}
 	}
 	h.succeed(l)
@@ -44,13 +51,19 @@ func (h *handler) accept(l *login, v *wire.View) ([]byte, trace.Reason, error) {
 	}
 	b.ProxyStates(v)
 	reply, fault := b.Finish()
-	switch fault {
-	case wire.OK:
-		return reply, trace.OK, nil
-	case wire.PacketFull:
-		return nil, trace.RadiusReplyTooLarge, fault
+	if fault != wire.OK {
+		return h.spoilt(fault, "append what the server adds and the request's Proxy-States")
 	}
-	return nil, trace.RadiusReplyBroken, fault
+	return reply, trace.OK, nil
+}
+
+// spoilt says what was being appended when the reply could not be built, and how large it was before.
+func (h *handler) spoilt(fault wire.Fault, doing string) ([]byte, trace.Reason, error) {
+	reason := trace.RadiusReplyBroken
+	if fault == wire.PacketFull {
+		reason = trace.RadiusReplyTooLarge
+	}
+	return nil, reason, fmt.Errorf("%s: %w (%d bytes fitted)", doing, fault, h.builder.Len())
 }
 
 // errTemplate means that a decision carries a reply template that this package did not compile.

@@ -63,6 +63,7 @@ type fakeLane struct {
 	last     *engine.Request
 	refused  []trace.Reason
 	overrule []trace.Reason
+	remarks  []string // of both
 	accounts []*engine.Accounting
 	commit   bool // at once
 	flushes  int
@@ -82,12 +83,16 @@ func (l *fakeLane) Authenticate(r *engine.Request) bool {
 func (l *fakeLane) Refuse(r *engine.Request, reason trace.Reason) bool {
 	l.last = r
 	l.refused = append(l.refused, reason)
+	l.remarks = append(l.remarks, r.Remark)
+	r.Remark = ""
 	r.Decision = engine.Decision{ID: 43, Verdict: event.Reject, Reason: reason}
 	return true
 }
 
 func (l *fakeLane) Overrule(r *engine.Request, reason trace.Reason) {
 	l.overrule = append(l.overrule, reason)
+	l.remarks = append(l.remarks, r.Remark)
+	r.Remark = ""
 	r.Decision.Verdict, r.Decision.Reason = event.Reject, reason
 }
 

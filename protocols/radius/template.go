@@ -25,8 +25,26 @@ func NewWire(names *dictionary.Dictionary) *Wire { return &Wire{names: names} }
 // Client compiles a service provider of type radius. Its secrets must be clear text: whoever compiles opens them.
 func (w *Wire) Client(sp *document.ServiceProvider) (any, error) { return newClient(sp) }
 
-// Reply compiles the lines of a reply template: `Tunnel-Type:1 = VLAN`, `Cisco-AVPair += "shell:priv-lvl=15"`.
+// Reply compiles the lines of a reply template: `Tunnel-Type:1 = VLAN`, `Cisco-AVPair += "shell:priv-lvl=15"`. Attributes that
+// hold a secret, such as Tunnel-Password, are refused: the line would hold it in clear.
 func (w *Wire) Reply(lines []string) (any, error) {
+	items, err := parseLines(lines)
+	if err != nil {
+		return nil, err
+	}
+	t, err := w.template(items)
+	if err != nil {
+		return nil, err
+	}
+	for i := range items {
+		if a := w.names.Attribute(items[i].Name); a.Secret {
+			return nil, fmt.Errorf("line %d: %s holds a secret, which would stand in clear in the document; replies cannot hold secrets yet", items[i].Line, a.Name)
+		}
+	}
+	return t, nil
+}
+
+func parseLines(lines []string) ([]dictionary.Item, error) {
 	var items []dictionary.Item
 	for i, text := range lines {
 		more, err := dictionary.ParseItems(text)
@@ -38,6 +56,10 @@ func (w *Wire) Reply(lines []string) (any, error) {
 			items = append(items, item)
 		}
 	}
+	return items, nil
+}
+
+func (w *Wire) template(items []dictionary.Item) (*Template, error) {
 	whole, err := w.names.Compile(items)
 	if err != nil {
 		return nil, err
@@ -60,7 +82,7 @@ func (w *Wire) Reply(lines []string) (any, error) {
 }
 
 // Attribute resolves the name under which an attribute definition is sent: an attribute of the dictionary, with a tag where it
-// takes one (`Tunnel-Private-Group-Id:1`).
+// takes one (`Tunnel-Private-Group-Id:1`). Attributes that hold a secret are refused, as in Reply.
 func (w *Wire) Attribute(id string) (any, error) {
 	name, tagText, tagged := strings.Cut(id, ":")
 	tag := uint64(0)
@@ -84,6 +106,8 @@ func (w *Wire) Attribute(id string) (any, error) {
 		return nil, fmt.Errorf("%s has no tags", a.Name)
 	case a.Vendor == nil && a.Parent == nil && reserved(wire.Type(a.Number)):
 		return nil, fmt.Errorf("%s is set by the server itself", a.Name)
+	case a.Secret:
+		return nil, fmt.Errorf("%s holds a secret, which would stand in clear with the users; attributes cannot hold secrets yet", a.Name)
 	}
 	return &releasedAttribute{setting: setting{a, uint8(tag)}}, nil
 }
@@ -116,6 +140,14 @@ func (w *Wire) setting(item dictionary.Item) setting {
 type Template struct {
 	whole *dictionary.Template
 	parts []part
+}
+
+// first names the attribute that the template begins with.
+func (t *Template) first() string {
+	if len(t.parts) == 0 {
+		return "nothing"
+	}
+	return t.parts[0].of.Name
 }
 
 // part is one attribute of a template.

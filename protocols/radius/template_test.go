@@ -49,13 +49,18 @@ func names(t testing.TB) *dictionary.Dictionary {
 	return d
 }
 
+// compile compiles a reply, and other than Reply also one with secrets.
 func compile(t testing.TB, text string) *Template {
 	t.Helper()
-	r, err := NewWire(names(t)).Reply(strings.Split(strings.TrimSpace(text), "\n"))
+	items, err := parseLines(strings.Split(strings.TrimSpace(text), "\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r.(*Template)
+	r, err := NewWire(names(t)).template(items)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 func released(t testing.TB, id string, values ...string) attribute.Released {
@@ -193,16 +198,18 @@ func TestBadRepliesAndNamesAreRefusedWithAdvice(t *testing.T) {
 		"Message-Authenticator = 0x00":                                        "set by the server itself",
 		"Session-Timeout = 1\nSession-Timeout = 2":                            "set twice",
 		"Session-Timeout:1 = 1":                                               "tag",
+		"Session-Timeout = 1\nTunnel-Password:1 = hush":                       "line 2: Tunnel-Password holds a secret",
 		strings.Repeat("Reply-Message += "+strings.Repeat("x", 250)+"\n", 17): "room",
 	} {
 		_, err := w.Reply(strings.Split(strings.TrimSpace(lines), "\n"))
-		if err == nil || !strings.Contains(err.Error(), want) {
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hush") {
 			t.Errorf("%.40q: error is %v, want %q", lines, err, want)
 		}
 	}
 	for id, want := range map[string]string{
 		"Filter-ID-": `(did you mean Filter-Id?)`, "Filter-Id:1": "no tags", "Tunnel-Type:99": "not a tag",
-		"User-Password": "set by the server itself", "Vendor-Specific": "no value of its own", "": "unknown",
+		"Tunnel-Password:1": "holds a secret",
+		"User-Password":     "set by the server itself", "Vendor-Specific": "no value of its own", "": "unknown",
 	} {
 		if _, err := w.Attribute(id); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error is %v, want %q", id, err, want)
