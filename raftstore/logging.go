@@ -11,14 +11,17 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// hclogger lets raft log through slog.
-func hclogger(l *slog.Logger, name string) hclog.Logger {
+// hclogger lets raft log through slog. A lone voter elects itself at each start, which is worth no warning.
+func hclogger(l *slog.Logger, name string, alone bool) hclog.Logger {
 	h := hclog.NewInterceptLogger(&hclog.LoggerOptions{Name: name, Level: hclog.Debug, Output: io.Discard})
-	h.RegisterSink(raftSink{l})
+	h.RegisterSink(raftSink{l, alone})
 	return h
 }
 
-type raftSink struct{ *slog.Logger }
+type raftSink struct {
+	*slog.Logger
+	alone bool
+}
 
 // Accept implements hclog.SinkAdapter.
 func (s raftSink) Accept(name string, level hclog.Level, msg string, args ...any) {
@@ -26,7 +29,9 @@ func (s raftSink) Accept(name string, level hclog.Level, msg string, args ...any
 	to := slog.LevelDebug
 	switch level {
 	case hclog.Warn:
-		to = slog.LevelWarn
+		if !s.alone || !strings.Contains(msg, "election") {
+			to = slog.LevelWarn
+		}
 	case hclog.Error:
 		to = slog.LevelError
 	}

@@ -194,7 +194,7 @@ func (s *Store) openLog() (err error) {
 	}
 	s.log, err = wal.Open(dir, wal.Options{
 		SegmentBytes: s.cfg.segment,
-		Logger:       hclogger(s.cfg.Logger, "log"),
+		Logger:       hclogger(s.cfg.Logger, "log", s.cfg.Transport == nil),
 		Fatal:        s.fatal,
 		Full:         func(error) { s.disk.ranOut() },
 	})

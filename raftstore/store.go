@@ -66,7 +66,7 @@ type Store struct {
 func (s *Store) raftConfig(node uint64) *raft.Config {
 	c := raft.DefaultConfig()
 	c.LocalID = serverID(node)
-	c.Logger = hclogger(s.cfg.Logger, "raft")
+	c.Logger = hclogger(s.cfg.Logger, "raft", s.cfg.Transport == nil)
 	c.BatchApplyCh = true
 	c.MaxAppendEntries = maxAppendEntries
 	c.TrailingLogs = trailingEntries
