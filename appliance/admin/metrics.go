@@ -81,7 +81,9 @@ type RadiusStats struct {
 
 // LoopStats are the counters of the packet loops together.
 type LoopStats struct {
+	Loops, Sockets                                                int
 	Received, ReceiveCalls, Sent, SendCalls, SendFull, SendFailed uint64
+	KernelDropped                                                 uint64 // datagrams that came while a socket's buffer was full
 }
 
 // WorkerStats are the counters and the state of the worker.
@@ -238,11 +240,14 @@ func (e emitter) radius(r RadiusStats) {
 	e.gauge("trine_radius_remembered_requests", "Requests in the duplicate caches.", float64(r.Remembered))
 	for i := range r.Latencies {
 		l := &r.Latencies[i]
-		e.histogram("trine_radius_request_duration_seconds", "Time from a request's arrival to its answer, reject delay included.", l, "kind", l.Kind, "method", l.Method)
+		e.histogram("trine_radius_request_duration_seconds", "Time from a request's arrival to its decision or its commit; the delay of rejects is excluded.", l, "kind", l.Kind, "method", l.Method)
 	}
 }
 
 func (e emitter) loops(l LoopStats) {
+	e.gauge("trine_loops", "Event loops that serve packets.", float64(l.Loops))
+	e.gauge("trine_loop_sockets", "Sockets that the event loops serve.", float64(l.Sockets))
+	e.counter("trine_loop_receive_dropped_total", "Datagrams that the kernel dropped because a socket's receive buffer was full.", float64(l.KernelDropped))
 	e.counter("trine_loop_received_total", "Datagrams received.", float64(l.Received))
 	e.counter("trine_loop_receive_calls_total", "System calls that received them.", float64(l.ReceiveCalls))
 	e.counter("trine_loop_sent_total", "Datagrams sent.", float64(l.Sent))

@@ -27,7 +27,7 @@ func sources() MetricSources {
 				Latencies: []Latency{{Kind: "access", Method: "pap", Bounds: []time.Duration{50 * time.Microsecond, time.Millisecond}, Buckets: []uint64{1, 2, 4}, Sum: time.Second}},
 			}
 		},
-		Loops:       func() LoopStats { return LoopStats{Received: 8, SendFull: 1} },
+		Loops:       func() LoopStats { return LoopStats{Loops: 2, Sockets: 4, Received: 8, SendFull: 1, KernelDropped: 3} },
 		State:       func() state.Counts { return state.Counts{Sessions: 5} },
 		Documents:   func() map[string]int { return map[string]int{"User": 2} },
 		Policy:      func() policy.Stats { return policy.Stats{Compilations: 3, Broken: 1} },
@@ -84,6 +84,9 @@ func TestMetricsSayWhatTheSourcesSay(t *testing.T) {
 		`trine_password_cache_lookups_total{result="hit"} 11`,
 		`trine_worker_jobs_total{result="done"} 13`,
 		`trine_documents{kind="User"} 2`,
+		`trine_loops 2`,
+		`trine_loop_sockets 4`,
+		`trine_loop_receive_dropped_total 3`,
 		`trine_cert_expiry_timestamp_seconds{use="management"} 1.8e+09`,
 	} {
 		if !strings.Contains(body, want+"\n") {

@@ -87,6 +87,7 @@ func (n *Node) loopStats() admin.LoopStats {
 	}
 	t := server.Sockets()
 	return admin.LoopStats{
+		Loops: t.Loops, Sockets: t.Sockets, KernelDropped: t.KernelDropped,
 		Received: t.Received, ReceiveCalls: t.ReceiveCalls, Sent: t.Sent, SendCalls: t.SendCalls, SendFull: t.SendFull, SendFailed: t.SendFailed,
 	}
 }
