@@ -56,16 +56,31 @@ func startBinary(t *testing.T, binary, data string, had *Addresses) *process {
 // tryBinary is startBinary for a node that may refuse to start; the error says why.
 func tryBinary(t *testing.T, binary, data string, had *Addresses) (*process, error) {
 	t.Helper()
-	p := &process{log: new(strings.Builder), ended: make(chan struct{})}
 	authentication, accounting := "127.0.0.1:0", "127.0.0.1:0"
 	if had != nil {
 		authentication, accounting = had.RadiusAuthentication[0], had.RadiusAccounting[0]
 	}
+	return tryWith(t, binary, data, "--data", data, "--node-name", "test", "--quickstart", "--radius-authentication", authentication,
+		"--radius-accounting", accounting, "--management-listen", "127.0.0.1:0", "--radius-loops", "1", "--seal-bytes", "2000000", "--log-level", "warn")
+}
+
+// startWith starts this test binary as a node with a command line of the test's own.
+func startWith(t *testing.T, data string, arguments ...string) *process {
+	t.Helper()
+	p, err := tryWith(t, os.Args[0], data, arguments...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func tryWith(t *testing.T, binary, data string, arguments ...string) (*process, error) {
+	t.Helper()
+	p := &process{log: new(strings.Builder), ended: make(chan struct{})}
 	if err := os.Remove(filepath.Join(data, addressesName)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Fatal(err)
 	}
-	p.command = exec.Command(binary, "--data", data, "--node-name", "test", "--quickstart", "--radius-authentication", authentication,
-		"--radius-accounting", accounting, "--management-listen", "127.0.0.1:0", "--radius-loops", "1", "--seal-bytes", "2000000", "--log-level", "warn")
+	p.command = exec.Command(binary, arguments...)
 	p.command.Env = append(os.Environ(), asNode+"=serve")
 	p.command.Stderr = p.log
 	if err := p.command.Start(); err != nil {
