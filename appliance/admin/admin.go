@@ -31,6 +31,9 @@ type Config struct {
 	Ready func() error
 	// Metrics answers /metrics; nil: nothing there.
 	Metrics http.Handler
+	// Attributes tells the attributes of an accounting record, as they came, as lines of "Name = value" without secrets; false: it
+	// cannot. nil: they are shown in hexadecimal.
+	Attributes func(raw []byte) ([]string, bool)
 	// Scratch is a directory for uploads while they are worked on; empty: the system's.
 	Scratch string
 	// MaxRecord is the size limit of one proposal in bytes; larger ones are staged. 0: 256 KiB.

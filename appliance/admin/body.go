@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -81,7 +82,7 @@ func (f *fields) json() (json.RawMessage, error) {
 }
 
 // eventBody shows the fields of an event: ids as commands take them, bytes of a wire as text, and no secrets.
-func eventBody(m proto.Message) (json.RawMessage, error) {
+func (s *Server) eventBody(m proto.Message) (json.RawMessage, error) {
 	f := new(fields)
 	switch e := m.(type) {
 	case *event.DocumentPut:
@@ -115,7 +116,7 @@ func eventBody(m proto.Message) (json.RawMessage, error) {
 	case *event.TombstonesSwept:
 		f.add("before", secondsTime(e.BeforeUnix))
 	case *event.Accounted:
-		accountedBody(f, e)
+		s.accountedBody(f, e)
 	case *event.Decided:
 		decidedBody(f, e)
 	case *event.DecisionsMissing:
@@ -147,7 +148,7 @@ func eventBody(m proto.Message) (json.RawMessage, error) {
 	return f.json()
 }
 
-func accountedBody(f *fields, e *event.Accounted) {
+func (s *Server) accountedBody(f *fields, e *event.Accounted) {
 	f.add("status", statusName(e.Status)).add("user", e.User).add("userName", wireText(e.UserName)).add("client", e.Client).add("nas", wireText(e.Nas))
 	f.add("session", id(event.SessionID(e.Client, e.Nas, e.SessionId))).add("acctSessionId", wireText(e.SessionId))
 	if e.Login != 0 {
@@ -156,7 +157,15 @@ func accountedBody(f *fields, e *event.Accounted) {
 	f.add("framedIP", addressText(e.FramedIp)).add("framedIPv6", framedText(e.FramedIpv6Prefix)).add("calling", wireText(e.Calling)).add("called", wireText(e.Called))
 	f.add("nasPort", e.NasPort).add("nasPortId", wireText(e.NasPortId)).add("seconds", e.SessionTime)
 	f.add("inputOctets", e.InputOctets).add("outputOctets", e.OutputOctets).add("inputPackets", e.InputPackets).add("outputPackets", e.OutputPackets)
-	f.add("terminateCause", e.TerminateCause).add("happened", secondsTime(e.EventUnix)).add("source", addressText(e.Source)).add("rawBytes", uint64(len(e.Raw)))
+	f.add("terminateCause", e.TerminateCause).add("happened", secondsTime(e.EventUnix)).add("source", addressText(e.Source))
+	// What came is shown whole: also what has no field above.
+	if s.cfg.Attributes != nil {
+		if lines, ok := s.cfg.Attributes(e.Raw); ok {
+			f.add("attributes", lines)
+			return
+		}
+	}
+	f.add("raw", hex.EncodeToString(e.Raw))
 }
 
 func decidedBody(f *fields, e *event.Decided) {

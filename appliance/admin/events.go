@@ -172,7 +172,7 @@ func (s *Server) eventViews(ctx context.Context, item *Item, stream uint64) ([]a
 	}
 	staged, ok := f.body.(*event.Staged)
 	if !ok || stream == 0 || stream == event.StreamKey(event.StreamStage, event.FormatID(staged.Stage)) {
-		ev, err := eventView(item)
+		ev, err := s.eventView(item)
 		return []api.Event{ev}, err
 	}
 	commit, ok, err := s.committed(ctx, staged.Stage)
@@ -188,7 +188,7 @@ func (s *Server) eventViews(ctx context.Context, item *Item, stream uint64) ([]a
 		if err != nil {
 			return nil, err
 		}
-		body, err := eventBody(inner.body)
+		body, err := s.eventBody(inner.body)
 		if err != nil {
 			return nil, err
 		}
@@ -197,12 +197,12 @@ func (s *Server) eventViews(ctx context.Context, item *Item, stream uint64) ([]a
 	return events, nil
 }
 
-func eventView(item *Item) (api.Event, error) {
+func (s *Server) eventView(item *Item) (api.Event, error) {
 	f, err := decode(item)
 	if err != nil {
 		return api.Event{}, err
 	}
-	body, err := eventBody(f.body)
+	body, err := s.eventBody(f.body)
 	return api.Event{Position: f.at.String(), At: f.time, Class: f.class.String(), Type: f.kind.String(), Body: body}, err
 }
 
@@ -264,7 +264,7 @@ func (st *eventStream) run(ctx context.Context, q EventQuery, limit int) {
 		for item, err := range st.server.cfg.Events.Follow(ctx, q) {
 			r := read{err: err}
 			if err == nil {
-				r.ev, r.err = eventView(&item)
+				r.ev, r.err = st.server.eventView(&item)
 			}
 			select {
 			case reads <- r:

@@ -41,8 +41,9 @@ func FuzzEventView(f *testing.F) {
 	add(event.TypeAccounted, &event.Accounted{Client: "core", Nas: []byte{10, 0, 0, 1}, SessionId: []byte("\xff"), Status: 9, FramedIp: []byte{1, 2, 3}})
 	add(event.TypeDecided, &event.Decided{Id: 1, Reason: "ok", UserName: []byte("a\x00b"), Source: []byte{1}})
 	add(event.TypeStaged, &event.Staged{Stage: 1, Events: []*event.Event{{Type: 1, Body: []byte{1}}}})
+	s := new(Server)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		ev, err := eventView(&Item{Data: data})
+		ev, err := s.eventView(&Item{Data: data})
 		if err == nil && !json.Valid(ev.Body) {
 			t.Errorf("%s shows %q", ev.Type, ev.Body)
 		}

@@ -25,7 +25,7 @@ func (n *Node) startAdmin() error {
 	}
 	n.admin = admin.New(admin.Config{
 		State: admin.Views(n.views), Log: adminLog{n.store}, Events: adminEvents{n.store}, Policy: n.policies,
-		Passwords: passwords{n}, Keyring: n.keyring, Status: n.status, Ready: n.ready,
+		Passwords: passwords{n}, Keyring: n.keyring, Status: n.status, Ready: n.ready, Attributes: n.attributes,
 		Metrics: n.metrics(config.Certificates[0].Leaf.NotAfter),
 		Scratch: n.settings.Data, MaxRecord: raftstore.MaxRecord, Version: Version(), Logger: n.logger, Clock: n.clock,
 	})
@@ -39,6 +39,19 @@ func (n *Node) startAdmin() error {
 	}
 	n.admin.Serve(listener, config)
 	return nil
+}
+
+// attributes tells the attributes of an accounting record by the node's dictionary.
+func (n *Node) attributes(raw []byte) ([]string, bool) {
+	pairs, err := n.names.PairsOf(raw)
+	if err != nil {
+		return nil, false
+	}
+	lines := make([]string, len(pairs))
+	for i, p := range pairs {
+		lines[i] = p.String()
+	}
+	return lines, true
 }
 
 // adminLog lets the administration propose.

@@ -22,6 +22,7 @@ import (
 	"trine/engine/secret"
 	"trine/engine/state"
 	"trine/protocols/radius"
+	"trine/protocols/radius/dictionary"
 	"trine/raftstore"
 )
 
@@ -48,6 +49,7 @@ type Node struct {
 	views    *state.State
 	store    *raftstore.Store
 	keyring  *secret.Keyring
+	names    *dictionary.Dictionary // of RADIUS attributes
 	policies *policy.Compiler
 	worker   *worker.Pool
 	verifier *credential.Verifier
@@ -140,12 +142,12 @@ func (n *Node) openLog(ctx context.Context) error {
 
 // newCompiler makes the compiler of policies. It listens to the views, so it is made before anything is applied to them.
 func (n *Node) newCompiler() error {
-	names, err := dictionaries(n.settings.RadiusDictionary)
-	if err != nil {
+	var err error
+	if n.names, err = dictionaries(n.settings.RadiusDictionary); err != nil {
 		return err
 	}
 	n.policies, err = policy.NewCompiler(policy.Config{
-		State: n.views, Wires: map[string]policy.Wire{"radius": radius.NewWire(names)}, Keyring: n.keyring, Logger: n.logger, Clock: n.clock,
+		State: n.views, Wires: map[string]policy.Wire{"radius": radius.NewWire(n.names)}, Keyring: n.keyring, Logger: n.logger, Clock: n.clock,
 	})
 	if err != nil {
 		return fmt.Errorf("compile the policies: %w", err)

@@ -158,6 +158,14 @@ func TestPairsKeepsWhatItDoesNotKnow(t *testing.T) {
 	if got := Text(d.Pairs(packetOf(t, []byte(attributes)))); got != want {
 		t.Fatalf("got\n%s\nwant\n%s", got, want)
 	}
+	if pairs, err := d.PairsOf([]byte(attributes)); err != nil || Text(pairs) != want {
+		t.Errorf("without a packet: %v\n%s", err, Text(pairs))
+	}
+	for _, bad := range []string{"\x01", "\x01\x09a", strings.Repeat("\x01\x04ab", 1100), strings.Repeat("\x01\x04ab", 17000)} {
+		if pairs, err := d.PairsOf([]byte(bad)); err == nil || pairs != nil {
+			t.Errorf("%.10q: %v, %d pairs", bad, err, len(pairs))
+		}
+	}
 }
 
 func TestTemplateCompilesAndAppends(t *testing.T) {
@@ -386,14 +394,10 @@ func FuzzPairs(f *testing.F) {
 	d := exampleOf(f)
 	f.Add([]byte("\x1a\x0c\x00\x00\x27\x0f\x04\x06\x02\x04\x07\x02\xf5\x0b\x1a\x80\x00\x00\x27\x0f\x01\xaa\xbb"))
 	f.Fuzz(func(t *testing.T, attributes []byte) {
-		if len(attributes) > 4000 {
-			return
-		}
-		packet := append(make([]byte, 20), attributes...)
-		packet[2], packet[3] = byte(len(packet)>>8), byte(len(packet))
-		v := new(wire.View)
-		if wire.Parse(packet, v) == wire.OK {
-			Text(d.Pairs(v))
+		if pairs, err := d.PairsOf(attributes); err == nil {
+			Text(pairs)
+		} else if len(pairs) > 0 {
+			t.Fatalf("%v and %d pairs", err, len(pairs))
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package dictionary
 
 import (
+	"encoding/binary"
 	"fmt"
 	"strconv"
 	"strings"
@@ -55,6 +56,21 @@ func (d *Dictionary) Pairs(v *wire.View) []Pair {
 		i = next
 	}
 	return pairs
+}
+
+// PairsOf is Pairs for attributes without a packet around them, as they are
+// recorded of accounting. It returns wire.Parse's fault if they are not a row of
+// whole attributes, or more than a packet holds.
+func (d *Dictionary) PairsOf(attributes []byte) ([]Pair, error) {
+	const header = 20
+	packet := make([]byte, header, header+len(attributes))
+	packet[0] = byte(wire.AccountingRequest)
+	binary.BigEndian.PutUint16(packet[2:], uint16(min(header+len(attributes), 0xffff)))
+	v := new(wire.View)
+	if fault := wire.Parse(append(packet, attributes...), v); fault != wire.OK {
+		return nil, fault
+	}
+	return d.Pairs(v), nil
 }
 
 // pair decodes one attribute's value, tag included.
