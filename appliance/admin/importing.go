@@ -85,7 +85,7 @@ func (im *importer) run(ctx context.Context, j *job) error {
 	}
 	if im.counts.Bad > 0 && !im.options.SkipBadRows {
 		j.update(func(v *api.Job) { im.show(v) })
-		return api.NewProblem(http.StatusUnprocessableEntity, api.ReasonInvalid, "%d of %d rows are refused; nothing was changed; the good rows alone can be asked for", im.counts.Bad, im.counts.Rows)
+		return api.NewProblem(http.StatusUnprocessableEntity, api.ReasonInvalid, "%d of %d rows are refused; nothing was changed; skipBadRows (--skip-bad-rows) takes the good rows alone", im.counts.Bad, im.counts.Rows)
 	}
 	if err := im.write(ctx, j); err != nil {
 		return err

@@ -57,7 +57,8 @@ type Attribute struct {
 type Answer struct {
 	Code       string        `json:"code"` // "Access-Accept", "Access-Reject", ...
 	Accepted   bool          `json:"accepted"`
-	Took       time.Duration `json:"took"` // from the last try's sending
+	Took       time.Duration `json:"-"`      // from the last try's sending
+	Micros     int64         `json:"micros"` // Took in microseconds
 	Tries      int           `json:"tries"`
 	Attributes []Attribute   `json:"attributes"`
 	// ServerProven is set after MS-CHAPv2 where the server has shown that it knows the password too (RFC 2759 section 8.8).
@@ -210,6 +211,7 @@ func (l *Login) exchange(ctx context.Context, request []byte, answer *Answer) ([
 		switch {
 		case err == nil:
 			answer.Took = time.Since(sent)
+			answer.Micros = answer.Took.Microseconds()
 			return reply, nil
 		case fault != wire.OK:
 			wrong = fmt.Errorf("an answer came that is not authentic: %w", fault)
@@ -220,7 +222,11 @@ func (l *Login) exchange(ctx context.Context, request []byte, answer *Answer) ([
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return nil, fmt.Errorf("%s after %d tries: %w", l.Server, answer.Tries, wrong)
+	times := "tries"
+	if answer.Tries == 1 {
+		times = "try"
+	}
+	return nil, fmt.Errorf("%s after %d %s: %w", l.Server, answer.Tries, times, wrong)
 }
 
 // await reads until the deadline for an answer that is authentic. What is not is ignored, and told as fault if nothing else comes.

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,7 +25,8 @@ func (c *cli) eventsCommand() *cobra.Command {
 		Use:   "events",
 		Short: "Show what happened",
 		Long: "Show the events of the log. Without --since, --from or --follow the last 50 are shown, oldest first. A stream is a\n" +
-			"namespace and a name: document/Kind/name, user/NAME, session/ID, client/NAME, decision/ID, nas/NAME or mac/STATION.",
+			"namespace and a name: document/Kind/name, user/NAME, session/ID, client/NAME, decision/ID, nas/NAME or mac/STATION.\n" +
+			"Tables show local time, -o json and -o yaml UTC and also the position of each event and every attribute of accounting.",
 		Example: "  trine events --follow --class decision\n  trine events --since 1h --stream user/alice",
 		Args:    args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -120,8 +124,35 @@ func (c *cli) follow(cmd *cobra.Command, node *client.Client, q client.EventQuer
 
 func (c *cli) showEvent(ev *api.Event) error {
 	return c.showLine(ev, func(w io.Writer) {
-		fmt.Fprintf(w, "%s  %-10s  %-16s  %s\n", ev.At.Local().Format("2006-01-02 15:04:05.000"), ev.Class, ev.Type, printable(string(ev.Body)))
+		fmt.Fprintf(w, "%s  %-10s  %-16s  %s\n", ev.At.Local().Format("2006-01-02 15:04:05.000"), ev.Class, ev.Type, eventLine(ev.Body))
 	})
+}
+
+// eventLine writes an event's fields as name=value, in their order. What accounting records hold beyond their fields, which can be
+// long, is left to the other formats.
+func eventLine(body []byte) string {
+	dec := json.NewDecoder(bytes.NewReader(body))
+	if first, err := dec.Token(); err != nil || first != json.Delim('{') {
+		return printable(string(body))
+	}
+	var words []string
+	for dec.More() {
+		name, err := dec.Token()
+		var value json.RawMessage
+		if err != nil || dec.Decode(&value) != nil {
+			return printable(string(body))
+		}
+		if name == "attributes" || name == "raw" {
+			continue
+		}
+		text := string(value)
+		var plain string
+		if json.Unmarshal(value, &plain) == nil && plain != "" && !strings.ContainsAny(plain, " =\"") {
+			text = plain
+		}
+		words = append(words, fmt.Sprintf("%v=%s", name, printable(text)))
+	}
+	return strings.Join(words, " ")
 }
 
 // pointInTime reads a duration before now, a date, or a time.

@@ -64,7 +64,7 @@ func (c *cli) radiusTestCommand() *cobra.Command {
 				return shown
 			}
 			if err == nil && !answer.Accepted {
-				err = errors.New("the login was not accepted; trine events --class decision names its decision, which trine explain tells")
+				err = errors.New("the login was not accepted; trine events --class decision shows the decision's id, and trine explain ID says why")
 			}
 			return err
 		},

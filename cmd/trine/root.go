@@ -179,6 +179,9 @@ func (c *cli) report(err error) int {
 	}
 	fmt.Fprintf(c.err, "trine: %s\n", printable(p.Detail))
 	for i := range p.Errors {
+		if p.Errors[i].Reason == p.Detail {
+			continue // said already
+		}
 		fmt.Fprintf(c.err, "  %s\n", printable(p.Errors[i].String()))
 	}
 	if p.Status >= http.StatusInternalServerError && p.Reference != "" {

@@ -44,7 +44,11 @@ func (c *cli) statusCommand() *cobra.Command {
 				line("Version", "%s", s.Version)
 				line("Up since", "%s (%s)", when(s.Started), time.Since(s.Started).Round(time.Second))
 				line("Log", "%s in term %d, applied %d of %d, %d waiting", s.Log.Role, s.Log.Term, s.Log.Applied, s.Log.Committed, s.Log.Queue)
-				line("Seal", "index %d, %s", s.Log.SealIndex, orDash(whenOr(s.Log.SealedAt)))
+				if s.Log.SealIndex == 0 {
+					line("Seal", "none yet")
+				} else {
+					line("Seal", "index %d, %s", s.Log.SealIndex, orDash(whenOr(s.Log.SealedAt)))
+				}
 				line("Disk", "%s free, history %s", size(uint64(max(s.Log.DiskFree, 0))), size(uint64(max(s.Log.HistoryBytes, 0))))
 				line("Policy", "index %d, built %s", s.Policy.Index, orDash(when(s.Policy.Built)))
 				var counts []string

@@ -69,6 +69,10 @@ func (e *UnreachableError) Error() string {
 			return fmt.Sprintf("the node's socket %s may be opened by root and the node's user only", e.Where)
 		}
 	}
+	var stranger x509.UnknownAuthorityError
+	if errors.As(e.Err, &stranger) {
+		return fmt.Sprintf("the certificate of %s is of no issuer that is known here; give it with --ca (a self-signed one is management.crt in the node's data directory)", e.Where)
+	}
 	return fmt.Sprintf("cannot reach the node at %s: %v", e.Where, e.Err)
 }
 
