@@ -111,7 +111,7 @@ func deviceID(v *event.AccountedView) uint64 { return event.SessionID(v.Client, 
 func (s *State) foldAccounted(at Stamp, i int) {
 	v := s.view(at, i)
 	if v.Login != 0 {
-		s.dropReservation(v.Login)
+		s.claimReservation(v.Login, v.Client)
 	}
 	switch v.Status {
 	case event.StatusOn, event.StatusOff:

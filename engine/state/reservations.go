@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -67,19 +68,37 @@ func (s *State) sessionOf(user string, login uint64) bool {
 	return false
 }
 
-// dropReservation gives up the place of a login, because its session has started or ended.
+// claimReservation gives up the place of a login, because a client says that the login's session has started or ended. Only the
+// client that the login came by may say so: what ties a record to a login is no secret, and others could have seen it.
+func (s *State) claimReservation(login uint64, client []byte) {
+	row, _, ok := s.reservations.Peek(idKey(&s.work.key, login))
+	if !ok {
+		return
+	}
+	r := s.readReservation(login, row)
+	if r.client != 0 && bytes.Equal(s.symbols.text(r.client-1), client) {
+		s.dropReservation(login)
+	}
+}
+
+// dropReservation gives up the place of a login.
 func (s *State) dropReservation(login uint64) {
 	key := idKey(&s.work.key, login)
 	row, ref, ok := s.reservations.Peek(key)
 	if !ok {
 		return
 	}
+	r := s.readReservation(login, row)
+	s.reservedBy.Remove(hashUser(r.user), ref)
+	s.reservations.Delete(key)
+}
+
+func (s *State) readReservation(login uint64, row []byte) reservation {
 	r, err := decodeReservation(row)
 	if err != nil {
 		violated("a readable reservation row", "%x: %v", login, err)
 	}
-	s.reservedBy.Remove(hashUser(r.user), ref)
-	s.reservations.Delete(key)
+	return r
 }
 
 // sessionsBefore counts a user's sessions and reservations before the proposal, up to enough of them. Those of the logins that the

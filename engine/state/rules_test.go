@@ -130,6 +130,28 @@ func TestReservationBecomesTheSession(t *testing.T) {
 	l.must(reserve(3, 1)...)
 }
 
+func TestReservationIsGivenUpToItsOwnClientOnly(t *testing.T) {
+	l := newLog(t)
+	l.must(&event.SessionReserved{User: "alice", Login: 1, Client: "wlan", NotAfterUnix: l.at.Time.Unix() + 60})
+	for _, status := range []uint32{event.StatusStart, event.StatusInterim, event.StatusStop, event.StatusOn} {
+		v := record(status, "s1", 0)
+		v.Client, v.User, v.Login = []byte("guests"), nil, 1
+		v.Key = event.AccountingKey(v, true)
+		l.must(v)
+		if l.Counts().Reservations != 1 {
+			t.Fatalf("another client's record of status %d gave up the place", status)
+		}
+	}
+	l.void(event.CodeLimit, "", expect{event.Expectation_SESSIONS_BELOW, "alice", 1},
+		&event.SessionReserved{User: "alice", Login: 2, Client: "wlan", NotAfterUnix: l.at.Time.Unix() + 60})
+	v := record(event.StatusStart, "s1", 0)
+	v.Login = 1
+	l.must(v)
+	if l.Counts().Reservations != 0 {
+		t.Error("the session of the login does not take its place")
+	}
+}
+
 func TestAccountingOnEndsTheSessionsOfItsNASOnly(t *testing.T) {
 	l := newLog(t)
 	other := record(event.StatusStart, "s1", 0)
