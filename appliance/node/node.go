@@ -75,8 +75,13 @@ type Addresses struct {
 
 // Start starts a node and returns when it serves. An error says which part could not start and what to do; everything that
 // was started before is stopped again.
-func Start(ctx context.Context, s *Settings, logger *slog.Logger) (_ *Node, err error) {
-	n := &Node{settings: s, logger: logger, clock: time.Now, started: time.Now(), serving: make(chan struct{}), views: state.New(), keyring: secret.NewKeyring()}
+func Start(ctx context.Context, s *Settings, logger *slog.Logger) (*Node, error) {
+	return startAt(ctx, s, logger, time.Now)
+}
+
+// startAt is Start with a clock of the caller's.
+func startAt(ctx context.Context, s *Settings, logger *slog.Logger, clock func() time.Time) (_ *Node, err error) {
+	n := &Node{settings: s, logger: logger, clock: clock, started: clock(), serving: make(chan struct{}), views: state.New(), keyring: secret.NewKeyring()}
 	defer func() {
 		if err != nil {
 			stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.ShutdownWithin)
