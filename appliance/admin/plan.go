@@ -183,7 +183,8 @@ func versionReason(expected, found uint64) string {
 
 // at makes a problem of a field of a document.
 func at(d *document.Document, field, reason string) document.Problem {
-	return document.Problem{File: d.Source.File, Line: d.Source.Line, Column: d.Source.Column, Kind: d.Kind, Name: d.Name, Field: field, Reason: reason}
+	src := d.At(field)
+	return document.Problem{File: src.File, Line: src.Line, Column: src.Column, Kind: d.Kind, Name: d.Name, Field: field, Reason: reason}
 }
 
 // takePassword takes a user's clear password out of the document and into the step, unless it is the one that is stored.

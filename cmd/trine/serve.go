@@ -16,7 +16,7 @@ func (c *cli) serveCommand() *cobra.Command {
 		Short: "Run a node",
 		Long: "Runs a node until it is told to stop (SIGTERM or SIGINT), which it does in order.\n\n" +
 			"Each setting is a flag, an environment variable (TRINE_ and its name in capitals, - as _) and a key of the file that --config names.",
-		Args: cobra.NoArgs,
+		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := settings.Read(cmd.Flags(), os.LookupEnv); err != nil {
 				return usage(err)

@@ -35,8 +35,8 @@ func hashPath(path string) uint32 {
 	return h.Sum32()
 }
 
-// at returns where a field stood, or the innermost thing around it that has a place.
-func (d *Document) at(path string) Source {
+// At returns where a field stood, named by its path such as spec.radius.secret, or the innermost thing around it that has a place.
+func (d *Document) At(path string) Source {
 	for {
 		h := hashPath(path)
 		for _, m := range d.marks {
@@ -54,7 +54,7 @@ func (d *Document) at(path string) Source {
 
 // problem returns a problem with a field of the document.
 func (d *Document) problem(path, reason, suggestion string) Problem {
-	at := d.at(path)
+	at := d.At(path)
 	return Problem{File: at.File, Line: at.Line, Column: at.Column, Kind: d.Kind, Name: d.Name, Field: path, Reason: reason, Suggestion: suggestion}
 }
 

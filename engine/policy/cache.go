@@ -14,7 +14,8 @@ import (
 type Wire interface {
 	// Client compiles what a protocol needs of a service provider, such as its secrets with their derived keys.
 	Client(sp *document.ServiceProvider) (any, error)
-	// Reply compiles a reply template: lines such as "Tunnel-Type:1 = VLAN".
+	// Reply compiles a reply template: lines such as "Tunnel-Type:1 = VLAN". An error about one line has, or wraps one with, a
+	// method Line() int, which counts from 1.
 	Reply(lines []string) (any, error)
 	// Attribute resolves the name under which an attribute definition is sent (radiusID).
 	Attribute(id string) (any, error)

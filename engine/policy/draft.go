@@ -91,6 +91,13 @@ type problem struct {
 	off bool
 }
 
+// lined is an error about one line of a reply template, counted from 1.
+type lined interface {
+	error
+	Line() int
+	Unwrap() error
+}
+
 // problems tells an author each thing that is wrong with an object; doc is nil where he did not touch it.
 func problems(b Broken, doc *document.Document) []problem {
 	all := []error{b.Err}
@@ -104,9 +111,14 @@ func problems(b Broken, doc *document.Document) []problem {
 		var field *attribute.FieldError
 		if errors.As(err, &field) {
 			p.Field, p.Reason = "spec."+field.Field, field.Err.Error()
+			var one lined
+			if errors.As(field.Err, &one) {
+				p.Field, p.Reason = fmt.Sprintf("%s[%d]", p.Field, one.Line()-1), one.Unwrap().Error()
+			}
 		}
 		if doc != nil {
-			p.File, p.Line, p.Column = doc.Source.File, doc.Source.Line, doc.Source.Column
+			at := doc.At(p.Field)
+			p.File, p.Line, p.Column = at.File, at.Line, at.Column
 		}
 		switch {
 		case p.off:
@@ -124,8 +136,9 @@ func problems(b Broken, doc *document.Document) []problem {
 func warnings(d *document.Document) document.Problems {
 	var out document.Problems
 	warn := func(field, text string) {
+		at := d.At(field)
 		out = append(out, document.Problem{
-			File: d.Source.File, Line: d.Source.Line, Column: d.Source.Column, Kind: d.Kind, Name: d.Name, Field: field, Reason: text,
+			File: at.File, Line: at.Line, Column: at.Column, Kind: d.Kind, Name: d.Name, Field: field, Reason: text,
 		})
 	}
 	switch spec := d.Spec.(type) {

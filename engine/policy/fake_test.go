@@ -113,13 +113,21 @@ func (w *wire) Client(sp *document.ServiceProvider) (any, error) {
 type template struct{ lines []string }
 
 func (w *wire) Reply(lines []string) (any, error) {
-	for _, l := range lines {
+	for i, l := range lines {
 		if strings.HasPrefix(l, "No-") {
-			return nil, fmt.Errorf("there is no attribute in %q", l)
+			return nil, fmt.Errorf("the reply: %w", &lineError{fmt.Errorf("there is no attribute in %q", l), i + 1})
 		}
 	}
 	return &template{lines}, nil
 }
+
+type lineError struct {
+	error
+	line int
+}
+
+func (e *lineError) Line() int     { return e.line }
+func (e *lineError) Unwrap() error { return e.error }
 
 func (w *wire) Attribute(id string) (any, error) {
 	if strings.HasPrefix(id, "No-") {

@@ -1,6 +1,7 @@
 package radius
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -26,7 +27,8 @@ func NewWire(names *dictionary.Dictionary) *Wire { return &Wire{names: names} }
 func (w *Wire) Client(sp *document.ServiceProvider) (any, error) { return newClient(sp) }
 
 // Reply compiles the lines of a reply template: `Tunnel-Type:1 = VLAN`, `Cisco-AVPair += "shell:priv-lvl=15"`. Attributes that
-// hold a secret, such as Tunnel-Password, are refused: the line would hold it in clear.
+// hold a secret, such as Tunnel-Password, are refused: the line would hold it in clear. Errors about one line are, or wrap, a
+// *dictionary.LineError.
 func (w *Wire) Reply(lines []string) (any, error) {
 	items, err := parseLines(lines)
 	if err != nil {
@@ -38,7 +40,8 @@ func (w *Wire) Reply(lines []string) (any, error) {
 	}
 	for i := range items {
 		if a := w.names.Attribute(items[i].Name); a.Secret {
-			return nil, fmt.Errorf("line %d: %s holds a secret, which would stand in clear in the document; replies cannot hold secrets yet", items[i].Line, a.Name)
+			return nil, dictionary.AtLine(items[i].Line,
+				fmt.Errorf("%s holds a secret, which would stand in clear in the document; replies cannot hold secrets yet", a.Name))
 		}
 	}
 	return t, nil
@@ -49,7 +52,11 @@ func parseLines(lines []string) ([]dictionary.Item, error) {
 	for i, text := range lines {
 		more, err := dictionary.ParseItems(text)
 		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", i+1, err)
+			var inside *dictionary.LineError
+			if errors.As(err, &inside) {
+				err = inside.Unwrap() // a document's line is a text of its own
+			}
+			return nil, dictionary.AtLine(i+1, err)
 		}
 		for _, item := range more {
 			item.Line = i + 1

@@ -15,6 +15,24 @@ import (
 // compiled.
 var ErrTemplate = errors.New("reply list is not valid")
 
+// LineError is what is wrong with one line of a reply list.
+type LineError struct {
+	line int
+	err  error
+}
+
+// AtLine returns err as a *LineError. Lines count from 1.
+func AtLine(line int, err error) error { return &LineError{line, err} }
+
+// Error returns line and reason.
+func (e *LineError) Error() string { return "line " + strconv.Itoa(e.line) + ": " + e.err.Error() }
+
+// Line returns the number of the line, from 1.
+func (e *LineError) Line() int { return e.line }
+
+// Unwrap returns the reason.
+func (e *LineError) Unwrap() error { return e.err }
+
 // Item is one line of a reply list. It holds its value in clear: do not print
 // the value of an attribute that is Secret.
 type Item struct {
@@ -38,7 +56,7 @@ func ParseItems(text string) ([]Item, error) {
 		for rest != "" && rest[0] != '#' {
 			item, tail, err := parseItem(rest)
 			if err != nil {
-				return nil, fmt.Errorf("%w: line %d: %w", ErrTemplate, number, err)
+				return nil, fmt.Errorf("%w: %w", ErrTemplate, AtLine(number, err))
 			}
 			item.Line = number
 			items = append(items, item)
@@ -160,7 +178,7 @@ func (d *Dictionary) Compile(items []Item) (*Template, error) {
 	for _, item := range items {
 		if err := c.add(d, item); err != nil {
 			if item.Line > 0 {
-				return nil, fmt.Errorf("%w: line %d: %w", ErrTemplate, item.Line, err)
+				err = AtLine(item.Line, err)
 			}
 			return nil, fmt.Errorf("%w: %w", ErrTemplate, err)
 		}
