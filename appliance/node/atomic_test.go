@@ -24,7 +24,7 @@ func people(batch, n int) client.File {
 func TestLargeApplyIsWholeOrNotAtAll(t *testing.T) {
 	size, rounds := 20_000, 4
 	if testing.Short() {
-		size, rounds = 4_000, 2
+		size, rounds = 10_000, 2
 	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
