@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -98,6 +99,19 @@ func (g *gate) unmatched(w http.ResponseWriter, r *http.Request) {
 	writeProblem(w, api.NewProblem(http.StatusNotFound, api.ReasonNotFound, "there is nothing at %s; /openapi.json says what there is", r.URL.Path))
 }
 
+// anyOf lists scopes for people; those of many kinds of documents become one.
+func anyOf(scopes []string) string {
+	ofKind := func(scope string) bool { return strings.HasPrefix(scope, scopeDocuments) }
+	words := slices.DeleteFunc(slices.Clone(scopes), ofKind)
+	switch kinds := len(scopes) - len(words); {
+	case kinds == 1:
+		words = scopes
+	case kinds > 1:
+		words = append(words, scopeDocuments+"KIND")
+	}
+	return strings.Join(words, " or ")
+}
+
 // Handle implements huma.Adapter.
 func (g *gate) Handle(op *huma.Operation, handler func(huma.Context)) {
 	scopes, _ := op.Metadata[metaScopes].([]string)
@@ -110,8 +124,8 @@ func (g *gate) Handle(op *huma.Operation, handler func(huma.Context)) {
 			return
 		}
 		if len(scopes) > 0 && !caller.has(scopes...) {
-			writeProblem(w, api.NewProblem(http.StatusForbidden, api.ReasonForbidden, "%s may not do this: it takes scope %s",
-				caller.By, strings.Join(scopes, " or ")))
+			writeProblem(w, api.NewProblem(http.StatusForbidden, api.ReasonForbidden, "%s may not do this: it takes the scope %s",
+				caller.By, anyOf(scopes)))
 			return
 		}
 		rc := http.NewResponseController(w)

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"layeh.com/radius"
@@ -215,6 +216,8 @@ func (l *Login) exchange(ctx context.Context, request []byte, answer *Answer) ([
 			return reply, nil
 		case fault != wire.OK:
 			wrong = fmt.Errorf("an answer came that is not authentic: %w", fault)
+		case errors.Is(err, syscall.ECONNREFUSED):
+			return nil, fmt.Errorf("no server listens on %s: %w", l.Server, err)
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return nil, fmt.Errorf("receive from %s: %w", l.Server, err)
 		}

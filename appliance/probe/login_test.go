@@ -6,6 +6,7 @@ import (
 	"crypto/md5"
 	"errors"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -192,6 +193,21 @@ func TestBadLoginsAreRefusedAndCancelled(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
 	if _, err := Try(ctx, Login{Server: addr, Secret: "testing123", User: "a"}, names(t)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestNobodyOnThePortIsToldAsSuch(t *testing.T) {
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := conn.LocalAddr().String()
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Try(t.Context(), Login{Server: address, Secret: "s", User: "u", Password: "p", Tries: 1, Timeout: time.Second}, nil)
+	if err == nil || !strings.Contains(err.Error(), "no server listens on "+address) {
 		t.Errorf("error is %v", err)
 	}
 }
