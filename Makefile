@@ -30,7 +30,7 @@ test-needs:
 	@.ci/test-needs
 
 lint:
-	@out=$$($(GO) run $(GOFUMPT) -l $(SOURCES)); if [ -n "$$out" ]; then echo "gofumpt would change:"; echo "$$out"; exit 1; fi
+	@out=$$($(GO) run $(GOFUMPT) -l $(SOURCES)) || exit 1; if [ -n "$$out" ]; then echo "gofumpt would change:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 
