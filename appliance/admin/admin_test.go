@@ -249,6 +249,38 @@ func TestKeysEndWhenTheyExpireOrAreRevoked(t *testing.T) {
 	}
 }
 
+func TestKeyMakesNoneThatOutlivesIt(t *testing.T) {
+	n, c := start(t)
+	now := time.Now()
+	n.Now = func() time.Time { return now }
+	w := wire{t, n.Admin.Handler(), key(t, c, "apikeys").Secret} // for 90 days
+	for _, tc := range []struct {
+		name, body string
+		status     int
+	}{
+		{"as long as itself by default", `{"description": "x", "scopes": ["apikeys"]}`, 201},
+		{"for less", `{"description": "x", "scopes": ["apikeys"], "days": 1}`, 201},
+		{"for longer", `{"description": "x", "scopes": ["apikeys"], "days": 91}`, 403},
+		{"for ever", `{"description": "x", "scopes": ["apikeys"], "never": true}`, 403},
+	} {
+		now = now.Add(time.Hour)
+		rec := w.do("POST", "/api/v1/apikeys", tc.body)
+		if rec.Code != tc.status {
+			t.Errorf("%s: answered %d, want %d: %s", tc.name, rec.Code, tc.status, rec.Body)
+		}
+	}
+	now = now.Add(90*24*time.Hour - 4*time.Hour + time.Second)
+	list, err := c.Keys(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range list.Keys {
+		if !k.Expired {
+			t.Errorf("key %s outlives the one that made it: %v", k.ID, k.Expires)
+		}
+	}
+}
+
 func TestPreconditionsAreHeld(t *testing.T) {
 	n, c := start(t)
 	mustApply(t, c, site)

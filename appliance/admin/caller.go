@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"trine/engine/event"
 )
@@ -29,6 +30,8 @@ type Caller struct {
 	// By names the caller in events: "local:root" for a person on the socket, "apikey:ID" for a key.
 	By     string
 	scopes []string
+	key    string    // id of his API key; empty on the socket
+	until  time.Time // when the key expires; zero: never
 }
 
 // has reports whether the caller holds one of the scopes, or all of them by "*".

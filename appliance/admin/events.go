@@ -238,15 +238,17 @@ func (s *Server) followEvents(_ context.Context, in *followInput) (*huma.StreamR
 		hc.SetHeader("Content-Type", "text/event-stream")
 		hc.SetHeader("X-Accel-Buffering", "no")
 		hc.SetStatus(http.StatusOK)
-		st := &eventStream{server: s, rc: http.NewResponseController(in.writer), w: hc.BodyWriter()}
+		st := &eventStream{server: s, caller: &in.caller, rc: http.NewResponseController(in.writer), w: hc.BodyWriter()}
 		st.run(hc.Context(), q, in.Limit)
 	}}, nil
 }
 
 // eventStream writes server-sent events to one reader. The log is read in its own goroutine, so that a heartbeat goes out while
-// there is nothing to read; a slow reader holds nothing but that goroutine.
+// there is nothing to read; a slow reader holds nothing but that goroutine. A stream ends with the key that it was asked for with: at
+// the next event or heartbeat.
 type eventStream struct {
 	server *Server
+	caller *Caller
 	rc     *http.ResponseController
 	w      io.Writer
 }
@@ -291,6 +293,10 @@ func (st *eventStream) run(ctx context.Context, q EventQuery, limit int) {
 				st.fail(r.err)
 				return
 			}
+			if !st.server.inForce(st.caller) {
+				st.fail(errKeyOver())
+				return
+			}
 			if st.send("event", r.ev.Position, r.ev) != nil {
 				return
 			}
@@ -298,6 +304,10 @@ func (st *eventStream) run(ctx context.Context, q EventQuery, limit int) {
 				return
 			}
 		case <-beat.C:
+			if !st.server.inForce(st.caller) {
+				st.fail(errKeyOver())
+				return
+			}
 			if st.write(": alive\n\n") != nil {
 				return
 			}

@@ -37,7 +37,21 @@ func (a *keyAuthenticator) authenticate(r *http.Request) (Caller, error) {
 	if !ok {
 		return Caller{}, api.NewProblem(http.StatusUnauthorized, api.ReasonUnauthorized, "the API key is not known here, has expired or was revoked")
 	}
-	return Caller{By: "apikey:" + key.ID, scopes: key.Scopes}, nil
+	return Caller{By: "apikey:" + key.ID, scopes: key.Scopes, key: key.ID, until: key.Expires}, nil
+}
+
+// errKeyOver is the problem of a request that outlived its key.
+func errKeyOver() *api.Problem {
+	return api.NewProblem(http.StatusUnauthorized, api.ReasonUnauthorized, "the API key has expired or was revoked")
+}
+
+// inForce reports whether the caller's key, if he has one, is still good: for requests that go on for long.
+func (s *Server) inForce(c *Caller) bool {
+	if c.key == "" {
+		return true
+	}
+	_, ok := s.cfg.State.APIKey(c.key)
+	return ok && (c.until.IsZero() || s.now().Before(c.until))
 }
 
 // bearer returns the token of a Bearer authorization (RFC 6750 section 2.1).
@@ -72,7 +86,7 @@ func (s *Server) registerKeys(a huma.API) {
 	register(a, operation{id: "listApiKeys", method: http.MethodGet, path: "/apikeys", tag: "API keys", summary: "List API keys", scopes: []string{ScopeKeys}}, s.listKeys)
 	register(a, operation{
 		id: "createApiKey", method: http.MethodPost, path: "/apikeys", tag: "API keys", summary: "Make an API key", status: http.StatusCreated, scopes: []string{ScopeKeys},
-		about: "The answer holds the key, this once: the node keeps only a hash. A caller can give away only what it may do itself.",
+		about: "The answer holds the key, this once: the node keeps only a hash. A caller can give away only what it may do itself, and for no longer than it may itself.",
 	}, s.createKey)
 	register(a, operation{id: "revokeApiKey", method: http.MethodDelete, path: "/apikeys/{id}", tag: "API keys", summary: "End an API key at once", scopes: []string{ScopeKeys}}, s.revokeKey)
 }
@@ -123,12 +137,9 @@ func (s *Server) createKey(ctx context.Context, in *createKeyInput) (*answer[api
 	}
 	now := s.now()
 	key := APIKey{ID: newReference(), Description: in.Body.Description, Scopes: scopes, CreatedAt: now, CreatedBy: in.caller.By}
-	if !in.Body.Never {
-		days := in.Body.Days
-		if days == 0 {
-			days = defaultKeyDays
-		}
-		key.Expires = now.Add(time.Duration(days) * 24 * time.Hour).Truncate(time.Second)
+	var err error
+	if key.Expires, err = keyTerm(&in.caller, &in.Body, now); err != nil {
+		return nil, err
 	}
 	var random [secretBytes]byte
 	_, _ = rand.Read(random[:]) // never fails: it ends the process instead
@@ -146,6 +157,26 @@ func (s *Server) createKey(ctx context.Context, in *createKeyInput) (*answer[api
 		return nil, err
 	}
 	return &answer[api.NewKey]{Body: api.NewKey{Key: s.keyView(&key), Secret: keyPrefix + key.ID + "_" + secret}}, nil
+}
+
+// keyTerm returns when a new key expires, zero for never. A key can make none that outlives it: else its term would bind nobody.
+func keyTerm(caller *Caller, k *api.KeyRequest, now time.Time) (time.Time, error) {
+	var expires time.Time
+	days := k.Days
+	if days == 0 {
+		days = defaultKeyDays
+	}
+	if !k.Never {
+		expires = now.Add(time.Duration(days) * 24 * time.Hour).Truncate(time.Second)
+	}
+	switch {
+	case caller.until.IsZero() || !expires.IsZero() && !expires.After(caller.until):
+		return expires, nil
+	case k.Never || k.Days != 0:
+		return expires, api.NewProblem(http.StatusForbidden, api.ReasonForbidden, "%s may not make a key that outlives it: it expires at %s",
+			caller.By, caller.until.UTC().Format(time.RFC3339))
+	}
+	return caller.until, nil
 }
 
 type keyInput struct {

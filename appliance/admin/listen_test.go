@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -13,9 +14,11 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -209,6 +212,63 @@ func TestFollowSeesWhatHappensFromNowOn(t *testing.T) {
 		}
 	}
 }
+
+func TestStreamsEndWithTheirKey(t *testing.T) {
+	n, c := start(t)
+	var ahead atomic.Int64
+	n.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	mustApply(t, c, site)
+	for name, end := range map[string]func(id string) error{
+		"revoked": func(id string) error { return c.RevokeKey(t.Context(), id) },
+		"expired": func(string) error {
+			ahead.Add(int64(91 * 24 * time.Hour))
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := key(t, c, "events")
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			r := httptest.NewRequestWithContext(ctx, "GET", "/api/v1/events/follow?from=1", nil)
+			r.Header.Set("Authorization", "Bearer "+k.Secret)
+			pr, pw := io.Pipe()
+			go func() {
+				n.Admin.Handler().ServeHTTP(&pipeRecorder{ResponseRecorder: httptest.NewRecorder(), w: pw}, r)
+				pw.Close()
+			}()
+			lines := bufio.NewScanner(pr)
+			if !lines.Scan() {
+				t.Fatal("the stream did not begin")
+			}
+			if err := end(k.ID); err != nil {
+				t.Fatal(err)
+			}
+			mustApply(t, c, "kind: Group\nname: "+name+"\n")
+			last := ""
+			for lines.Scan() {
+				if strings.Contains(lines.Text(), `"name":"`+name+`"`) {
+					t.Fatalf("a stream whose key is over goes on: %s", lines.Text())
+				}
+				if lines.Text() != "" {
+					last = lines.Text()
+				}
+			}
+			if ctx.Err() != nil || !strings.Contains(last, api.ReasonUnauthorized) {
+				t.Errorf("the stream ended with %q", last)
+			}
+		})
+	}
+}
+
+// pipeRecorder hands on what is written to it at once.
+type pipeRecorder struct {
+	*httptest.ResponseRecorder
+	w io.Writer
+}
+
+func (r *pipeRecorder) Write(b []byte) (int, error) { return r.w.Write(b) }
+
+func (r *pipeRecorder) WriteString(s string) (int, error) { return io.WriteString(r.w, s) }
 
 func TestStreamsEndWhenTheNodeStops(t *testing.T) {
 	n, err := admintest.Start(slog.New(slog.DiscardHandler))
