@@ -338,9 +338,13 @@ func (q *batcher) leave(b *batch) {
 	}
 }
 
-// fail tells the waiters of a batch that is not, as far as is known, in the log. The lock is held; it is let go while the
+// fail tells the waiters of a batch that is not, as far as is known, in the log, unless they know better. The lock is held; it is let go while the
 // waiters are told.
 func (q *batcher) fail(b *batch, err error) {
+	if b.applied { // an attempt that seemed lost was not, and its waiters know
+		q.leave(b)
+		return
+	}
 	if b.uncertain {
 		err = ErrUncertain
 		b.buf = nil // raft may still hold it: it is not used again

@@ -147,6 +147,45 @@ func TestEveryProposalHasOneOutcome(t *testing.T) {
 	}
 }
 
+// A batch whose leadership was lost may be committed by the next leader while it waits here to be sent again.
+func TestBatchThatAnotherLeaderCommitsHasOneOutcome(t *testing.T) {
+	for _, end := range []string{"no leader for long", "stop"} {
+		t.Run(end, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLog(100)
+				l.outcome = func(uint64) (error, bool) { l.leads = false; return raft.ErrLeadershipLost, false }
+				l.q.start()
+				got := new(tally)
+				for i := range uint64(3) {
+					if err := l.q.propose(kindMachine, []byte("r"), got, i); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(time.Second)
+				synctest.Wait()
+				b := l.q.committed(1)
+				if b == nil {
+					t.Fatal("the batch is not known any more")
+				}
+				n := len(b.waiters)
+				for _, w := range b.waiters {
+					w.w.Committed(w.token, Position{}, Result{}, nil)
+				}
+				l.q.told(b)
+				if end != "stop" {
+					time.Sleep(2 * leaderWait)
+					synctest.Wait()
+				}
+				l.q.stop()
+				got.want(t, n, nil)
+				if d := l.q.depth(); d != 0 {
+					t.Errorf("%d records are still counted", d)
+				}
+			})
+		})
+	}
+}
+
 func TestIdleLogDoesNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLog(100)
