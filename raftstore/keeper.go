@@ -105,9 +105,10 @@ func (s *Store) dueEpochs(now int64) []epochChange {
 		if full || age > 0 && size[current.number] > 0 && now-begun >= int64(age) {
 			due = append(due, epochChange{kindCut, class, current.number + 1})
 		}
+		// What is removed already keeps its files until the next seal; it is not in the list, and does not count.
 		total := int64(0)
-		for _, n := range size {
-			total += n
+		for _, e := range list {
+			total += size[e.number]
 		}
 		// The oldest go first, and the current one never does.
 		for i := 0; i+1 < len(list); i++ {

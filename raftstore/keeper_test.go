@@ -121,6 +121,42 @@ func TestRetentionKeepsAClassBelowItsBytes(t *testing.T) {
 	}
 }
 
+// What is to be removed still takes space until the next seal, and must not make retention remove more.
+func TestRetentionCountsWhatItHasRemovedAlready(t *testing.T) {
+	cfg := testConfig(t, t.TempDir())
+	cfg.Retention = map[Class]Retention{2: {Bytes: 1 << 40}}
+	cfg.EpochBytes = 4 << 10
+	cfg.keep = time.Hour
+	s := mustOpen(t, cfg)
+	defer mustClose(t, s)
+	for i := range 8 {
+		var ops []op
+		for n := range 200 {
+			ops = append(ops, op{2, opSet, fmt.Sprint("k", n), fmt.Sprintf("%x", rowHash("a", fmt.Sprint(i, n)).Lo)})
+		}
+		together(t, s, ops)
+		mustSeal(t, s)
+		s.keepRetention()
+	}
+	size := func() (n int64) {
+		for _, c := range s.history.Counts() {
+			if c.Class == 2 {
+				n += int64(c.Bytes)
+			}
+		}
+		return n
+	}
+	total := size()
+	s.cfg.Retention[2] = Retention{Bytes: total * 3 / 4}
+	for range 5 {
+		s.keepRetention()
+	}
+	mustSeal(t, s)
+	if left := size(); left > total*3/4 || left < total/3 {
+		t.Errorf("of %d bytes with a limit of %d, %d are left", total, total*3/4, left)
+	}
+}
+
 func TestReaderOutlivesTheEpochItReads(t *testing.T) {
 	cfg := testConfig(t, t.TempDir())
 	clock := newWind()
