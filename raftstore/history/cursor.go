@@ -114,6 +114,9 @@ func (c *Cursor) load() error {
 		e := c.epochs[0]
 		c.epochs = c.epochs[1:]
 		db, err := e.acquire()
+		if errors.Is(err, errRemoved) {
+			return nil // on to the next
+		}
 		if err != nil {
 			return err
 		}

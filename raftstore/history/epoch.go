@@ -29,11 +29,17 @@ type epoch struct {
 	seal   uint64
 }
 
+// errRemoved means that retention removed an epoch before its reader came to it.
+var errRemoved = errors.New("history epoch is removed")
+
 // acquire opens the database if need be. Each acquire needs a release.
 func (e *epoch) acquire() (*badger.DB, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.db == nil {
+		if e.doomed {
+			return nil, errRemoved
+		}
 		if err := e.open(); err != nil {
 			return nil, err
 		}

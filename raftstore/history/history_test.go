@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"testing"
 
 	"github.com/dgraph-io/badger/v4"
@@ -167,6 +168,54 @@ func TestLeftoversOfACrashedSealDoNotCount(t *testing.T) {
 	if _, err := Open(dir, 4500, counts, silent{}); err == nil {
 		t.Error("an epoch with fewer facts than the SEAL counts was opened")
 	}
+}
+
+func TestReaderPassesOverAnEpochThatWasRemovedBeforeIt(t *testing.T) {
+	for _, reverse := range []bool{false, true} {
+		t.Run(fmt.Sprintf("reverse %v", reverse), func(t *testing.T) {
+			s, err := Open(t.TempDir(), 0, nil, silent{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			for epoch := range uint32(4) {
+				write(t, s, epoch+1, some(uint64(epoch)*10+1, 10), true)
+			}
+			c := s.Cursor(Query{Class: 2, Index: 41 * b2u(reverse), High: 40, Since: math.MinInt64, Until: math.MaxInt64, Reverse: reverse},
+				func(uint32) bool { return true })
+			defer c.Close()
+			n := 0
+			for {
+				f, err := c.Next()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if f == nil {
+					break
+				}
+				if n++; n == 1 {
+					for _, gone := range []uint32{2, 3} {
+						if err := s.Remove(2, gone); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+			}
+			if n != 20 {
+				t.Errorf("expected the 20 facts of what is left, found %d", n)
+			}
+			if left, err := os.ReadDir(s.dir); err != nil || len(left) != 2 {
+				t.Errorf("directories that are left: %v, %v", left, err)
+			}
+		})
+	}
+}
+
+func b2u(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func FuzzBlob(f *testing.F) {
