@@ -169,6 +169,7 @@ func (f *fold) records(l *raft.Log) {
 	f.noteVoid(l.Index)
 	if f.env.node == f.node && f.env.epoch == f.boot {
 		if b := f.batcher.committed(f.env.seq); b != nil {
+			f.at.set(f.index, f.last) // whoever is told can read it
 			f.tell(b, l.Index)
 		}
 	}

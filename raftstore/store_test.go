@@ -74,6 +74,32 @@ func TestVoidRecordsLeaveNoFacts(t *testing.T) {
 	}
 }
 
+// reread is a Waiter that reads what it is told.
+type reread struct {
+	s    *Store
+	done chan []Item
+}
+
+func (r *reread) Committed(_ uint64, at Position, _ Result, _ error) {
+	var got []Item
+	for item := range r.s.Read(context.Background(), Query{From: at}) {
+		got = append(got, item)
+	}
+	r.done <- got
+}
+
+func TestProposerThatIsAnsweredCanReadItsRecord(t *testing.T) {
+	s := mustOpen(t, testConfig(t, t.TempDir()))
+	defer mustClose(t, s)
+	r := &reread{s, make(chan []Item, 1)}
+	if err := s.Propose(op{0, opSet, "k", "v"}.encode(), r, 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-r.done; len(got) == 0 {
+		t.Error("the record was acknowledged before it could be read")
+	}
+}
+
 // together proposes records so that they share batches, and returns their positions.
 func together(t *testing.T, s *Store, ops []op) []Position {
 	t.Helper()
