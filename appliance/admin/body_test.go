@@ -31,3 +31,20 @@ func TestAccountingIsShownWhole(t *testing.T) {
 		})
 	}
 }
+
+func TestTextOfAWireCarriesNoControlCharacters(t *testing.T) {
+	for _, tc := range []struct{ name, sent, want string }{
+		{"text", "Zoë O'Neill\u200d", "Zoë O'Neill\u200d"},
+		{"escape", "\x1b[2Jx", "0x1b5b324a78"},
+		{"delete", "a\x7f", "0x617f"},
+		{"control sequence introducer of ISO 6429, as UTF-8", "\u009b2Jx", "0xc29b324a78"},
+		{"next line", "a\u0085", "0x61c285"},
+		{"no UTF-8", "a\xff", "0x61ff"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := wireText([]byte(tc.sent)); got != tc.want {
+				t.Errorf("shows %q, want %q", got, tc.want)
+			}
+		})
+	}
+}

@@ -1,16 +1,11 @@
 package admin
 
-import "unicode/utf8"
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
 
-// isText reports whether text from a wire is text that people can read.
-func isText(text string) bool {
-	if !utf8.ValidString(text) {
-		return false
-	}
-	for _, r := range text {
-		if r < ' ' || r == 0x7f {
-			return false
-		}
-	}
-	return true
-}
+// isText reports whether text from a wire is text that people can read. Control characters are none, those above ASCII included:
+// JSON does not escape them, and terminals obey them.
+func isText(text string) bool { return utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl) }
