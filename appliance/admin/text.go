@@ -8,4 +8,6 @@ import (
 
 // isText reports whether text from a wire is text that people can read. Control characters are none, those above ASCII included:
 // JSON does not escape them, and terminals obey them.
-func isText(text string) bool { return utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl) }
+func isText(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl)
+}
