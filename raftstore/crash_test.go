@@ -320,6 +320,73 @@ func TestCrashAtEachStepOfASealLosesNothing(t *testing.T) {
 	}
 }
 
+// What a seal wrote that failed, and could not be undone either, must not get into the next one.
+func TestSealThatCannotBeUndoneIsUndoneLater(t *testing.T) {
+	dir := t.TempDir()
+	cfg := testConfig(t, dir)
+	var fail map[string]int
+	cfg.failpoint = func(at string) error {
+		if fail[at]--; fail[at] >= 0 {
+			return errors.New("disk error")
+		}
+		return nil
+	}
+	fail = map[string]int{}
+	s := mustOpen(t, cfg)
+	for i := range 300 {
+		mustPropose(t, s, op{Class(i % 3), opSet, fmt.Sprint("k", i), "v"})
+	}
+	mustPropose(t, s, op{0, opSet, "short", "life"})
+	fail = map[string]int{"seal": 1, "undo": 2}
+	for range 2 {
+		if err := s.Seal(t.Context()); err == nil {
+			t.Fatal("the seal did not fail")
+		}
+	}
+	mustPropose(t, s, op{0, opDel, "short", ""})
+	mustPropose(t, s, op{0, opSet, "k1", "v2"})
+	mustSeal(t, s)
+	want, digest := readAll(t, s, Query{}), s.cfg.Machine.Digest()
+	mustClose(t, s)
+	s = mustOpen(t, testConfig(t, dir))
+	defer mustClose(t, s)
+	if s.cfg.Machine.Digest() != digest {
+		t.Error("the rows differ after the restart")
+	}
+	if got := readAll(t, s, Query{}); !sameFacts(got, want) {
+		t.Errorf("facts after the restart: expected %v, found %v", names(want), names(got))
+	}
+}
+
+// The mark is what a start repairs by: it must stay until the repair is durable.
+func TestMarkOfASealStaysUntilItsRepairIsDurable(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, testConfig(t, dir))
+	mustPropose(t, s, op{0, opSet, "k", "v"})
+	mustClose(t, s)
+	mark := filepath.Join(dir, marker)
+	if err := os.WriteFile(mark, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := testConfig(t, dir)
+	cfg.failpoint = func(at string) error {
+		if at == "repaired" {
+			return errors.New("power cut")
+		}
+		return nil
+	}
+	if _, err := Open(context.Background(), cfg); err == nil {
+		t.Fatal("the start did not come to its repair")
+	}
+	if !exists(mark) {
+		t.Fatal("the mark is gone before the repair is durable")
+	}
+	mustClose(t, mustOpen(t, testConfig(t, dir)))
+	if exists(mark) {
+		t.Error("the mark is still there")
+	}
+}
+
 func sameFacts(a, b []Item) bool {
 	if len(a) != len(b) {
 		return false

@@ -53,6 +53,8 @@ type sealer struct {
 	level   func() int // of free space
 	closing func() bool
 
+	dirty bool // a seal that failed is not undone yet; raft makes one seal at a time
+
 	mu   sync.Mutex
 	last *seal.Seal // nil before the first
 	took time.Duration
@@ -142,6 +144,11 @@ var _ raft.FSMSnapshot = (*pendingSeal)(nil)
 func (p *pendingSeal) Persist(sink raft.SnapshotSink) (err error) {
 	k, s := sink.(*sealSink), p.s
 	mark := filepath.Join(s.cfg.Dir, marker)
+	if s.dirty {
+		if err := s.undo(); err != nil {
+			return err
+		}
+	}
 	w, err := s.history.Writer()
 	if err != nil {
 		return err
@@ -151,7 +158,7 @@ func (p *pendingSeal) Persist(sink raft.SnapshotSink) (err error) {
 			return
 		}
 		// What was written does not count; the next seal must not meet it.
-		err = errors.Join(err, w.Abort(), s.rows.Repair(s.index()))
+		err = errors.Join(err, w.Close(), s.undo())
 		if err == nil {
 			err = errors.New("seal: aborted")
 		}
@@ -182,6 +189,23 @@ func (p *pendingSeal) Persist(sink raft.SnapshotSink) (err error) {
 		return fmt.Errorf("seal, after the SEAL: %w", err)
 	}
 	return p.commit(w, &k.seal, mark)
+}
+
+// undo removes what a seal wrote that did not come to its SEAL.
+func (s *sealer) undo() error {
+	s.dirty = true
+	err := s.cfg.failpoint("undo")
+	if err == nil {
+		err = s.history.Undo()
+	}
+	if err == nil {
+		err = s.rows.Repair(s.index())
+	}
+	if err != nil {
+		return fmt.Errorf("undo a seal: %w", err)
+	}
+	s.dirty = false
+	return nil
 }
 
 // writeHistory copies the facts of the entries since the last seal.

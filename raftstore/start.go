@@ -281,7 +281,11 @@ func (s *Store) load(last *seal.Seal) error {
 	if err := s.sweep(rows); err != nil {
 		return err
 	}
-	var err error
+	dir, err := os.Open(s.cfg.Dir)
+	if err != nil {
+		return fmt.Errorf("open data directory: %w", err)
+	}
+	s.sealer = &sealer{dir: dir} // so that it is closed whatever comes
 	if s.rows, err = seal.OpenRows(filepath.Join(s.cfg.Dir, rows), badgerLogger{s.cfg.Logger}); err != nil {
 		return err
 	}
@@ -289,6 +293,14 @@ func (s *Store) load(last *seal.Seal) error {
 	if mark := filepath.Join(s.cfg.Dir, marker); exists(mark) {
 		if err := s.rows.Repair(index); err != nil {
 			return err
+		}
+		// The repair must last before what tells of its need goes.
+		err := s.cfg.failpoint("repaired")
+		if err == nil {
+			err = seal.SyncFS(dir)
+		}
+		if err != nil {
+			return fmt.Errorf("repair rows: %w", err)
 		}
 		if err := os.Remove(mark); err != nil {
 			return fmt.Errorf("remove mark of a seal: %w", err)
@@ -314,10 +326,6 @@ func (s *Store) load(last *seal.Seal) error {
 	}
 	if err != nil {
 		return fmt.Errorf("count starts: %w", err)
-	}
-	dir, err := os.Open(s.cfg.Dir)
-	if err != nil {
-		return fmt.Errorf("open data directory: %w", err)
 	}
 	s.sealer = &sealer{
 		cfg: &s.cfg, log: s.log, rows: s.rows, rowsDir: rows, history: s.history, notes: s.notes, stats: &s.stats, dir: dir,

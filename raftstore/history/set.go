@@ -34,6 +34,7 @@ type Set struct {
 	mu     sync.Mutex
 	epochs map[id]*epoch
 	seal   uint64
+	late   map[id]*epoch // may hold blobs past the seal
 }
 
 type id struct {
@@ -51,7 +52,7 @@ func Open(dir string, seal uint64, counts []Count, logger badger.Logger) (*Set, 
 	if err != nil {
 		return nil, fmt.Errorf("open history: %w", err)
 	}
-	s := &Set{dir: dir, logger: logger, dec: dec, epochs: map[id]*epoch{}, seal: seal}
+	s := &Set{dir: dir, logger: logger, dec: dec, epochs: map[id]*epoch{}, seal: seal, late: map[id]*epoch{}}
 	for _, c := range counts {
 		s.add(c)
 	}
@@ -224,6 +225,7 @@ func (w *Writer) flush(k id, b *builder) error {
 		if e = w.set.epochs[k]; e == nil {
 			e = w.set.add(Count{Class: k.class, Epoch: k.epoch})
 		}
+		w.set.late[k] = e
 		w.set.mu.Unlock()
 		if _, err := e.acquire(); err != nil {
 			return err
@@ -274,6 +276,7 @@ func (w *Writer) Finish() ([]Count, error) {
 func (w *Writer) Commit(index uint64) error {
 	w.set.mu.Lock()
 	w.set.seal = index
+	clear(w.set.late)
 	for k, e := range w.set.epochs {
 		e.mu.Lock()
 		e.seal = index
@@ -286,7 +289,7 @@ func (w *Writer) Commit(index uint64) error {
 	return w.Close()
 }
 
-// Close ends the writer. Without Commit its blobs do not count: whoever aborts a seal calls Abort.
+// Close ends the writer. Without Commit its blobs do not count: whoever aborts a seal calls Undo then.
 func (w *Writer) Close() error {
 	var err error
 	for _, e := range w.open {
@@ -296,13 +299,26 @@ func (w *Writer) Close() error {
 	return errors.Join(err, w.enc.Close())
 }
 
-// Abort removes the blobs written so far, so that the next seal, which may cut them elsewhere, finds none of them.
-func (w *Writer) Abort() error {
-	var err error
-	for _, e := range w.open {
+// Undo removes the blobs of closed writers that did not commit, so that the next seal, which may cut them elsewhere, finds none
+// of them. After an error it can be called again; no writer may be started before it succeeds.
+func (s *Set) Undo() error {
+	s.mu.Lock()
+	late := maps.Clone(s.late)
+	s.mu.Unlock()
+	for k, e := range late {
+		db, err := e.acquire()
+		if err != nil {
+			return err
+		}
 		e.mu.Lock()
-		err = errors.Join(err, e.verify(e.db))
+		err = e.verify(db)
 		e.mu.Unlock()
+		if err = errors.Join(err, e.release()); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		delete(s.late, k)
+		s.mu.Unlock()
 	}
-	return errors.Join(err, w.Close())
+	return nil
 }
