@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -20,10 +21,7 @@ import (
 func (c *cli) show(v any, table func(w io.Writer) error) error {
 	switch c.output {
 	case "json":
-		enc := json.NewEncoder(c.out)
-		enc.SetEscapeHTML(false)
-		enc.SetIndent("", "  ")
-		return enc.Encode(v)
+		return writeJSON(c.out, v, "  ")
 	case "yaml":
 		return writeYAML(c.out, v)
 	}
@@ -38,9 +36,7 @@ func (c *cli) show(v any, table func(w io.Writer) error) error {
 func (c *cli) showLine(v any, text func(w io.Writer)) error {
 	switch c.output {
 	case "json":
-		enc := json.NewEncoder(c.out)
-		enc.SetEscapeHTML(false)
-		return enc.Encode(v)
+		return writeJSON(c.out, v, "")
 	case "yaml":
 		if _, err := io.WriteString(c.out, "---\n"); err != nil {
 			return err
@@ -53,12 +49,47 @@ func (c *cli) showLine(v any, text func(w io.Writer)) error {
 	return err
 }
 
+// writeJSON writes a value as JSON, with what cannot be seen escaped.
+func writeJSON(w io.Writer, v any, indent string) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", indent)
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("encode output: %w", err)
+	}
+	_, err := w.Write(escaped(b.Bytes(), func(dst []byte, r rune) []byte {
+		high, low := utf16.EncodeRune(r)
+		return fmt.Appendf(dst, `\u%04x\u%04x`, high, low)
+	}))
+	return err
+}
+
+// escaped escapes what cannot be seen: encoding/json leaves the control characters above ASCII and those that turn the direction of text as
+// they are, and a terminal would obey them. All of them stand in strings. JSON and YAML differ in what is beyond \uffff.
+func escaped(data []byte, beyond func(dst []byte, r rune) []byte) []byte {
+	out := make([]byte, 0, len(data))
+	for _, r := range string(data) {
+		switch {
+		case r < 0x7f || unicode.IsPrint(r):
+			out = utf8.AppendRune(out, r)
+		case r <= 0xffff:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		default:
+			out = beyond(out, r)
+		}
+	}
+	return out
+}
+
 // writeYAML writes a value as YAML with the field names and the order that its JSON has.
 func writeYAML(w io.Writer, v any) error {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("encode output: %w", err)
 	}
+	// JSON is YAML but for the control characters that YAML does not take as they are.
+	data = escaped(data, func(dst []byte, r rune) []byte { return fmt.Appendf(dst, `\U%08x`, r) })
 	var node yaml.Node
 	if err := yaml.Unmarshal(data, &node); err != nil {
 		return fmt.Errorf("encode output: %w", err)
