@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"trine/raftstore/seal"
 )
 
 // filled returns a closed data directory with history, rows and, unless sealed, a log that goes on after the SEAL.
@@ -261,6 +263,64 @@ func TestForeignDirectoriesAreRefused(t *testing.T) {
 		}
 		if err := open(func(*Config) {}); !errors.Is(err, ErrNewerFormat) {
 			t.Errorf("expected %v, found %v", ErrNewerFormat, err)
+		}
+	})
+}
+
+// A directory without an identity is made anew only if nothing in it can be somebody's.
+func TestNothingIsRemovedFromADirectoryOfOthers(t *testing.T) {
+	for _, c := range []struct{ name, file string }{
+		{"a log of another kind", filepath.Join(walName, "00000001")},
+		{"rows", filepath.Join(rowsName, "MANIFEST")},
+		{"mark of a seal", marker},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			name := filepath.Join(dir, c.file)
+			if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(name, []byte("precious"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s, err := Open(context.Background(), testConfig(t, dir))
+			if err == nil {
+				mustClose(t, s)
+			}
+			var damaged *DamagedError
+			if !errors.As(err, &damaged) {
+				t.Errorf("expected damage, found %v", err)
+			}
+			if b, err := os.ReadFile(name); err != nil || string(b) != "precious" {
+				t.Errorf("the file holds %q now (%v)", b, err)
+			}
+		})
+	}
+	t.Run("a log with records", func(t *testing.T) {
+		dir := filled(t, false)
+		for _, name := range []string{identityName, historyName, rowsName, seal.FileName, marker} {
+			if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wantDamage(t, dir, identityName)
+	})
+	t.Run("a directory whose making was interrupted", func(t *testing.T) {
+		for _, without := range [][]string{{identityName}, {identityName, "wal/wal-meta.db", "wal/*.wal"}, {identityName, "wal/*.wal"}} {
+			cfg := testConfig(t, t.TempDir())
+			s := &Store{cfg: cfg}
+			if _, err := s.make(); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.log.Close(); err != nil {
+				t.Fatal(err)
+			}
+			for _, pattern := range without {
+				if err := os.Remove(one(t, filepath.Join(cfg.Dir, pattern))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			mustClose(t, mustOpen(t, cfg))
 		}
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"github.com/hashicorp/raft-wal/metadb"
 	"golang.org/x/sys/unix"
 
 	"trine/raftstore/history"
@@ -71,7 +72,7 @@ func identify(cfg *Config) (*identity, error) {
 	name := filepath.Join(cfg.Dir, identityName)
 	b, err := os.ReadFile(name)
 	if errors.Is(err, os.ErrNotExist) {
-		for _, left := range []string{seal.FileName, historyName} {
+		for _, left := range []string{seal.FileName, historyName, rowsName, marker} {
 			if _, err := os.Stat(filepath.Join(cfg.Dir, left)); err == nil {
 				return nil, &DamagedError{File: name, Offset: -1, Reason: "it is missing beside " + left, Advice: adviceRestore}
 			}
@@ -207,10 +208,11 @@ func (s *Store) openLog() (err error) {
 // make makes a new directory. Its identity comes last: until then a crash leaves a directory that is made anew.
 func (s *Store) make() (*identity, error) {
 	dir := filepath.Join(s.cfg.Dir, walName)
-	for _, left := range []string{dir, filepath.Join(s.cfg.Dir, rowsName)} {
-		if err := os.RemoveAll(left); err != nil {
-			return nil, readOnly(s.cfg.Dir, err)
-		}
+	if err := s.unused(dir); err != nil {
+		return nil, err
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return nil, readOnly(s.cfg.Dir, err)
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, readOnly(s.cfg.Dir, err)
@@ -236,6 +238,49 @@ func (s *Store) make() (*identity, error) {
 		return nil, err
 	}
 	return id, seal.SyncDir(filepath.Dir(s.cfg.Dir))
+}
+
+// unused makes sure that a log without an identity is none, or what a start left that a crash interrupted: it holds at most the
+// cluster's first entry. Anything else is somebody's, and is not removed.
+func (s *Store) unused(dir string) error {
+	names, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return readOnly(s.cfg.Dir, err)
+	}
+	segments := 0
+	for _, n := range names {
+		switch {
+		case filepath.Ext(n.Name()) == ".wal":
+			segments++
+		case n.Name() != metadb.FileName:
+			return &DamagedError{
+				File: filepath.Join(dir, n.Name()), Offset: -1, Reason: "it is in a directory without " + identityName + ", and not of a log",
+				Advice: "start with an empty data directory",
+			}
+		}
+	}
+	if segments == 0 {
+		return nil
+	}
+	if err := s.openLog(); err != nil {
+		return err
+	}
+	last, err := s.log.LastIndex()
+	err = errors.Join(err, s.log.Close())
+	s.log = nil
+	if err != nil {
+		return fmt.Errorf("look at a log without %s: %w", identityName, err)
+	}
+	if last > 1 {
+		return &DamagedError{
+			File: filepath.Join(s.cfg.Dir, identityName), Offset: -1, Advice: adviceRestore,
+			Reason: fmt.Sprintf("it is missing beside a log of %d entries", last),
+		}
+	}
+	return nil
 }
 
 // checkLog holds the log against the SEAL: it must begin at or before the entry after it, and end at or after it. The log of
