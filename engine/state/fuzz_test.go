@@ -59,7 +59,7 @@ func FuzzRows(f *testing.F) {
 			if b.ring != a.ring || sessionRing(again) != a.ring {
 				t.Fatal("keys are lost")
 			}
-			if user, login := sessionOwner(again); !bytes.Equal(user, a.User) || login != a.Login {
+			if user, _, login := sessionOwner(again); !bytes.Equal(user, a.User) || login != a.Login {
 				t.Fatalf("owner is %q, %d", user, login)
 			}
 			if seen, after, ok := figures(again); !ok || seen != a.Seen || after != a.StaleAfter {

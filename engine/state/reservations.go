@@ -46,21 +46,22 @@ func decodeReservation(b []byte) (r reservation, err error) {
 func (s *State) foldReserved(m *event.SessionReserved) {
 	w := &s.work
 	key := idKey(&w.key, m.Login)
-	if s.reservations.Has(key) || s.sessionOf(m.User, m.Login) {
+	client := s.symbol([]byte(m.Client)) + 1
+	if s.reservations.Has(key) || s.sessionOf(m.User, client, m.Login) {
 		return
 	}
-	r := reservation{user: []byte(m.User), client: s.symbol([]byte(m.Client)) + 1, notAfter: m.NotAfterUnix}
+	r := reservation{user: []byte(m.User), client: client, notAfter: m.NotAfterUnix}
 	ref, _ := s.reservations.Put(key, r.append(nil))
 	s.reservedBy.Add(hashUser(m.User), ref)
 }
 
-// sessionOf reports whether a user has a live session that a login led to.
-func (s *State) sessionOf(user string, login uint64) bool {
+// sessionOf reports whether a user has a live session that a login led to, by the client that the login came by.
+func (s *State) sessionOf(user string, client, login uint64) bool {
 	w := &s.work
 	w.refs = s.byField[fieldUser].Append(w.refs[:0], hashUser(user), 1<<31)
 	for _, ref := range w.refs {
 		if _, row, ok := s.sessions.PeekAt(ref); ok {
-			if _, l := sessionOwner(row); l == login {
+			if _, by, l := sessionOwner(row); l == login && by == client {
 				return true
 			}
 		}

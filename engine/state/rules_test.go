@@ -150,6 +150,16 @@ func TestReservationIsGivenUpToItsOwnClientOnly(t *testing.T) {
 	if l.Counts().Reservations != 0 {
 		t.Error("the session of the login does not take its place")
 	}
+
+	// Nor does another client's session that came before, with a number that it guessed.
+	early := record(event.StatusStart, "s2", 0)
+	early.Client, early.Login = []byte("guests"), 3
+	early.Key = event.AccountingKey(early, true)
+	l.must(early)
+	l.must(&event.SessionReserved{User: "alice", Login: 3, Client: "wlan", NotAfterUnix: l.at.Time.Unix() + 60})
+	if l.Counts().Reservations != 1 {
+		t.Error("another client's session took the place of a login")
+	}
 }
 
 func TestAccountingOnEndsTheSessionsOfItsNASOnly(t *testing.T) {

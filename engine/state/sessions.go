@@ -302,7 +302,7 @@ func (s *State) countSessions(refs []rows.Ref, now int64, user []byte, enough ui
 			if !ok || stale(seen, after, now) {
 				return
 			}
-			if owner, login := sessionOwner(row); sameName(owner, user) && !slices.Contains(except, login) {
+			if owner, _, login := sessionOwner(row); sameName(owner, user) && !slices.Contains(except, login) {
 				n++
 			}
 		})
@@ -324,8 +324,8 @@ func (s *State) countSessions(refs []rows.Ref, now int64, user []byte, enough ui
 	return n
 }
 
-// sessionOwner returns the resolved user of a session row, and the login that led to it.
-func sessionOwner(row []byte) (user []byte, login uint64) {
+// sessionOwner returns the resolved user of a session row, the symbol of its client, plus one, and the login that led to it.
+func sessionOwner(row []byte) (user []byte, client, login uint64) {
 	for len(row) > 0 {
 		f, rest, ok := next(row)
 		if !ok || f.num > 7 {
@@ -334,12 +334,14 @@ func sessionOwner(row []byte) (user []byte, login uint64) {
 		switch f.num {
 		case 3:
 			login = f.value
+		case 4:
+			client = f.value
 		case 7:
 			user = f.data
 		}
 		row = rest
 	}
-	return user, login
+	return user, client, login
 }
 
 // StaleSessions returns the ids of up to limit sessions that are stale, for the leader to expire.
