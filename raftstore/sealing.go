@@ -41,17 +41,18 @@ const (
 
 // sealer makes seals. It is raft's snapshot store, too: it lists exactly the SEAL.
 type sealer struct {
-	cfg     *Config
-	log     *wal.Log
-	rows    *seal.Rows
-	rowsDir string
-	history *history.Set
-	notes   *notes
-	stats   *counters
-	dir     *os.File // open for as long as the store, so that syncfs reports every failed write since
-	node    uint64
-	level   func() int // of free space
-	closing func() bool
+	cfg      *Config
+	log      *wal.Log
+	rows     *seal.Rows
+	rowsDir  string
+	history  *history.Set
+	notes    *notes
+	stats    *counters
+	dir      *os.File // open for as long as the store, so that syncfs reports every failed write since
+	node     uint64
+	level    func() int // of free space
+	closing  func() bool
+	unsealed *unsealed
 
 	dirty bool // a seal that failed is not undone yet; raft makes one seal at a time
 
@@ -116,6 +117,7 @@ func (s *sealer) freeze(f *fold) (raft.FSMSnapshot, error) {
 	}
 	start := time.Now()
 	p := &pendingSeal{s: s, start: start, folded: f.folded, frozen: f.machine.Freeze()}
+	p.bytes, p.records = s.unsealed.bytes.Load(), s.unsealed.records.Load()
 	// The registry never changes once published; windows do. There is one of them for each node that ever proposed.
 	p.windows = make(map[uint64]*window, len(f.windows))
 	for node, w := range f.windows {
@@ -134,7 +136,8 @@ type pendingSeal struct {
 	start  time.Time
 	frozen Frozen
 	folded
-	ok bool
+	bytes, records int64 // of log that it seals
+	ok             bool
 }
 
 var _ raft.FSMSnapshot = (*pendingSeal)(nil)
@@ -323,6 +326,8 @@ func (p *pendingSeal) commit(w *history.Writer, k *seal.Seal, mark string) error
 	s.mu.Lock()
 	s.last, s.took = k, time.Since(p.start)
 	s.mu.Unlock()
+	s.unsealed.bytes.Add(-p.bytes)
+	s.unsealed.records.Add(-p.records)
 	s.rows.Discard(k.Index)
 	s.notes.prune(k.Index)
 	for _, c := range s.history.Counts() {

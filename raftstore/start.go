@@ -374,7 +374,7 @@ func (s *Store) load(last *seal.Seal) error {
 	}
 	s.sealer = &sealer{
 		cfg: &s.cfg, log: s.log, rows: s.rows, rowsDir: rows, history: s.history, notes: s.notes, stats: &s.stats, dir: dir,
-		node: s.node, level: s.disk.levelNow, closing: s.isClosing, last: last,
+		unsealed: &s.unsealed, node: s.node, level: s.disk.levelNow, closing: s.isClosing, last: last,
 	}
 	f.freeze = s.sealer.freeze
 	f.grown = s.grown

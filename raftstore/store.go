@@ -47,20 +47,19 @@ type Store struct {
 	clock   clockWatch
 	stats   counters
 
-	unsealedBytes   atomic.Int64
-	unsealedRecords atomic.Int64
-	sealNow         chan struct{}
-	notify          chan bool
-	closing         atomic.Bool
-	failed          atomic.Bool
-	closed          chan struct{}
-	closeOnce       sync.Once
-	closeErr        error
-	work            sync.WaitGroup
-	readMu          sync.Mutex
-	readers         int
-	reading         bool // false: no reader may enter
-	readersGone     chan struct{}
+	unsealed    unsealed
+	sealNow     chan struct{}
+	notify      chan bool
+	closing     atomic.Bool
+	failed      atomic.Bool
+	closed      chan struct{}
+	closeOnce   sync.Once
+	closeErr    error
+	work        sync.WaitGroup
+	readMu      sync.Mutex
+	readers     int
+	reading     bool // false: no reader may enter
+	readersGone chan struct{}
 }
 
 func (s *Store) raftConfig(node uint64) *raft.Config {
@@ -257,9 +256,12 @@ func (s *Store) WaitApplied(ctx context.Context, index uint64) error {
 	}
 }
 
+// unsealed is how much log there is to seal. Only the goroutine that applies the log adds to it.
+type unsealed struct{ bytes, records atomic.Int64 }
+
 // grown is told by Apply how much log there is to seal.
 func (s *Store) grown(bytes, records int) {
-	b, r := s.unsealedBytes.Add(int64(bytes)), s.unsealedRecords.Add(int64(records))
+	b, r := s.unsealed.bytes.Add(int64(bytes)), s.unsealed.records.Add(int64(records))
 	if b >= s.cfg.SealBytes || r >= int64(s.cfg.SealRecords) {
 		select {
 		case s.sealNow <- struct{}{}:
@@ -303,7 +305,6 @@ func (s *Store) Seal(ctx context.Context) error {
 }
 
 func (s *Store) seal() error {
-	b, r := s.unsealedBytes.Load(), s.unsealedRecords.Load()
 	err := s.raft.Snapshot().Error()
 	if errors.Is(err, raft.ErrNothingNewToSnapshot) {
 		return nil
@@ -315,9 +316,6 @@ func (s *Store) seal() error {
 		}
 		return fmt.Errorf("seal: %w", err)
 	}
-	// What was applied since may count into this seal or into the next; the next is at most that much early or late.
-	s.unsealedBytes.Add(-b)
-	s.unsealedRecords.Add(-r)
 	return nil
 }
 
@@ -358,8 +356,8 @@ func (s *Store) close(ctx context.Context) error {
 	defer stop()
 	s.batcher.drain(func() bool { return ctx.Err() != nil || s.failed.Load() || s.disk.refuses() })
 	var err error
-	if s.disk.levelNow() < levelNoSeal && ctx.Err() == nil && !s.failed.Load() && s.unsealedRecords.Load() > 0 &&
-		s.unsealedBytes.Load() < cheapSeal {
+	if s.disk.levelNow() < levelNoSeal && ctx.Err() == nil && !s.failed.Load() && s.unsealed.records.Load() > 0 &&
+		s.unsealed.bytes.Load() < cheapSeal {
 		if err = s.seal(); err != nil {
 			s.cfg.Logger.Warn("closing without a last seal", "error", err)
 		}

@@ -270,6 +270,38 @@ func TestFollowerSeesEverythingOnce(t *testing.T) {
 	}
 }
 
+func TestSealsAtTheSameTimeCountTheLogOnce(t *testing.T) {
+	cfg := testConfig(t, t.TempDir())
+	began, goOn := make(chan struct{}, 2), make(chan struct{})
+	cfg.failpoint = func(at string) error {
+		if at == "mark" {
+			began <- struct{}{}
+			<-goOn
+		}
+		return nil
+	}
+	s := mustOpen(t, cfg)
+	defer mustClose(t, s)
+	for i := range 20 {
+		mustPropose(t, s, op{0, opSet, fmt.Sprint("k", i), "v"})
+	}
+	var seals sync.WaitGroup
+	for range 2 {
+		seals.Go(func() {
+			if err := s.Seal(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	<-began
+	time.Sleep(10 * time.Millisecond) // the other one waits for this one by then
+	close(goOn)
+	seals.Wait()
+	if b, r := s.unsealed.bytes.Load(), s.unsealed.records.Load(); b != 0 || r != 0 {
+		t.Errorf("after two seals %d bytes and %d records are to be sealed", b, r)
+	}
+}
+
 func TestSealsTruncateTheLog(t *testing.T) {
 	cfg := testConfig(t, t.TempDir())
 	cfg.segment = 64 << 10
