@@ -36,7 +36,11 @@ func Tables(dir, advice string) error {
 	}
 	for id := range manifest.Tables {
 		name := filepath.Join(dir, fmt.Sprintf("%06d.sst", id))
-		if offset, reason := table(name); reason != "" {
+		offset, reason := table(name)
+		if reason != "" && offset < 0 {
+			return Opening(name, errors.New(reason), advice)
+		}
+		if reason != "" {
 			return &Error{File: name, Offset: offset, Reason: reason, Advice: advice}
 		}
 	}

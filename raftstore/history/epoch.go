@@ -103,7 +103,7 @@ func (e *epoch) open() error {
 		WithVerifyValueChecksum(true).
 		WithDetectConflicts(false))
 	if err != nil {
-		return e.damaged(err.Error())
+		return damage.Opening(e.dir, err, advice)
 	}
 	if err := e.verify(db); err != nil {
 		return errors.Join(err, db.Close())

@@ -10,6 +10,8 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"github.com/klauspost/compress/zstd"
 	"pgregory.net/rapid"
+
+	"trine/raftstore/damage"
 )
 
 type silent struct{}
@@ -216,6 +218,22 @@ func b2u(b bool) uint64 {
 		return 1
 	}
 	return 0
+}
+
+// The advice that damage comes with removes the directory: a database that somebody has open must not get it.
+func TestDatabaseThatCannotBeOpenedNowIsNotDamaged(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(dir, 0, nil, silent{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	write(t, s, 1, some(1, 10), true)
+	_, err = Open(dir, 10, s.Counts(), silent{})
+	var damaged *damage.Error
+	if err == nil || errors.As(err, &damaged) {
+		t.Errorf("expected an error that is no damage, found %v", err)
+	}
 }
 
 func FuzzBlob(f *testing.F) {

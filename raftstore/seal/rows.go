@@ -39,7 +39,7 @@ func OpenRows(dir string, logger badger.Logger) (*Rows, error) {
 		WithNumVersionsToKeep(math.MaxInt32).
 		WithDetectConflicts(false))
 	if err != nil {
-		return nil, &damage.Error{File: dir, Offset: -1, Reason: err.Error(), Advice: advice}
+		return nil, damage.Opening(dir, err, advice)
 	}
 	return &Rows{db, dir}, nil
 }

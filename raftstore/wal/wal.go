@@ -85,7 +85,7 @@ func Open(dir string, o Options) (l *Log, err error) {
 	}
 	state, err := l.meta.Load(dir)
 	if err != nil {
-		return l, &damage.Error{File: metaFile, Offset: -1, Reason: err.Error(), Advice: adviceRestore}
+		return l, damage.Opening(metaFile, err, adviceRestore)
 	}
 	if err := l.check(dir, state); err != nil {
 		return l, err
@@ -133,7 +133,7 @@ func (l *Log) check(dir string, state types.PersistentState) error {
 			continue // a crash came between naming the segment and making its file
 		}
 		if err != nil {
-			return &damage.Error{File: name, Offset: -1, Reason: err.Error(), Advice: adviceRestore}
+			return damage.Opening(name, err, adviceRestore)
 		}
 		s, err := scan(name, b, info, table)
 		if !info.SealTime.IsZero() {
