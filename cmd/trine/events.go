@@ -60,22 +60,30 @@ func (c *cli) eventsCommand() *cobra.Command {
 	f.StringVar(&q.Stream, "stream", "", "only this stream, such as user/alice")
 	f.StringVar(&q.From, "from", "", "from this position on")
 	f.BoolVar(&q.Reverse, "reverse", false, "newest first")
-	f.IntVar(&limit, "limit", 0, "at most so many events")
+	limitFlag(cmd, &limit, "at most so many events")
 	mustRegister(cmd, "class", fixed("config", "identity", "session", "accounting", "decision", "system"))
 	return cmd
 }
 
 // lastEvents shows the newest events in the order in which they happened.
 func (c *cli) lastEvents(cmd *cobra.Command, node *client.Client, q client.EventQuery, limit int) error {
-	q.Reverse, q.Limit = true, limit
 	if limit == 0 {
-		q.Limit = 50
+		limit = 50
 	}
-	list, err := node.Events(cmd.Context(), q)
-	if err != nil {
-		return err
+	q.Reverse = true
+	var last []api.Event
+	for {
+		q.Limit = nextPage(limit, len(last))
+		list, err := node.Events(cmd.Context(), q)
+		if err != nil {
+			return err
+		}
+		last = append(last, list.Events...)
+		if q.From = list.Next; q.From == "" || len(last) >= limit {
+			break
+		}
 	}
-	for _, ev := range slices.Backward(list.Events) {
+	for _, ev := range slices.Backward(last[:min(len(last), limit)]) {
 		if err := c.showEvent(&ev); err != nil {
 			return err
 		}
@@ -86,12 +94,13 @@ func (c *cli) lastEvents(cmd *cobra.Command, node *client.Client, q client.Event
 // events shows all events that the query selects, page by page.
 func (c *cli) events(cmd *cobra.Command, node *client.Client, q client.EventQuery, limit int) error {
 	for shown := 0; ; {
-		if limit > 0 {
-			q.Limit = limit - shown
-		}
+		q.Limit = nextPage(limit, shown)
 		list, err := node.Events(cmd.Context(), q)
 		if err != nil {
 			return err
+		}
+		if limit > 0 && len(list.Events) > limit-shown { // a stream's staged events come by the piece
+			list.Events = list.Events[:limit-shown]
 		}
 		for i := range list.Events {
 			if err := c.showEvent(&list.Events[i]); err != nil {

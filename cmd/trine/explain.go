@@ -13,8 +13,8 @@ func (c *cli) explainCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "explain ID",
 		Short: "Say why a login was decided as it was",
-		Long: "Say why a login was accepted or rejected, what to do about it, and what was looked at. The id of a decision is in the\n" +
-			"node's log, in trine events --class decision, and in the Class attribute of an accepted login.",
+		Long: "Say why a login was accepted or rejected, what to do about it, and what was looked at. The id of a decision is what\n" +
+			"trine events --class decision shows, and the login of the accounting records of the session that it opened.",
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, words []string) error {
 			node, err := c.client(cmd)

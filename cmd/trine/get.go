@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -58,15 +59,16 @@ func (c *cli) getCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&prefix, "prefix", "", "only names that begin so")
-	cmd.Flags().IntVar(&limit, "limit", 0, "at most so many documents (default all)")
+	limitFlag(cmd, &limit, "at most so many documents (default all)")
 	return cmd
 }
 
 // list shows the documents of a kind page by page, so that a million of them need no memory.
 func (c *cli) list(cmd *cobra.Command, node *client.Client, kind, prefix string, limit int) error {
-	page := client.Page{Prefix: prefix, Limit: limit}
+	page := client.Page{Prefix: prefix}
 	shown := 0
 	for {
+		page.Limit = nextPage(limit, shown)
 		list, err := node.Documents(cmd.Context(), kind, page)
 		if err != nil {
 			return err
@@ -84,6 +86,41 @@ func (c *cli) list(cmd *cobra.Command, node *client.Client, kind, prefix string,
 			return nil
 		}
 	}
+}
+
+// limitFlag declares --limit.
+func limitFlag(cmd *cobra.Command, limit *int, what string) {
+	cmd.Flags().Var((*count)(limit), "limit", what)
+}
+
+// count is a flag's number that is not negative.
+type count int
+
+// String implements pflag.Value.
+func (n *count) String() string { return strconv.Itoa(int(*n)) }
+
+// Type implements pflag.Value.
+func (n *count) Type() string { return "int" }
+
+// Set implements pflag.Value.
+func (n *count) Set(text string) error {
+	v, err := strconv.Atoi(text)
+	if err != nil || v < 0 {
+		return errors.New("expected a whole number that is not negative")
+	}
+	*n = count(v)
+	return nil
+}
+
+// pageSize is the number of items that a node gives at once at most.
+const pageSize = 1000
+
+// nextPage returns how many items to ask for when so many were shown; a limit of 0 is none.
+func nextPage(limit, shown int) int {
+	if limit <= 0 {
+		return pageSize
+	}
+	return min(limit-shown, pageSize)
 }
 
 // listed shows a page of documents.

@@ -28,9 +28,7 @@ func (c *cli) sessionsCommand() *cobra.Command {
 			defer node.Close()
 			shown := 0
 			for {
-				if limit > 0 {
-					q.Limit = limit - shown
-				}
+				q.Limit = nextPage(limit, shown)
 				list, err := node.Sessions(cmd.Context(), q)
 				if err != nil {
 					return err
@@ -53,7 +51,7 @@ func (c *cli) sessionsCommand() *cobra.Command {
 	f.StringVar(&q.Calling, "calling", "", "only sessions with this calling station")
 	f.StringVar(&q.AcctSessionID, "acct-session-id", "", "only sessions with this Acct-Session-Id")
 	f.StringVar(&q.ID, "id", "", "only the session with this id")
-	f.IntVar(&limit, "limit", 0, "at most so many sessions (default all)")
+	limitFlag(cmd, &limit, "at most so many sessions (default all)")
 	mustRegister(cmd, "user", c.completeDocument("User"))
 	mustRegister(cmd, "client", c.completeDocument("ServiceProvider"))
 	cmd.AddCommand(c.endSessionCommand())

@@ -117,7 +117,7 @@ func (c *Client) documents(ctx context.Context, path string, files []File, query
 
 // History returns the revisions of a document, newest first, of a deleted one too. With specs, each carries the document.
 func (c *Client) History(ctx context.Context, kind, name string, specs bool) (*api.History, error) {
-	q := url.Values{}
+	q := url.Values{"limit": {"1000"}} // as many as a node gives
 	if specs {
 		q.Set("specs", "true")
 	}
