@@ -54,7 +54,12 @@ type vfs struct {
 	*fs.FS
 	*guard
 	counters *counters
+	meta     meta
 }
+
+// newestKey is where the metadata names the newest segment in which an entry was acknowledged. Without it, a segment that is gone
+// would look like one that a crash came too early for.
+const newestKey = "TrineNewest"
 
 var _ types.VFS = (*vfs)(nil)
 
@@ -71,7 +76,7 @@ func (v *vfs) Create(dir, name string, size uint64) (types.WritableFile, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &file{f, v}, nil
+	return &file{WritableFile: f, vfs: v, dir: dir, name: name}, nil
 }
 
 // OpenWriter implements types.VFS.
@@ -80,12 +85,14 @@ func (v *vfs) OpenWriter(dir, name string) (types.WritableFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &file{f, v}, nil
+	return &file{WritableFile: f, vfs: v, dir: dir, name: name}, nil
 }
 
 type file struct {
 	types.WritableFile
-	vfs *vfs
+	vfs       *vfs
+	dir, name string
+	named     bool // the metadata says that it exists
 }
 
 // WriteAt implements io.WriterAt.
@@ -108,6 +115,29 @@ func (f *file) Sync() error {
 		err = fmt.Errorf("sync log segment: %w", err)
 		f.vfs.fatal(err)
 		return err
+	}
+	if f.named {
+		return nil
+	}
+	// Raft-wal makes the name of a new file durable, but not that of one whose maker did not come to it before a crash.
+	if err := syncDir(f.dir); err != nil {
+		f.vfs.fatal(err)
+		return err
+	}
+	if err := f.vfs.meta.SetStable([]byte(newestKey), []byte(f.name)); err != nil {
+		return err
+	}
+	f.named = true
+	return nil
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("sync directory of the log: %w", err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("sync directory of the log: %w", err)
 	}
 	return nil
 }

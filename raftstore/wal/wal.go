@@ -90,7 +90,7 @@ func Open(dir string, o Options) (l *Log, err error) {
 	if err := l.check(dir, state); err != nil {
 		return l, err
 	}
-	v := &vfs{FS: fs.New(), guard: g, counters: &l.counters}
+	v := &vfs{FS: fs.New(), guard: g, counters: &l.counters, meta: l.meta}
 	l.WAL, err = raftwal.Open(
 		dir,
 		raftwal.WithCodec(&codec{table: castagnoli()}),
@@ -119,6 +119,10 @@ func (l *Log) GetLog(index uint64, entry *raft.Log) error {
 // when it finds only the first done.
 func (l *Log) check(dir string, state types.PersistentState) error {
 	table := castagnoli()
+	newest, err := l.meta.GetStable([]byte(newestKey))
+	if err != nil {
+		return fmt.Errorf("look for newest segment: %w", err)
+	}
 	for i, info := range state.Segments {
 		name := filepath.Join(dir, segment.FileName(info))
 		last := i == len(state.Segments)-1
@@ -129,7 +133,8 @@ func (l *Log) check(dir string, state types.PersistentState) error {
 			}
 		}
 		b, err := os.ReadFile(name)
-		if errors.Is(err, os.ErrNotExist) && last && info.SealTime.IsZero() {
+		used := string(newest) == segment.FileName(info)
+		if errors.Is(err, os.ErrNotExist) && last && info.SealTime.IsZero() && !used {
 			continue // a crash came between naming the segment and making its file
 		}
 		if err != nil {
@@ -150,6 +155,11 @@ func (l *Log) check(dir string, state types.PersistentState) error {
 		}
 		if err != nil {
 			return err
+		}
+		if used && s.entries == 0 {
+			return &damage.Error{
+				File: name, Offset: segmentHeader, Reason: "it holds no entry, but some were acknowledged", Advice: adviceRestore,
+			}
 		}
 		if s.garbage > 0 {
 			if err := clean(name, s.end, s.garbage); err != nil {

@@ -128,6 +128,41 @@ func TestCrashWhileChangingSegmentsIsRepaired(t *testing.T) {
 }
 
 // TestEveryFlippedBitIsFound flips bits all over a log of several batches.
+// A crash may leave the newest segment without a file, or with nothing in it, but only before anything in it was acknowledged.
+func TestNewestSegmentThatIsGoneIsMissed(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		damage func(name string) error
+	}{
+		{"removed", os.Remove},
+		{"cut to nothing", func(name string) error { return os.Truncate(name, 0) }},
+		{"all zeros", func(name string) error { return os.WriteFile(name, make([]byte, 4096), 0o600) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			l := open(t, dir)
+			add(t, l, 1, 300, "entry")
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			l = open(t, dir)
+			add(t, l, 301, 10, "entry")
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			all := files(t, dir)
+			if err := c.damage(all[len(all)-1]); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Open(dir, Options{SegmentBytes: 4096, Fatal: func(error) {}})
+			var damaged *damage.Error
+			if !errors.As(err, &damaged) || damaged.File != all[len(all)-1] {
+				t.Errorf("expected damage of %s, found %v", all[len(all)-1], err)
+			}
+		})
+	}
+}
+
 func TestEveryFlippedBitIsFound(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, dir)
