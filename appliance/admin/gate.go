@@ -24,9 +24,11 @@ import (
 const (
 	maxBody      = 1 << 20   // of a request whose body is one JSON object
 	maxDocuments = 128 << 20 // of a plan, apply or import
-	readTime     = 30 * time.Second
-	idleTime     = 2 * time.Minute
-	answerTime   = 5 * time.Minute // for work and answer, streams apart
+	// slowestUpload is how many bytes of such a body have to come in a second.
+	slowestUpload = 64 << 10
+	readTime      = 30 * time.Second
+	idleTime      = 2 * time.Minute
+	answerTime    = 5 * time.Minute // for work and answer, streams apart
 )
 
 // An operation says in its metadata what the gate has to know.
@@ -176,16 +178,28 @@ func bodyProblem(err error) *api.Problem {
 	return api.NewProblem(http.StatusBadRequest, api.ReasonMalformed, "the body could not be read: %v", err)
 }
 
-// patientBody gives each read of a large body its own deadline, and takes the deadline away at the end.
+// patientBody gives each read of a large body its own deadline, and takes the deadline away at the end. A sender who is slower than
+// slowestUpload altogether is cut off: drop by drop he could hold one of the few places for ever.
 type patientBody struct {
-	body io.ReadCloser
-	rc   *http.ResponseController
+	body  io.ReadCloser
+	rc    *http.ResponseController
+	began time.Time
+	read  int64
 }
 
 // Read implements io.Reader.
 func (b *patientBody) Read(p []byte) (int, error) {
-	_ = b.rc.SetReadDeadline(time.Now().Add(readTime))
+	now := time.Now()
+	if b.read == 0 {
+		b.began = now
+	}
+	deadline := b.began.Add(readTime + time.Duration(b.read/slowestUpload)*time.Second)
+	if each := now.Add(readTime); each.Before(deadline) {
+		deadline = each
+	}
+	_ = b.rc.SetReadDeadline(deadline)
 	n, err := b.body.Read(p)
+	b.read += int64(n)
 	if err != nil {
 		_ = b.rc.SetReadDeadline(time.Time{})
 	}
