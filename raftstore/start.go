@@ -197,7 +197,7 @@ func (s *Store) openLog() (err error) {
 		SegmentBytes: s.cfg.segment,
 		Logger:       hclogger(s.cfg.Logger, "log", s.cfg.Transport == nil),
 		Fatal:        s.fatal,
-		Full:         func(error) { s.disk.ranOut() },
+		Full:         func(error) { s.ranOut() },
 	})
 	if err == nil && s.log.Torn > 0 {
 		s.cfg.Logger.Info("removed a write that a crash tore from the end of the log", "bytes", s.log.Torn)

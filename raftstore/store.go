@@ -113,6 +113,17 @@ func (s *Store) fatal(err error) {
 	s.failed.Store(true)
 	s.cfg.Logger.Error("the store stops", "error", err)
 	s.cfg.Fatal(err)
+	if s.batcher != nil {
+		s.batcher.nudge()
+	}
+}
+
+// ranOut is told by the log when a write finds no space. Whoever closes the store need not wait for more.
+func (s *Store) ranOut() {
+	s.disk.ranOut()
+	if s.batcher != nil {
+		s.batcher.nudge()
+	}
 }
 
 // submit stamps a batch and gives it to raft. It runs on one goroutine.

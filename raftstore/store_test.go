@@ -270,6 +270,42 @@ func TestFollowerSeesEverythingOnce(t *testing.T) {
 	}
 }
 
+func TestCloseDoesNotWaitForSpaceOrAFailedStore(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		fail func(s *Store)
+	}{
+		{"no space", func(s *Store) { s.ranOut() }},
+		{"failed", func(s *Store) { s.fatal(errors.New("sync failed")) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg := testConfig(t, t.TempDir())
+			cfg.keep = time.Hour
+			cfg.Fatal = func(error) {}
+			s := mustOpen(t, cfg)
+			// A record that never gets an outcome.
+			s.batcher.mu.Lock()
+			s.batcher.records++
+			s.batcher.mu.Unlock()
+			closed := make(chan error, 1)
+			go func() { closed <- s.Close(context.Background()) }()
+			for !errors.Is(s.Propose(op{0, opSet, "k", "v"}.encode(), nil, 0), ErrClosed) {
+				time.Sleep(time.Millisecond)
+			}
+			time.Sleep(10 * time.Millisecond) // it waits for the record now
+			c.fail(s)
+			select {
+			case err := <-closed:
+				if err != nil {
+					t.Error(err)
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatal("the store does not close")
+			}
+		})
+	}
+}
+
 func TestSealsAtTheSameTimeCountTheLogOnce(t *testing.T) {
 	cfg := testConfig(t, t.TempDir())
 	began, goOn := make(chan struct{}, 2), make(chan struct{})
