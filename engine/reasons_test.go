@@ -123,7 +123,7 @@ func refusals() []refusal {
 				q.Proof = credential.Proof{}
 				return q
 			},
-			reason: trace.ProofMissing, step: trace.ProofIsBad,
+			reason: trace.ProofMissing, step: trace.MethodUnknown,
 		},
 		{
 			name: "malformed proof", request: func(r *rig) *Request {

@@ -54,6 +54,7 @@ func Serve(ctx context.Context, s *Settings) error {
 	if err := n.Stop(stopping); err != nil {
 		logger.Warn("not everything could be finished in time; nothing that was answered is lost", "error", err)
 	}
+	logger.Info("stopped")
 	return failed
 }
 

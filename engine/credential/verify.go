@@ -85,7 +85,9 @@ func (o Outcome) Record(t *trace.Trace, user []byte, keeper string) {
 		t.Add(trace.FormUnreadable, o.Form.String(), detail)
 	case o.Reason == trace.RadiusCHAPSecretNotKept, o.Reason == trace.RadiusMSCHAPHashNotKept:
 		t.Add(trace.FormNotKept, o.Form.String(), keeper)
-	case o.Reason == trace.ProofMalformed, o.Reason == trace.ProofMissing:
+	case o.Reason == trace.ProofMissing:
+		t.Add(trace.MethodUnknown, detail, "")
+	case o.Reason == trace.ProofMalformed:
 		t.Add(trace.ProofIsBad, detail, "")
 	case o.Reason == trace.PasswordMissing:
 		t.AddName(trace.PasswordAbsent, user, "")
