@@ -82,6 +82,20 @@ func (s *Store) keepRetention() {
 	}
 }
 
+// begun returns when an epoch of a class that has facts began. For the first epoch, which nothing began, that is the time of the
+// oldest fact; now if that cannot be read, which readers are told.
+func (s *Store) begun(class Class, e epochRange, now int64) int64 {
+	if e.since != 0 {
+		return e.since
+	}
+	for item, err := range s.Read(context.Background(), Query{Classes: []Class{class}}) {
+		if err == nil {
+			return item.Time.UnixNano()
+		}
+	}
+	return now
+}
+
 func (s *Store) dueEpochs(now int64) []epochChange {
 	epochs := *s.fold.shared.Load()
 	sizes := map[Class]map[uint32]int64{}
@@ -96,13 +110,9 @@ func (s *Store) dueEpochs(now int64) []epochChange {
 		list, size := epochs.class(class), sizes[class]
 		current := list[len(list)-1]
 		limit := s.cfg.Retention[class]
-		begun := current.since
-		if begun == 0 {
-			begun = s.started.UnixNano()
-		}
 		full := size[current.number] >= s.cfg.epochBytes(class)
 		age := s.cfg.epochAge(class)
-		if full || age > 0 && size[current.number] > 0 && now-begun >= int64(age) {
+		if full || age > 0 && size[current.number] > 0 && now-s.begun(class, current, now) >= int64(age) {
 			due = append(due, epochChange{kindCut, class, current.number + 1})
 		}
 		// What is removed already keeps its files until the next seal; it is not in the list, and does not count.

@@ -40,7 +40,6 @@ func TestRetentionRemovesWholeEpochsOfItsClassAlone(t *testing.T) {
 	cfg.Retention = map[Class]Retention{1: {Age: 3 * 24 * time.Hour}}
 	cfg.EpochAge = 24 * time.Hour
 	s := mustOpen(t, cfg)
-	s.started = clock.Now()
 	for day := range 8 {
 		for class := range Class(3) {
 			mustPropose(t, s, op{class, opSet, fmt.Sprint("k", class), fmt.Sprint("day", day)})
@@ -121,6 +120,37 @@ func TestRetentionKeepsAClassBelowItsBytes(t *testing.T) {
 	}
 }
 
+// The age of a class's first epoch is that of its facts, not of the process.
+func TestFirstEpochEndsThoughTheStoreStartsOften(t *testing.T) {
+	clock := newWind()
+	cfg := testConfig(t, t.TempDir())
+	cfg.Clock = clock.Now
+	cfg.Retention = map[Class]Retention{1: {Age: 3 * 24 * time.Hour}}
+	cfg.EpochAge = 24 * time.Hour
+	for range 3 {
+		cfg.Machine = newKV()
+		s := mustOpen(t, cfg)
+		mustPropose(t, s, op{1, opSet, "k", "v"})
+		mustSeal(t, s)
+		s.keepRetention()
+		if n := s.fold.shared.Load().current(1).number; n != 1 {
+			t.Fatalf("epoch %d began too early", n)
+		}
+		mustClose(t, s)
+		clock.move(10 * time.Hour)
+	}
+	cfg.Machine = newKV()
+	s := mustOpen(t, cfg)
+	defer mustClose(t, s)
+	if err := s.Barrier(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.keepRetention()
+	if n := s.fold.shared.Load().current(1).number; n != 2 {
+		t.Errorf("after 30 hours epoch %d is still the current one", n)
+	}
+}
+
 // What is to be removed still takes space until the next seal, and must not make retention remove more.
 func TestRetentionCountsWhatItHasRemovedAlready(t *testing.T) {
 	cfg := testConfig(t, t.TempDir())
@@ -165,7 +195,6 @@ func TestReaderOutlivesTheEpochItReads(t *testing.T) {
 	cfg.EpochAge = time.Hour
 	s := mustOpen(t, cfg)
 	defer mustClose(t, s)
-	s.started = clock.Now()
 	for i := range 5 {
 		mustPropose(t, s, op{1, opSet, "k", fmt.Sprint("v", i)})
 	}

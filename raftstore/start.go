@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/raft"
 	"github.com/hashicorp/raft-wal/metadb"
@@ -124,7 +123,7 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	s := &Store{cfg: cfg, closed: make(chan struct{}), leading: newLeading(), started: time.Now()}
+	s := &Store{cfg: cfg, closed: make(chan struct{}), leading: newLeading()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.closeFiles())

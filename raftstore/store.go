@@ -31,7 +31,6 @@ const (
 type Store struct {
 	cfg     Config
 	node    uint64
-	started time.Time
 	lock    *os.File
 	disk    *disk
 	log     *wal.Log
