@@ -92,6 +92,9 @@ func startAt(ctx context.Context, s *Settings, logger *slog.Logger, clock func()
 	if err := os.MkdirAll(s.Data, 0o700); err != nil {
 		return nil, refusal(fmt.Errorf("make the data directory: %w", err))
 	}
+	if info, err := os.Stat(s.Data); err == nil && info.Mode().Perm()&0o077 != 0 {
+		logger.Warn("the data directory is open to other users; close it with chmod 700", "data", s.Data, "mode", info.Mode().Perm())
+	}
 	if err := n.newCompiler(); err != nil {
 		return nil, err
 	}
