@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"trine/engine/event/field"
 )
 
 // AccountedView is an Accounted without memory of its own: its slices belong to whoever filled it in, or to the bytes that it
@@ -48,30 +50,30 @@ const (
 // AppendAccounted appends v encoded as the message Accounted. It does not allocate beyond dst.
 func AppendAccounted(dst []byte, v *AccountedView) []byte {
 	dst = appendText(dst, 1, v.Client)
-	dst = appendBytes(dst, 2, v.NAS)
-	dst = appendBytes(dst, 3, v.SessionID)
-	dst = appendVarint(dst, 4, uint64(v.Status))
-	dst = appendBytes(dst, 5, v.UserName)
+	dst = field.AppendBytes(dst, 2, v.NAS)
+	dst = field.AppendBytes(dst, 3, v.SessionID)
+	dst = field.AppendNumber(dst, 4, uint64(v.Status))
+	dst = field.AppendBytes(dst, 5, v.UserName)
 	dst = appendText(dst, 6, v.User)
-	dst = appendFixed64(dst, 7, v.Login)
-	dst = appendBytes(dst, 8, v.FramedIP)
-	dst = appendBytes(dst, 9, v.FramedIPv6Prefix)
-	dst = appendBytes(dst, 10, v.Calling)
-	dst = appendBytes(dst, 11, v.Called)
-	dst = appendBytes(dst, 12, v.NASPortID)
-	dst = appendVarint(dst, 13, uint64(v.NASPort))
-	dst = appendVarint(dst, 14, uint64(v.SessionTime))
-	dst = appendVarint(dst, 15, v.InputOctets)
-	dst = appendVarint(dst, 16, v.OutputOctets)
-	dst = appendVarint(dst, 17, v.InputPackets)
-	dst = appendVarint(dst, 18, v.OutputPackets)
-	dst = appendVarint(dst, 19, uint64(v.TerminateCause))
-	dst = appendVarint(dst, 20, uint64(v.EventUnix))
-	dst = appendFixed64(dst, 21, v.Key)
-	dst = appendBytes(dst, 22, v.Raw)
-	dst = appendVarint(dst, 23, uint64(v.StaleAfter))
-	dst = appendBytes(dst, 24, v.Source)
-	return appendBytes(dst, 25, v.Class)
+	dst = field.AppendFixed(dst, 7, v.Login)
+	dst = field.AppendBytes(dst, 8, v.FramedIP)
+	dst = field.AppendBytes(dst, 9, v.FramedIPv6Prefix)
+	dst = field.AppendBytes(dst, 10, v.Calling)
+	dst = field.AppendBytes(dst, 11, v.Called)
+	dst = field.AppendBytes(dst, 12, v.NASPortID)
+	dst = field.AppendNumber(dst, 13, uint64(v.NASPort))
+	dst = field.AppendNumber(dst, 14, uint64(v.SessionTime))
+	dst = field.AppendNumber(dst, 15, v.InputOctets)
+	dst = field.AppendNumber(dst, 16, v.OutputOctets)
+	dst = field.AppendNumber(dst, 17, v.InputPackets)
+	dst = field.AppendNumber(dst, 18, v.OutputPackets)
+	dst = field.AppendNumber(dst, 19, uint64(v.TerminateCause))
+	dst = field.AppendNumber(dst, 20, uint64(v.EventUnix))
+	dst = field.AppendFixed(dst, 21, v.Key)
+	dst = field.AppendBytes(dst, 22, v.Raw)
+	dst = field.AppendNumber(dst, 23, uint64(v.StaleAfter))
+	dst = field.AppendBytes(dst, 24, v.Source)
+	return field.AppendBytes(dst, 25, v.Class)
 }
 
 // Decode fills the view from an encoded Accounted without copying. It returns ErrFormat for a field that this release does not
@@ -79,7 +81,7 @@ func AppendAccounted(dst []byte, v *AccountedView) []byte {
 func (v *AccountedView) Decode(body []byte) error {
 	*v = AccountedView{}
 	for len(body) > 0 {
-		f, rest, ok := nextField(body)
+		f, rest, ok := field.Next(body)
 		if !ok {
 			return fmt.Errorf("read accounting record: %w", ErrFormat)
 		}
@@ -87,7 +89,7 @@ func (v *AccountedView) Decode(body []byte) error {
 		var text *[]byte
 		var small *uint32
 		var large *uint64
-		switch f.num {
+		switch f.Num {
 		case 1:
 			text = &v.Client
 		case 2:
@@ -127,8 +129,8 @@ func (v *AccountedView) Decode(body []byte) error {
 		case 19:
 			small = &v.TerminateCause
 		case 20:
-			if f.typ == protowire.VarintType {
-				v.EventUnix = int64(f.value)
+			if f.Type == protowire.VarintType {
+				v.EventUnix = int64(f.Value)
 				continue
 			}
 		case 21:
@@ -142,8 +144,8 @@ func (v *AccountedView) Decode(body []byte) error {
 		case 25:
 			text = &v.Class
 		}
-		if !f.store(text, small, large, f.num == 7 || f.num == 21) {
-			return fmt.Errorf("read accounting record field %d: %w", f.num, ErrFormat)
+		if !store(&f, text, small, large, f.Num == 7 || f.Num == 21) {
+			return fmt.Errorf("read accounting record field %d: %w", f.Num, ErrFormat)
 		}
 	}
 	return nil
@@ -151,16 +153,16 @@ func (v *AccountedView) Decode(body []byte) error {
 
 // store puts the field's content where the one pointer that is not nil says, if its wire type fits; fixed says that a large
 // number is a fixed64. A 32-bit field keeps the low 32 bits of a longer varint, as protobuf has it.
-func (f *wireField) store(text *[]byte, small *uint32, large *uint64, fixed bool) bool {
+func store(f *field.Field, text *[]byte, small *uint32, large *uint64, fixed bool) bool {
 	switch {
-	case text != nil && f.typ == protowire.BytesType:
-		*text = f.data
-	case small != nil && f.typ == protowire.VarintType:
-		*small = uint32(f.value)
-	case large != nil && fixed && f.typ == protowire.Fixed64Type:
-		*large = f.value
-	case large != nil && !fixed && f.typ == protowire.VarintType:
-		*large = f.value
+	case text != nil && f.Type == protowire.BytesType:
+		*text = f.Data
+	case small != nil && f.Type == protowire.VarintType:
+		*small = uint32(f.Value)
+	case large != nil && fixed && f.Type == protowire.Fixed64Type:
+		*large = f.Value
+	case large != nil && !fixed && f.Type == protowire.VarintType:
+		*large = f.Value
 	default:
 		return false
 	}

@@ -5,6 +5,8 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+
+	"trine/engine/event/field"
 )
 
 // Builder writes a proposal into a buffer that it keeps from one proposal to the next. The zero value is an empty proposal.
@@ -34,12 +36,12 @@ func (b *Builder) ExpectBytes(kind Expectation_Kind, key []byte, value uint64) {
 }
 
 func expect[T ~string | ~[]byte](b *Builder, kind Expectation_Kind, key T, value uint64) {
-	b.body = appendVarint(b.body[:0], 1, uint64(kind))
+	b.body = field.AppendNumber(b.body[:0], 1, uint64(kind))
 	b.body = protowire.AppendTag(b.body, 2, protowire.BytesType)
 	b.body = protowire.AppendVarint(b.body, uint64(len(key)))
 	b.body = append(b.body, key...)
-	b.body = appendVarint(b.body, 3, value)
-	b.buf = appendBytes(b.buf, protowire.Number(PartExpectation), b.body)
+	b.body = field.AppendNumber(b.body, 3, value)
+	b.buf = field.AppendBytes(b.buf, protowire.Number(PartExpectation), b.body)
 }
 
 // Add adds an event with its stream keys (see StreamKey). It fails, and adds nothing, if the message is not the one of the
@@ -108,5 +110,5 @@ func appendEvent(dst []byte, t Type, c Class, streams []uint64, body []byte) []b
 			dst = protowire.AppendFixed64(dst, s)
 		}
 	}
-	return appendBytes(dst, 4, body)
+	return field.AppendBytes(dst, 4, body)
 }

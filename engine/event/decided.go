@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"trine/engine/event/field"
 )
 
 // DecidedView is a Decided without memory of its own: its slices belong to whoever filled it in, or to the bytes that it was
@@ -38,21 +40,21 @@ type StepView struct {
 
 // AppendDecided appends v encoded as the message Decided. It does not allocate beyond dst.
 func AppendDecided(dst []byte, v *DecidedView) []byte {
-	dst = appendFixed64(dst, 1, v.ID)
-	dst = appendVarint(dst, 2, uint64(v.Verdict))
+	dst = field.AppendFixed(dst, 1, v.ID)
+	dst = field.AppendNumber(dst, 2, uint64(v.Verdict))
 	dst = appendText(dst, 3, v.Reason)
 	dst = appendText(dst, 4, v.Client)
-	dst = appendBytes(dst, 5, v.UserName)
+	dst = field.AppendBytes(dst, 5, v.UserName)
 	dst = appendText(dst, 6, v.User)
-	dst = appendVarint(dst, 7, uint64(v.Method))
-	dst = appendBytes(dst, 8, v.NAS)
-	dst = appendBytes(dst, 9, v.Calling)
-	dst = appendBytes(dst, 10, v.Called)
-	dst = appendBytes(dst, 11, v.Source)
-	dst = appendVarint(dst, 12, uint64(v.NASPort))
-	dst = appendVarint(dst, 13, uint64(v.AtUnixNano))
-	dst = appendVarint(dst, 14, v.PolicyIndex)
-	dst = appendVarint(dst, 15, uint64(v.TookMicros))
+	dst = field.AppendNumber(dst, 7, uint64(v.Method))
+	dst = field.AppendBytes(dst, 8, v.NAS)
+	dst = field.AppendBytes(dst, 9, v.Calling)
+	dst = field.AppendBytes(dst, 10, v.Called)
+	dst = field.AppendBytes(dst, 11, v.Source)
+	dst = field.AppendNumber(dst, 12, uint64(v.NASPort))
+	dst = field.AppendNumber(dst, 13, uint64(v.AtUnixNano))
+	dst = field.AppendNumber(dst, 14, v.PolicyIndex)
+	dst = field.AppendNumber(dst, 15, uint64(v.TookMicros))
 	for i := range v.Steps {
 		dst = appendStep(dst, &v.Steps[i])
 	}
@@ -65,10 +67,10 @@ func appendStep(dst []byte, s *StepView) []byte {
 	dst = protowire.AppendTag(dst, 16, protowire.BytesType)
 	at := len(dst)
 	dst = append(dst, 0)
-	dst = appendVarint(dst, 1, uint64(s.Code))
+	dst = field.AppendNumber(dst, 1, uint64(s.Code))
 	dst = appendText(dst, 2, s.Subject)
 	dst = appendText(dst, 3, s.Detail)
-	dst = appendVarint(dst, 4, uint64(s.TookNanos))
+	dst = field.AppendNumber(dst, 4, uint64(s.TookNanos))
 	return closeLength(dst, at)
 }
 
@@ -93,7 +95,7 @@ func closeLength(dst []byte, at int) []byte {
 func (v *DecidedView) Decode(body []byte) error {
 	*v = DecidedView{Steps: v.Steps[:0]}
 	for len(body) > 0 {
-		f, rest, ok := nextField(body)
+		f, rest, ok := field.Next(body)
 		if !ok {
 			return fmt.Errorf("read decision: %w", ErrFormat)
 		}
@@ -101,7 +103,7 @@ func (v *DecidedView) Decode(body []byte) error {
 		var text *[]byte
 		var small *uint32
 		var large *uint64
-		switch f.num {
+		switch f.Num {
 		case 1:
 			large = &v.ID
 		case 2:
@@ -127,8 +129,8 @@ func (v *DecidedView) Decode(body []byte) error {
 		case 12:
 			small = &v.NASPort
 		case 13:
-			if f.typ == protowire.VarintType {
-				v.AtUnixNano = int64(f.value)
+			if f.Type == protowire.VarintType {
+				v.AtUnixNano = int64(f.Value)
 				continue
 			}
 		case 14:
@@ -137,15 +139,15 @@ func (v *DecidedView) Decode(body []byte) error {
 			small = &v.TookMicros
 		case 16:
 			var s StepView
-			if f.typ == protowire.BytesType && s.decode(f.data) {
+			if f.Type == protowire.BytesType && s.decode(f.Data) {
 				v.Steps = append(v.Steps, s)
 				continue
 			}
 		case 17:
 			text = &v.Protocol
 		}
-		if !f.store(text, small, large, f.num == 1) {
-			return fmt.Errorf("read decision field %d: %w", f.num, ErrFormat)
+		if !store(&f, text, small, large, f.Num == 1) {
+			return fmt.Errorf("read decision field %d: %w", f.Num, ErrFormat)
 		}
 	}
 	return nil
@@ -153,14 +155,14 @@ func (v *DecidedView) Decode(body []byte) error {
 
 func (s *StepView) decode(body []byte) bool {
 	for len(body) > 0 {
-		f, rest, ok := nextField(body)
+		f, rest, ok := field.Next(body)
 		if !ok {
 			return false
 		}
 		body = rest
 		var text *[]byte
 		var small *uint32
-		switch f.num {
+		switch f.Num {
 		case 1:
 			small = &s.Code
 		case 2:
@@ -170,7 +172,7 @@ func (s *StepView) decode(body []byte) bool {
 		case 4:
 			small = &s.TookNanos
 		}
-		if !f.store(text, small, nil, false) {
+		if !store(&f, text, small, nil, false) {
 			return false
 		}
 	}

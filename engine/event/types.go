@@ -175,7 +175,7 @@ func AccountingKey(a *AccountedView, hasEvent bool) uint64 {
 	return xxh3.Hash(b)
 }
 
-func appendField[T ~string | ~[]byte](b []byte, field T) []byte {
-	b = binary.AppendUvarint(b, uint64(len(field)))
-	return append(b, field...)
+func appendField[T ~string | ~[]byte](b []byte, part T) []byte {
+	b = binary.AppendUvarint(b, uint64(len(part)))
+	return append(b, part...)
 }

@@ -7,6 +7,8 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"trine/engine/event/field"
 )
 
 // ErrFormat means that bytes are not an encoded proposal, event or body that this release can read.
@@ -24,11 +26,11 @@ const (
 // NextPart splits the first part off a proposal that is not empty: an encoded expectation (see ParseExpectation) or an encoded
 // event (see ParseEvent). Both results share the proposal's memory. It returns ErrFormat for anything else.
 func NextPart(proposal []byte) (part Part, data, rest []byte, err error) {
-	f, rest, ok := nextField(proposal)
-	if !ok || f.typ != protowire.BytesType || f.num != 1 && f.num != 2 {
+	f, rest, ok := field.Next(proposal)
+	if !ok || f.Type != protowire.BytesType || f.Num != 1 && f.Num != 2 {
 		return 0, nil, nil, fmt.Errorf("read part of proposal: %w", ErrFormat)
 	}
-	return Part(f.num), f.data, rest, nil
+	return Part(f.Num), f.Data, rest, nil
 }
 
 // ExpectationView is an expectation as it stands in a proposal; Key shares the proposal's memory.
@@ -42,18 +44,18 @@ type ExpectationView struct {
 func ParseExpectation(data []byte) (ExpectationView, error) {
 	var x ExpectationView
 	for len(data) > 0 {
-		f, rest, ok := nextField(data)
+		f, rest, ok := field.Next(data)
 		switch {
 		case !ok:
 			return x, fmt.Errorf("read expectation: %w", ErrFormat)
-		case f.num == 1 && f.typ == protowire.VarintType:
-			x.Kind = Expectation_Kind(f.value)
-		case f.num == 2 && f.typ == protowire.BytesType:
-			x.Key = f.data
-		case f.num == 3 && f.typ == protowire.VarintType:
-			x.Value = f.value
+		case f.Num == 1 && f.Type == protowire.VarintType:
+			x.Kind = Expectation_Kind(f.Value)
+		case f.Num == 2 && f.Type == protowire.BytesType:
+			x.Key = f.Data
+		case f.Num == 3 && f.Type == protowire.VarintType:
+			x.Value = f.Value
 		default:
-			return x, fmt.Errorf("read expectation field %d: %w", f.num, ErrFormat)
+			return x, fmt.Errorf("read expectation field %d: %w", f.Num, ErrFormat)
 		}
 		data = rest
 	}
@@ -75,20 +77,20 @@ type Envelope struct {
 func ParseEvent(data []byte) (Envelope, error) {
 	var e Envelope
 	for len(data) > 0 {
-		f, rest, ok := nextField(data)
+		f, rest, ok := field.Next(data)
 		switch {
 		case !ok:
 			return e, fmt.Errorf("read event: %w", ErrFormat)
-		case f.num == 1 && f.typ == protowire.VarintType && f.value <= 1<<32-1:
-			e.Type = Type(f.value)
-		case f.num == 2 && f.typ == protowire.VarintType && f.value <= 1<<32-1:
-			e.Class = Class(f.value)
-		case f.num == 3 && f.typ == protowire.BytesType && len(f.data)%8 == 0:
-			e.streams = f.data
-		case f.num == 4 && f.typ == protowire.BytesType:
-			e.Body = f.data
+		case f.Num == 1 && f.Type == protowire.VarintType && f.Value <= 1<<32-1:
+			e.Type = Type(f.Value)
+		case f.Num == 2 && f.Type == protowire.VarintType && f.Value <= 1<<32-1:
+			e.Class = Class(f.Value)
+		case f.Num == 3 && f.Type == protowire.BytesType && len(f.Data)%8 == 0:
+			e.streams = f.Data
+		case f.Num == 4 && f.Type == protowire.BytesType:
+			e.Body = f.Data
 		default:
-			return e, fmt.Errorf("read event field %d: %w", f.num, ErrFormat)
+			return e, fmt.Errorf("read event field %d: %w", f.Num, ErrFormat)
 		}
 		data = rest
 	}
@@ -115,17 +117,17 @@ func ParseStaged(body []byte) (StagedView, error) {
 	var s StagedView
 	s.parts = body
 	for len(body) > 0 {
-		f, rest, ok := nextField(body)
+		f, rest, ok := field.Next(body)
 		switch {
 		case !ok:
 			return s, fmt.Errorf("read staged piece: %w", ErrFormat)
-		case f.num == 1 && f.typ == protowire.Fixed64Type:
-			s.Stage = f.value
-		case f.num == 2 && f.typ == protowire.VarintType && f.value <= 1<<32-1:
-			s.Piece = uint32(f.value)
-		case (f.num == 3 || f.num == 4) && f.typ == protowire.BytesType:
+		case f.Num == 1 && f.Type == protowire.Fixed64Type:
+			s.Stage = f.Value
+		case f.Num == 2 && f.Type == protowire.VarintType && f.Value <= 1<<32-1:
+			s.Piece = uint32(f.Value)
+		case (f.Num == 3 || f.Num == 4) && f.Type == protowire.BytesType:
 		default:
-			return s, fmt.Errorf("read staged piece field %d: %w", f.num, ErrFormat)
+			return s, fmt.Errorf("read staged piece field %d: %w", f.Num, ErrFormat)
 		}
 		body = rest
 	}
@@ -135,79 +137,19 @@ func ParseStaged(body []byte) (StagedView, error) {
 // Next splits the next part off the piece; ok is false at the end.
 func (s *StagedView) Next() (part Part, data []byte, ok bool) {
 	for len(s.parts) > 0 {
-		f, rest, sound := nextField(s.parts)
+		f, rest, sound := field.Next(s.parts)
 		if !sound {
 			return 0, nil, false
 		}
 		s.parts = rest
-		switch f.num {
+		switch f.Num {
 		case 3:
-			return PartEvent, f.data, true
+			return PartEvent, f.Data, true
 		case 4:
-			return PartExpectation, f.data, true
+			return PartExpectation, f.Data, true
 		}
 	}
 	return 0, nil, false
-}
-
-// wireField is one field of an encoded message: value for the numeric wire types, data for the length-delimited one.
-type wireField struct {
-	num   protowire.Number
-	typ   protowire.Type
-	value uint64
-	data  []byte
-}
-
-// nextField splits the first field off an encoded message; ok is false if there is no sound one.
-func nextField(b []byte) (f wireField, rest []byte, ok bool) {
-	num, typ, n := protowire.ConsumeTag(b)
-	if n < 0 {
-		return f, nil, false
-	}
-	f.num, f.typ = num, typ
-	b = b[n:]
-	switch typ {
-	case protowire.VarintType:
-		f.value, n = protowire.ConsumeVarint(b)
-	case protowire.Fixed64Type:
-		f.value, n = protowire.ConsumeFixed64(b)
-	case protowire.Fixed32Type:
-		var v uint32
-		v, n = protowire.ConsumeFixed32(b)
-		f.value = uint64(v)
-	case protowire.BytesType:
-		f.data, n = protowire.ConsumeBytes(b)
-	default:
-		return f, nil, false
-	}
-	if n < 0 {
-		return f, nil, false
-	}
-	return f, b[n:], true
-}
-
-func appendVarint(dst []byte, num protowire.Number, v uint64) []byte {
-	if v == 0 {
-		return dst
-	}
-	dst = protowire.AppendTag(dst, num, protowire.VarintType)
-	return protowire.AppendVarint(dst, v)
-}
-
-func appendFixed64(dst []byte, num protowire.Number, v uint64) []byte {
-	if v == 0 {
-		return dst
-	}
-	dst = protowire.AppendTag(dst, num, protowire.Fixed64Type)
-	return protowire.AppendFixed64(dst, v)
-}
-
-func appendBytes(dst []byte, num protowire.Number, v []byte) []byte {
-	if len(v) == 0 {
-		return dst
-	}
-	dst = protowire.AppendTag(dst, num, protowire.BytesType)
-	return protowire.AppendBytes(dst, v)
 }
 
 // appendText appends a field of type string, which must be UTF-8: every byte that is not becomes U+FFFD, as otherwise no

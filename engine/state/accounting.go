@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"trine/engine/event"
+	"trine/engine/event/field"
 	"trine/engine/state/rows"
 )
 
@@ -97,9 +98,9 @@ func (s *State) repeated(v *event.AccountedView) bool {
 
 // sessionRing returns the keys in a session row.
 func sessionRing(row []byte) (keys ring) {
-	if _, rest, ok := next(row); ok {
-		if f, _, ok := next(rest); ok && f.num == 2 {
-			keys.decode(f.data)
+	if _, rest, ok := field.Next(row); ok {
+		if f, _, ok := field.Next(rest); ok && f.Num == 2 {
+			keys.decode(f.Data)
 		}
 	}
 	return keys

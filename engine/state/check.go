@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"trine/engine/event"
+	"trine/engine/event/field"
 )
 
 // plan is what a proposal does to documents and one-shot keys, known before any of it is applied.
@@ -275,24 +276,24 @@ const (
 func parseChange(e *event.Envelope) (docChange, error) {
 	c := docChange{put: e.Type == event.TypeDocumentPut, body: e.Body}
 	for b := e.Body; len(b) > 0; {
-		f, rest, ok := next(b)
+		f, rest, ok := field.Next(b)
 		known := 4
 		if c.put {
 			known = 8
 		}
-		if !ok || int(f.num) > known {
+		if !ok || int(f.Num) > known {
 			return c, fmt.Errorf("read %s: %w", e.Type, event.ErrFormat)
 		}
 		b = rest
 		switch {
-		case f.num == 1:
-			c.kind = f.data
-		case f.num == 2:
-			c.name = f.data
-		case f.num == 4 && c.put:
-			c.spec = f.data
-		case f.num == 7, f.num == 3 && !c.put:
-			c.by = f.data
+		case f.Num == 1:
+			c.kind = f.Data
+		case f.Num == 2:
+			c.name = f.Data
+		case f.Num == 4 && c.put:
+			c.spec = f.Data
+		case f.Num == 7, f.Num == 3 && !c.put:
+			c.by = f.Data
 		}
 	}
 	return c, nil
@@ -301,12 +302,12 @@ func parseChange(e *event.Envelope) (docChange, error) {
 // eachPart calls visit for each element of a repeated field of an encoded message, until it returns false.
 func eachPart(body []byte, num int, visit func(data []byte) bool) {
 	for len(body) > 0 {
-		f, rest, ok := next(body)
+		f, rest, ok := field.Next(body)
 		if !ok {
 			return
 		}
 		body = rest
-		if int(f.num) == num && !visit(f.data) {
+		if int(f.Num) == num && !visit(f.Data) {
 			return
 		}
 	}

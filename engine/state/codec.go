@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"trine/engine/event/field"
 )
 
 // errRow means that a row cannot be read.
@@ -12,68 +14,6 @@ var errRow = errors.New("not a readable row")
 
 // Rows are protobuf messages without a schema file: a field that is empty or zero is left out, and a field of a later release is
 // skipped by an earlier one. Numbers are varints, except fixed 64-bit ids.
-
-// field is one field of a row: value for numbers, data for the rest.
-type field struct {
-	num   protowire.Number
-	value uint64
-	data  []byte
-}
-
-// next splits the first field off a row; ok is false if there is no sound one.
-func next(b []byte) (f field, rest []byte, ok bool) {
-	num, typ, n := protowire.ConsumeTag(b)
-	if n < 0 {
-		return f, nil, false
-	}
-	f.num = num
-	b = b[n:]
-	switch typ {
-	case protowire.VarintType:
-		f.value, n = protowire.ConsumeVarint(b)
-	case protowire.Fixed64Type:
-		f.value, n = protowire.ConsumeFixed64(b)
-	case protowire.BytesType:
-		f.data, n = protowire.ConsumeBytes(b)
-	default:
-		return f, nil, false
-	}
-	if n < 0 {
-		return f, nil, false
-	}
-	return f, b[n:], true
-}
-
-func putNumber(dst []byte, num protowire.Number, v uint64) []byte {
-	if v == 0 {
-		return dst
-	}
-	dst = protowire.AppendTag(dst, num, protowire.VarintType)
-	return protowire.AppendVarint(dst, v)
-}
-
-func putFixed(dst []byte, num protowire.Number, v uint64) []byte {
-	if v == 0 {
-		return dst
-	}
-	dst = protowire.AppendTag(dst, num, protowire.Fixed64Type)
-	return protowire.AppendFixed64(dst, v)
-}
-
-func putData(dst []byte, num protowire.Number, v []byte) []byte {
-	if len(v) == 0 {
-		return dst
-	}
-	dst = protowire.AppendTag(dst, num, protowire.BytesType)
-	return protowire.AppendBytes(dst, v)
-}
-
-func putFlag(dst []byte, num protowire.Number, v bool) []byte {
-	if !v {
-		return dst
-	}
-	return putNumber(dst, num, 1)
-}
 
 // docRow is the row of a document or user, in the memory of the row.
 type docRow struct {
@@ -92,51 +32,51 @@ type docRow struct {
 
 // append appends the encoded row.
 func (r *docRow) append(dst []byte) []byte {
-	dst = putNumber(dst, 1, r.id)
-	dst = putNumber(dst, 2, r.version)
-	dst = putNumber(dst, 3, uint64(r.createdAt))
-	dst = putNumber(dst, 4, r.createdBy)
-	dst = putNumber(dst, 5, uint64(r.modifiedAt))
-	dst = putNumber(dst, 6, r.modifiedBy)
-	dst = putData(dst, 7, r.name)
-	dst = putData(dst, 8, r.refs)
-	dst = putData(dst, 9, r.claims)
-	dst = putData(dst, 10, r.spec)
-	return putData(dst, 11, r.credential)
+	dst = field.AppendNumber(dst, 1, r.id)
+	dst = field.AppendNumber(dst, 2, r.version)
+	dst = field.AppendNumber(dst, 3, uint64(r.createdAt))
+	dst = field.AppendNumber(dst, 4, r.createdBy)
+	dst = field.AppendNumber(dst, 5, uint64(r.modifiedAt))
+	dst = field.AppendNumber(dst, 6, r.modifiedBy)
+	dst = field.AppendBytes(dst, 7, r.name)
+	dst = field.AppendBytes(dst, 8, r.refs)
+	dst = field.AppendBytes(dst, 9, r.claims)
+	dst = field.AppendBytes(dst, 10, r.spec)
+	return field.AppendBytes(dst, 11, r.credential)
 }
 
 // decode reads a row without copying.
 func (r *docRow) decode(b []byte) error {
 	*r = docRow{}
 	for len(b) > 0 {
-		f, rest, ok := next(b)
+		f, rest, ok := field.Next(b)
 		if !ok {
 			return fmt.Errorf("read document row: %w", errRow)
 		}
 		b = rest
-		switch f.num {
+		switch f.Num {
 		case 1:
-			r.id = f.value
+			r.id = f.Value
 		case 2:
-			r.version = f.value
+			r.version = f.Value
 		case 3:
-			r.createdAt = int64(f.value)
+			r.createdAt = int64(f.Value)
 		case 4:
-			r.createdBy = f.value
+			r.createdBy = f.Value
 		case 5:
-			r.modifiedAt = int64(f.value)
+			r.modifiedAt = int64(f.Value)
 		case 6:
-			r.modifiedBy = f.value
+			r.modifiedBy = f.Value
 		case 7:
-			r.name = f.data
+			r.name = f.Data
 		case 8:
-			r.refs = f.data
+			r.refs = f.Data
 		case 9:
-			r.claims = f.data
+			r.claims = f.Data
 		case 10:
-			r.spec = f.data
+			r.spec = f.Data
 		case 11:
-			r.credential = f.data
+			r.credential = f.Data
 		}
 	}
 	return nil

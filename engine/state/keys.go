@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"trine/engine/event"
+	"trine/engine/event/field"
 	"trine/engine/state/rows"
 )
 
@@ -71,39 +72,39 @@ func (s *State) APIKeys() []APIKey {
 }
 
 func (s *State) foldAPIKey(at Stamp, m *event.ApiKeyCreated) {
-	row := putData(nil, 1, []byte(m.Description))
-	row = putData(row, 2, m.Hash)
+	row := field.AppendBytes(nil, 1, []byte(m.Description))
+	row = field.AppendBytes(row, 2, m.Hash)
 	for _, scope := range m.Scopes {
 		row = protowire.AppendTag(row, 3, protowire.BytesType)
 		row = protowire.AppendString(row, scope)
 	}
-	row = putNumber(row, 4, uint64(m.ExpiresUnix))
-	row = putNumber(row, 5, s.symbol([]byte(m.By))+1)
-	row = putNumber(row, 6, uint64(at.unix()))
+	row = field.AppendNumber(row, 4, uint64(m.ExpiresUnix))
+	row = field.AppendNumber(row, 5, s.symbol([]byte(m.By))+1)
+	row = field.AppendNumber(row, 6, uint64(at.unix()))
 	s.apiKeys.Put([]byte(m.Id), row)
 }
 
 func (s *State) decodeAPIKey(id string, b []byte) (APIKey, error) {
 	k := APIKey{ID: id}
 	for len(b) > 0 {
-		f, rest, ok := next(b)
+		f, rest, ok := field.Next(b)
 		if !ok {
 			return k, fmt.Errorf("read API key row: %w", errRow)
 		}
 		b = rest
-		switch f.num {
+		switch f.Num {
 		case 1:
-			k.Description = string(f.data)
+			k.Description = string(f.Data)
 		case 2:
-			k.Hash = bytes.Clone(f.data)
+			k.Hash = bytes.Clone(f.Data)
 		case 3:
-			k.Scopes = append(k.Scopes, string(f.data))
+			k.Scopes = append(k.Scopes, string(f.Data))
 		case 4:
-			k.Expires = time.Unix(int64(f.value), 0).UTC()
+			k.Expires = time.Unix(int64(f.Value), 0).UTC()
 		case 5:
-			k.CreatedBy = s.person(f.value)
+			k.CreatedBy = s.person(f.Value)
 		case 6:
-			k.CreatedAt = time.Unix(int64(f.value), 0).UTC()
+			k.CreatedAt = time.Unix(int64(f.Value), 0).UTC()
 		}
 	}
 	return k, nil
@@ -144,7 +145,7 @@ func (s *State) foldClusterKey(m *event.ClusterKeyAdded) {
 	}
 	var row []byte
 	for _, wrap := range k.Wraps {
-		row = putData(row, 1, putData(putFixed(nil, 1, wrap.Node), 2, wrap.Wrapped))
+		row = field.AppendBytes(row, 1, field.AppendBytes(field.AppendFixed(nil, 1, wrap.Node), 2, wrap.Wrapped))
 	}
 	s.clusterKeys.Put(key, row)
 }
@@ -156,26 +157,26 @@ func decodeClusterKey(key, b []byte) (ClusterKey, error) {
 	}
 	k.ID = binary.BigEndian.Uint32(key)
 	for len(b) > 0 {
-		f, rest, ok := next(b)
+		f, rest, ok := field.Next(b)
 		if !ok {
 			return k, fmt.Errorf("read cluster key row: %w", errRow)
 		}
 		b = rest
-		if f.num != 1 {
+		if f.Num != 1 {
 			continue
 		}
 		var wrap Wrap
-		for w := f.data; len(w) > 0; {
-			g, more, ok := next(w)
+		for w := f.Data; len(w) > 0; {
+			g, more, ok := field.Next(w)
 			if !ok {
 				return k, fmt.Errorf("read wrap of cluster key row: %w", errRow)
 			}
 			w = more
-			switch g.num {
+			switch g.Num {
 			case 1:
-				wrap.Node = g.value
+				wrap.Node = g.Value
 			case 2:
-				wrap.Wrapped = g.data
+				wrap.Wrapped = g.Data
 			}
 		}
 		k.Wraps = append(k.Wraps, wrap)

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"trine/engine/event"
+	"trine/engine/event/field"
 	"trine/engine/state/rows"
 )
 
@@ -18,25 +19,25 @@ type reservation struct {
 }
 
 func (r *reservation) append(dst []byte) []byte {
-	dst = putData(dst, 1, r.user)
-	dst = putNumber(dst, 2, r.client)
-	return putNumber(dst, 3, uint64(r.notAfter))
+	dst = field.AppendBytes(dst, 1, r.user)
+	dst = field.AppendNumber(dst, 2, r.client)
+	return field.AppendNumber(dst, 3, uint64(r.notAfter))
 }
 
 func decodeReservation(b []byte) (r reservation, err error) {
 	for len(b) > 0 {
-		f, rest, ok := next(b)
+		f, rest, ok := field.Next(b)
 		if !ok {
 			return r, fmt.Errorf("read reservation row: %w", errRow)
 		}
 		b = rest
-		switch f.num {
+		switch f.Num {
 		case 1:
-			r.user = f.data
+			r.user = f.Data
 		case 2:
-			r.client = f.value
+			r.client = f.Value
 		case 3:
-			r.notAfter = int64(f.value)
+			r.notAfter = int64(f.Value)
 		}
 	}
 	return r, nil
@@ -117,7 +118,7 @@ func (s *State) sessionsBefore(at Stamp, user []byte, enough uint64) uint64 {
 
 // foldConsumed remembers a one-shot key.
 func (s *State) foldConsumed(m *event.Consumed) {
-	s.consumed.Put([]byte(m.Key), putNumber(nil, 1, uint64(m.NotAfterUnix)))
+	s.consumed.Put([]byte(m.Key), field.AppendNumber(nil, 1, uint64(m.NotAfterUnix)))
 }
 
 // foldSwept forgets ended sessions, reservations and one-shot keys whose term was over before a time, and stages that were left
@@ -141,8 +142,8 @@ func (s *State) foldSwept(at Stamp, before int64) {
 		s.dropReservation(binary.BigEndian.Uint64(key))
 	}
 	for _, key := range expired(s.consumed, func(row []byte) bool {
-		f, _, ok := next(row)
-		return ok && int64(f.value) < before
+		f, _, ok := field.Next(row)
+		return ok && int64(f.Value) < before
 	}) {
 		s.consumed.Delete(key)
 	}

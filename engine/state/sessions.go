@@ -12,6 +12,7 @@ import (
 	"github.com/zeebo/xxh3"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"trine/engine/event/field"
 	"trine/engine/state/rows"
 )
 
@@ -97,23 +98,23 @@ func (x *Session) append(dst []byte, client uint64) []byte {
 	dst = protowire.AppendTag(dst, 2, protowire.BytesType)
 	dst = append(dst, ringSize)
 	dst = x.ring.append(dst)
-	dst = putFixed(dst, 3, x.Login)
-	dst = putNumber(dst, 4, client+1)
-	dst = putData(dst, 5, x.NAS)
-	dst = putData(dst, 6, x.AcctSessionID)
-	dst = putData(dst, 7, x.User)
+	dst = field.AppendFixed(dst, 3, x.Login)
+	dst = field.AppendNumber(dst, 4, client+1)
+	dst = field.AppendBytes(dst, 5, x.NAS)
+	dst = field.AppendBytes(dst, 6, x.AcctSessionID)
+	dst = field.AppendBytes(dst, 7, x.User)
 	if !bytes.Equal(x.UserName, x.User) {
-		dst = putData(dst, 8, x.UserName)
-		dst = putFlag(dst, 17, len(x.UserName) == 0)
+		dst = field.AppendBytes(dst, 8, x.UserName)
+		dst = field.AppendFlag(dst, 17, len(x.UserName) == 0)
 	}
-	dst = putData(dst, 9, x.FramedIP)
-	dst = putData(dst, 10, x.FramedIPv6Prefix)
-	dst = putData(dst, 11, x.Calling)
-	dst = putData(dst, 12, x.Called)
-	dst = putData(dst, 13, x.NASPortID)
-	dst = putNumber(dst, 14, uint64(x.NASPort))
-	dst = putData(dst, 15, x.Class)
-	return putData(dst, 16, x.Source)
+	dst = field.AppendBytes(dst, 9, x.FramedIP)
+	dst = field.AppendBytes(dst, 10, x.FramedIPv6Prefix)
+	dst = field.AppendBytes(dst, 11, x.Calling)
+	dst = field.AppendBytes(dst, 12, x.Called)
+	dst = field.AppendBytes(dst, 13, x.NASPortID)
+	dst = field.AppendNumber(dst, 14, uint64(x.NASPort))
+	dst = field.AppendBytes(dst, 15, x.Class)
+	return field.AppendBytes(dst, 16, x.Source)
 }
 
 // decode fills the session from a row without copying it.
@@ -121,53 +122,53 @@ func (x *Session) decode(id uint64, b []byte, y *symbols) error {
 	*x = Session{ID: id, buf: x.buf}
 	same := true
 	for len(b) > 0 {
-		f, rest, ok := next(b)
+		f, rest, ok := field.Next(b)
 		if !ok {
 			return fmt.Errorf("read session row: %w", errRow)
 		}
 		b = rest
-		switch f.num {
+		switch f.Num {
 		case 1:
-			if len(f.data) < figuresSize {
+			if len(f.Data) < figuresSize {
 				return fmt.Errorf("read figures of session row: %w", errRow)
 			}
 			le := binary.LittleEndian
-			x.Seen, x.StaleAfter = le.Uint32(f.data), le.Uint32(f.data[4:])
-			x.Started, x.SessionTime = le.Uint32(f.data[8:]), le.Uint32(f.data[12:])
-			x.InputOctets, x.OutputOctets = le.Uint64(f.data[16:]), le.Uint64(f.data[24:])
-			x.InputPackets, x.OutputPackets = le.Uint64(f.data[32:]), le.Uint64(f.data[40:])
+			x.Seen, x.StaleAfter = le.Uint32(f.Data), le.Uint32(f.Data[4:])
+			x.Started, x.SessionTime = le.Uint32(f.Data[8:]), le.Uint32(f.Data[12:])
+			x.InputOctets, x.OutputOctets = le.Uint64(f.Data[16:]), le.Uint64(f.Data[24:])
+			x.InputPackets, x.OutputPackets = le.Uint64(f.Data[32:]), le.Uint64(f.Data[40:])
 		case 2:
-			if !x.ring.decode(f.data) {
+			if !x.ring.decode(f.Data) {
 				return fmt.Errorf("read keys of session row: %w", errRow)
 			}
 		case 3:
-			x.Login = f.value
+			x.Login = f.Value
 		case 4:
-			x.Client = y.optional(f.value)
+			x.Client = y.optional(f.Value)
 		case 5:
-			x.NAS = f.data
+			x.NAS = f.Data
 		case 6:
-			x.AcctSessionID = f.data
+			x.AcctSessionID = f.Data
 		case 7:
-			x.User = f.data
+			x.User = f.Data
 		case 8:
-			x.UserName, same = f.data, false
+			x.UserName, same = f.Data, false
 		case 9:
-			x.FramedIP = f.data
+			x.FramedIP = f.Data
 		case 10:
-			x.FramedIPv6Prefix = f.data
+			x.FramedIPv6Prefix = f.Data
 		case 11:
-			x.Calling = f.data
+			x.Calling = f.Data
 		case 12:
-			x.Called = f.data
+			x.Called = f.Data
 		case 13:
-			x.NASPortID = f.data
+			x.NASPortID = f.Data
 		case 14:
-			x.NASPort = uint32(f.value)
+			x.NASPort = uint32(f.Value)
 		case 15:
-			x.Class = f.data
+			x.Class = f.Data
 		case 16:
-			x.Source = f.data
+			x.Source = f.Data
 		case 17:
 			same = false
 		}
@@ -180,11 +181,11 @@ func (x *Session) decode(id uint64, b []byte, y *symbols) error {
 
 // figures reads what a sweep needs of a session row.
 func figures(row []byte) (seen, after uint32, ok bool) {
-	f, _, ok := next(row)
-	if !ok || f.num != 1 || len(f.data) < figuresSize {
+	f, _, ok := field.Next(row)
+	if !ok || f.Num != 1 || len(f.Data) < figuresSize {
 		return 0, 0, false
 	}
-	return binary.LittleEndian.Uint32(f.data), binary.LittleEndian.Uint32(f.data[4:]), true
+	return binary.LittleEndian.Uint32(f.Data), binary.LittleEndian.Uint32(f.Data[4:]), true
 }
 
 // Session fills dst with the live session of that id (see event.SessionID) and reports whether there is one. It does not allocate
@@ -327,17 +328,17 @@ func (s *State) countSessions(refs []rows.Ref, now int64, user []byte, enough ui
 // sessionOwner returns the resolved user of a session row, the symbol of its client, plus one, and the login that led to it.
 func sessionOwner(row []byte) (user []byte, client, login uint64) {
 	for len(row) > 0 {
-		f, rest, ok := next(row)
-		if !ok || f.num > 7 {
+		f, rest, ok := field.Next(row)
+		if !ok || f.Num > 7 {
 			break
 		}
-		switch f.num {
+		switch f.Num {
 		case 3:
-			login = f.value
+			login = f.Value
 		case 4:
-			client = f.value
+			client = f.Value
 		case 7:
-			user = f.data
+			user = f.Data
 		}
 		row = rest
 	}

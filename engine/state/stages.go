@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"trine/engine/event"
+	"trine/engine/event/field"
 	"trine/engine/state/rows"
 )
 
@@ -24,26 +25,26 @@ type stageHead struct {
 }
 
 func (h *stageHead) append(dst []byte) []byte {
-	dst = putNumber(dst, 1, h.pieces)
-	dst = putNumber(dst, 2, h.end)
-	return putNumber(dst, 3, uint64(h.at))
+	dst = field.AppendNumber(dst, 1, h.pieces)
+	dst = field.AppendNumber(dst, 2, h.end)
+	return field.AppendNumber(dst, 3, uint64(h.at))
 }
 
 func (h *stageHead) decode(b []byte) error {
 	*h = stageHead{}
 	for len(b) > 0 {
-		f, rest, ok := next(b)
+		f, rest, ok := field.Next(b)
 		if !ok {
 			return fmt.Errorf("read stage row: %w", errRow)
 		}
 		b = rest
-		switch f.num {
+		switch f.Num {
 		case 1:
-			h.pieces = f.value
+			h.pieces = f.Value
 		case 2:
-			h.end = f.value
+			h.end = f.Value
 		case 3:
-			h.at = int64(f.value)
+			h.at = int64(f.Value)
 		}
 	}
 	return nil

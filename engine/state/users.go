@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"trine/engine/event"
+	"trine/engine/event/field"
 	"trine/engine/state/rows"
 )
 
@@ -158,42 +159,42 @@ func (u *User) decode(row, key []byte, y *symbols) error {
 // symbols, and for attributes: a symbol and the values, each with its length in front.
 func (u *User) decodeSpec(b []byte, y *symbols) error {
 	for len(b) > 0 {
-		f, rest, ok := next(b)
+		f, rest, ok := field.Next(b)
 		if !ok {
 			return fmt.Errorf("read user row: %w", errRow)
 		}
 		b = rest
-		switch f.num {
+		switch f.Num {
 		case 1:
-			u.FirstName = f.data
+			u.FirstName = f.Data
 		case 2:
-			u.LastName = f.data
+			u.LastName = f.Data
 		case 3:
-			u.FullName = f.data
+			u.FullName = f.Data
 		case 4:
-			u.ShortName = f.data
+			u.ShortName = f.Data
 		case 5:
-			u.Mail = f.data
+			u.Mail = f.Data
 		case 6:
-			u.MailDomain = y.optional(f.value)
+			u.MailDomain = y.optional(f.Value)
 		case 7:
-			u.Mobile = f.data
+			u.Mobile = f.Data
 		case 8:
-			u.Aliases = append(u.Aliases, f.data)
+			u.Aliases = append(u.Aliases, f.Data)
 		case 9:
-			u.DirectoryDN = f.data
+			u.DirectoryDN = f.Data
 		case 10:
-			u.UserType = y.optional(f.value)
+			u.UserType = y.optional(f.Value)
 		case 11:
-			u.PrimaryGroup = y.optional(f.value)
+			u.PrimaryGroup = y.optional(f.Value)
 		case 12:
-			for n, more, ok := nextSymbol(f.data); ok; n, more, ok = nextSymbol(more) {
+			for n, more, ok := nextSymbol(f.Data); ok; n, more, ok = nextSymbol(more) {
 				u.Groups = append(u.Groups, y.text(n))
 			}
 		case 13:
-			u.Inactive = f.value != 0
+			u.Inactive = f.Value != 0
 		case 14:
-			n, values, ok := nextSymbol(f.data)
+			n, values, ok := nextSymbol(f.Data)
 			if !ok {
 				return fmt.Errorf("read attribute of user row: %w", errRow)
 			}
@@ -214,26 +215,26 @@ func (u *User) decodeSpec(b []byte, y *symbols) error {
 
 func (u *User) decodeCredential(b []byte) error {
 	for len(b) > 0 {
-		f, rest, ok := next(b)
+		f, rest, ok := field.Next(b)
 		if !ok {
 			return fmt.Errorf("read password of user row: %w", errRow)
 		}
 		b = rest
-		switch f.num {
+		switch f.Num {
 		case 1:
-			u.CredentialVersion = f.value
+			u.CredentialVersion = f.Value
 		case 2:
-			u.Argon2id = f.data
+			u.Argon2id = f.Data
 		case 3:
-			u.Keyed = f.data
+			u.Keyed = f.Data
 		case 4:
-			u.NT = f.data
+			u.NT = f.Data
 		case 5:
-			u.Clear = f.data
+			u.Clear = f.Data
 		case 6:
-			u.MustChange = f.value != 0
+			u.MustChange = f.Value != 0
 		case 7:
-			u.PasswordSetAt = int64(f.value)
+			u.PasswordSetAt = int64(f.Value)
 		}
 	}
 	return nil
@@ -252,44 +253,44 @@ func (s *State) appendUserSpec(dst []byte, at Stamp, spec []byte) []byte {
 	w := &s.work
 	w.groupSyms = w.groupSyms[:0]
 	for len(spec) > 0 {
-		f, rest, ok := next(spec)
+		f, rest, ok := field.Next(spec)
 		if !ok {
 			unreadable("user", at, event.ErrFormat)
 		}
 		spec = rest
-		switch f.num {
+		switch f.Num {
 		case 1, 2, 3, 4, 5, 7, 9:
-			dst = putData(dst, f.num, f.data)
+			dst = field.AppendBytes(dst, f.Num, f.Data)
 		case 8:
-			dst = protowire.AppendTag(dst, f.num, protowire.BytesType)
-			dst = protowire.AppendBytes(dst, f.data)
+			dst = protowire.AppendTag(dst, f.Num, protowire.BytesType)
+			dst = protowire.AppendBytes(dst, f.Data)
 		case 6, 10, 11:
-			if len(f.data) > 0 {
-				dst = putNumber(dst, f.num, s.symbol(f.data)+1)
+			if len(f.Data) > 0 {
+				dst = field.AppendNumber(dst, f.Num, s.symbol(f.Data)+1)
 			}
 		case 12:
-			w.groupSyms = protowire.AppendVarint(w.groupSyms, s.symbol(f.data))
+			w.groupSyms = protowire.AppendVarint(w.groupSyms, s.symbol(f.Data))
 		case 13:
-			dst = putFlag(dst, f.num, f.value != 0)
+			dst = field.AppendFlag(dst, f.Num, f.Value != 0)
 		case 14:
-			dst = putData(dst, f.num, s.attribute(at, f.data))
+			dst = field.AppendBytes(dst, f.Num, s.attribute(at, f.Data))
 		default:
-			unreadable("user", at, fmt.Errorf("field %d: %w", f.num, event.ErrFormat))
+			unreadable("user", at, fmt.Errorf("field %d: %w", f.Num, event.ErrFormat))
 		}
 	}
-	return putData(dst, 12, w.groupSyms)
+	return field.AppendBytes(dst, 12, w.groupSyms)
 }
 
 // attribute returns an encoded event.UserSpec_Attribute as a user's row has it, in the work's row buffer.
 func (s *State) attribute(at Stamp, b []byte) []byte {
 	var name []byte
 	for rest := b; len(rest) > 0; {
-		f, more, ok := next(rest)
-		if !ok || f.num > 2 {
+		f, more, ok := field.Next(rest)
+		if !ok || f.Num > 2 {
 			unreadable("attribute of user", at, event.ErrFormat)
 		}
-		if rest = more; f.num == 1 {
-			name = f.data
+		if rest = more; f.Num == 1 {
+			name = f.Data
 		}
 	}
 	w := &s.work
@@ -347,14 +348,14 @@ func (s *State) foldPassword(at Stamp, name string, p *event.PasswordSet) uint64
 		violated("a readable user row", "%s: %v", name, err)
 	}
 	version := u.CredentialVersion + 1
-	c := putNumber(nil, 1, version)
+	c := field.AppendNumber(nil, 1, version)
 	if p != nil {
-		c = putData(c, 2, p.Argon2Id)
-		c = putData(c, 3, p.Keyed)
-		c = putData(c, 4, p.Nt)
-		c = putData(c, 5, p.Clear)
-		c = putFlag(c, 6, p.MustChange)
-		c = putNumber(c, 7, uint64(at.unix()))
+		c = field.AppendBytes(c, 2, p.Argon2Id)
+		c = field.AppendBytes(c, 3, p.Keyed)
+		c = field.AppendBytes(c, 4, p.Nt)
+		c = field.AppendBytes(c, 5, p.Clear)
+		c = field.AppendFlag(c, 6, p.MustChange)
+		c = field.AppendNumber(c, 7, uint64(at.unix()))
 	}
 	r.credential = c
 	w.row = r.append(w.row[:0])

@@ -1,0 +1,76 @@
+// Package field reads and writes the fields of protobuf messages one by one, without generated messages and without
+// allocating: for events on the hot path and for the rows of views. A field that is empty or zero is left out.
+package field
+
+import "google.golang.org/protobuf/encoding/protowire"
+
+// Field is one field of an encoded message.
+type Field struct {
+	Num   protowire.Number
+	Type  protowire.Type
+	Value uint64 // of varints and fixed 32- and 64-bit fields
+	Data  []byte // of length-delimited fields; it points into the message
+}
+
+// Next splits the first field off an encoded message; ok is false if there is no sound one. Groups are not sound.
+func Next(b []byte) (f Field, rest []byte, ok bool) {
+	num, typ, n := protowire.ConsumeTag(b)
+	if n < 0 {
+		return f, nil, false
+	}
+	f.Num, f.Type = num, typ
+	b = b[n:]
+	switch typ {
+	case protowire.VarintType:
+		f.Value, n = protowire.ConsumeVarint(b)
+	case protowire.Fixed64Type:
+		f.Value, n = protowire.ConsumeFixed64(b)
+	case protowire.Fixed32Type:
+		var v uint32
+		v, n = protowire.ConsumeFixed32(b)
+		f.Value = uint64(v)
+	case protowire.BytesType:
+		f.Data, n = protowire.ConsumeBytes(b)
+	default:
+		return f, nil, false
+	}
+	if n < 0 {
+		return f, nil, false
+	}
+	return f, b[n:], true
+}
+
+// AppendNumber appends a varint.
+func AppendNumber(dst []byte, num protowire.Number, v uint64) []byte {
+	if v == 0 {
+		return dst
+	}
+	dst = protowire.AppendTag(dst, num, protowire.VarintType)
+	return protowire.AppendVarint(dst, v)
+}
+
+// AppendFixed appends a fixed 64-bit field, as ids and hashes are.
+func AppendFixed(dst []byte, num protowire.Number, v uint64) []byte {
+	if v == 0 {
+		return dst
+	}
+	dst = protowire.AppendTag(dst, num, protowire.Fixed64Type)
+	return protowire.AppendFixed64(dst, v)
+}
+
+// AppendBytes appends a length-delimited field.
+func AppendBytes(dst []byte, num protowire.Number, v []byte) []byte {
+	if len(v) == 0 {
+		return dst
+	}
+	dst = protowire.AppendTag(dst, num, protowire.BytesType)
+	return protowire.AppendBytes(dst, v)
+}
+
+// AppendFlag appends a bool.
+func AppendFlag(dst []byte, num protowire.Number, v bool) []byte {
+	if !v {
+		return dst
+	}
+	return AppendNumber(dst, num, 1)
+}
