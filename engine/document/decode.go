@@ -149,7 +149,11 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string, depth in
 				d.fail(p.key, join(path, p.key.Value), suggestField(p.key.Value, fields), "unknown field")
 				continue
 			}
-			if !isNull(p.value) {
+			switch {
+			case fields[i].required && isEmpty(p.value):
+				given[i] = true // it is told of here
+				d.fail(p.value, join(path, fields[i].name), "", "the field is required, and it is empty")
+			case !isNull(p.value):
 				given[i] = true
 			}
 			d.field(&fields[i], p.key, p.value, v.FieldByIndex(fields[i].index), join(path, fields[i].name), depth)
@@ -486,3 +490,8 @@ func formatDuration(d time.Duration) string {
 }
 
 func element(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
+
+// isEmpty reports whether a value says nothing: an empty text or an empty list. Where a field is required, that is not enough.
+func isEmpty(n *yaml.Node) bool {
+	return n.Kind == yaml.ScalarNode && n.Value == "" || n.Kind == yaml.SequenceNode && len(n.Content) == 0
+}

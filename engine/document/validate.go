@@ -223,9 +223,6 @@ func (s *ServiceProvider) relations(name string, r *relations) {
 }
 
 func (r *RadiusClient) check(c *checker) {
-	if len(r.SourceIPs) == 0 {
-		c.fail("spec.radius.sourceIPs", "", "the list is empty, so that no packet could come from it")
-	}
 	holder := map[netip.Prefix]int{}
 	for i, a := range r.SourceIPs {
 		for _, p := range a.Prefixes() {
