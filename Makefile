@@ -16,7 +16,7 @@ FUZZTIME ?= 10m
 .PHONY: build run test lint bench fuzz generate test-needs clean
 
 build:
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/trine ./cmd/trine
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/trine ./cmd/trine
 
 run: build
 	./bin/trine serve --data ./data --quickstart
