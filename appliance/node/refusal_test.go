@@ -339,7 +339,7 @@ func TestLostFileIsNamed(t *testing.T) {
 		file string // pattern
 		want []string
 	}{
-		{"log/wal/*.wal", []string{"wal is damaged", "holds entries 0 to 0", "restore"}},
+		{"log/wal/*.wal", []string{"-0000000000000000.wal is damaged", "no such file or directory", "restore"}},
 		{"log/wal/wal-meta.db", []string{"wal-meta.db is damaged: it is missing beside", "restore"}},
 		{"log/wal", []string{"wal is damaged", "restore"}},
 		{"node.key", []string{"node.key is missing", "restore"}},
