@@ -130,32 +130,22 @@ func (p passwords) Build(ctx context.Context, user string, password []byte, t *d
 // version that he has now.
 func (p passwords) Verify(ctx context.Context, stored admin.StoredPassword, password []byte) (bool, error) {
 	var user state.User
-	if !p.n.views.User(&user, []byte(stored.User)) {
+	if !p.n.views.UserNamed(&user, stored.User) {
 		return false, nil
 	}
-	done := make(verified, 1)
-	outcome := p.n.verifier.Verify(&credential.Attempt{
+	outcome, err := p.n.verifier.Await(ctx, &credential.Attempt{
 		Proof: &credential.Proof{Method: credential.PAP, Password: password},
 		User: &credential.Stored{
 			ID: user.ID, Name: user.Name, Version: user.CredentialVersion,
 			Argon2id: user.Argon2id, Keyed: user.Keyed, NT: user.NT, Clear: user.Clear,
 		},
-		Name: user.Name, Done: done,
+		Name: user.Name,
 	})
-	if outcome.Status == credential.Pending {
-		select {
-		case outcome = <-done:
-		case <-ctx.Done():
-			return false, ctx.Err()
-		}
+	if err != nil {
+		return false, err
 	}
 	return outcome.Status == credential.Matched, outcome.Err
 }
-
-type verified chan credential.Outcome
-
-// Verified implements credential.Done.
-func (v verified) Verified(o credential.Outcome) { v <- o }
 
 // keepOf returns which forms a user type keeps, and what its Argon2id form costs.
 func keepOf(t *document.UserType) (credential.Keep, credential.Params) {

@@ -558,7 +558,7 @@ func TestVerifierIsSafeForManyLoops(t *testing.T) {
 				}
 				a := pap(password, u)
 				a.Source = []byte("nas")
-				if o := f.Await(a); o.Status != want {
+				if o, err := f.Await(t.Context(), a); err != nil || o.Status != want {
 					t.Errorf("%+v", o)
 				}
 				if i%20 == 0 {

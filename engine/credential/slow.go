@@ -1,6 +1,7 @@
 package credential
 
 import (
+	"context"
 	"errors"
 	"hash/maphash"
 	"sync"
@@ -225,15 +226,21 @@ func (v *Verifier) Stats() Stats {
 
 var _ JobDone = (*work)(nil)
 
-// Await verifies an attempt and waits for its outcome, for callers that may wait, such as administration. Its Done is replaced.
-func (v *Verifier) Await(a *Attempt) Outcome {
+// Await verifies an attempt and waits for its outcome, for callers that may wait, such as administration; its Done is replaced.
+// The error is the context's, if that ends first.
+func (v *Verifier) Await(ctx context.Context, a *Attempt) (Outcome, error) {
 	done := make(outcomes, 1)
 	a.Done = done
 	o := v.Verify(a)
-	if o.Status == Pending {
-		o = <-done
+	if o.Status != Pending {
+		return o, nil
 	}
-	return o
+	select {
+	case o = <-done:
+		return o, nil
+	case <-ctx.Done():
+		return o, ctx.Err()
+	}
 }
 
 type outcomes chan Outcome
