@@ -11,9 +11,6 @@ import (
 // batchSize is how many datagrams one recvmmsg takes at most.
 const batchSize = 64
 
-// sendSlots is how many replies a send batch holds before it leaves by itself.
-const sendSlots = 128
-
 // mmsghdr is the kernel's struct mmsghdr.
 type mmsghdr struct {
 	hdr unix.Msghdr
@@ -41,13 +38,14 @@ func newReceiver(size int) *receiver {
 	return r
 }
 
-// receive takes what waits in the socket, without blocking. It returns how many datagrams there were.
+// receive takes what waits in the socket, without blocking. It returns how many datagrams there were. The call is a raw one: it
+// cannot block, and for one that the runtime knows of it would take the processor away from the loop after some 20 microseconds.
 func (r *receiver) receive(fd int) (int, unix.Errno) {
 	for i := range r.hdrs {
 		r.hdrs[i].hdr.Namelen = unix.SizeofSockaddrInet6
 	}
 	for {
-		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&r.hdrs[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&r.hdrs[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case 0:
 			return int(n), 0
@@ -95,80 +93,6 @@ func networkPort(p *uint16) uint16 {
 
 func setNetworkPort(p *uint16, port uint16) {
 	binary.BigEndian.PutUint16((*[2]byte)(unsafe.Pointer(p))[:], port)
-}
-
-// sender collects replies and hands them to the kernel, many to a sendmmsg. Its arrays are allocated once a loop.
-type sender struct {
-	data    []byte // the replies, one after the other
-	used    int
-	count   int
-	sockets [sendSlots]*Socket // nil once sent
-	names   [sendSlots]unix.RawSockaddrInet6
-	lengths [sendSlots]uint32 // of names
-	iovs    [sendSlots]unix.Iovec
-	hdrs    [sendSlots]mmsghdr // built for one socket at a time
-}
-
-func newSender(size int) *sender { return &sender{data: make([]byte, sendSlots/2*size)} }
-
-// fits reports whether a reply of n bytes can be added without flushing first.
-func (s *sender) fits(n int) bool { return s.count < sendSlots && s.used+n <= len(s.data) }
-
-// add copies a reply into the batch; the caller has asked fits.
-func (s *sender) add(socket *Socket, to netip.AddrPort, data []byte) {
-	i := s.count
-	at := s.used
-	s.used += copy(s.data[at:], data)
-	s.lengths[i] = encodeAddr(&s.names[i], to, socket.scope)
-	s.iovs[i].Base = &s.data[at]
-	s.iovs[i].SetLen(len(data))
-	s.sockets[i] = socket
-	s.count++
-}
-
-// flush sends the batch, socket by socket. It never blocks: what a full socket buffer refuses is dropped and counted, and so
-// is what cannot be sent for another reason.
-func (s *sender) flush(stats *Stats) {
-	for first := 0; first < s.count; first++ {
-		socket := s.sockets[first]
-		if socket == nil {
-			continue
-		}
-		n := 0
-		for i := first; i < s.count; i++ {
-			if s.sockets[i] != socket {
-				continue
-			}
-			s.sockets[i] = nil
-			h := &s.hdrs[n].hdr
-			h.Name = (*byte)(unsafe.Pointer(&s.names[i]))
-			h.Namelen = s.lengths[i]
-			h.Iov = &s.iovs[i]
-			h.SetIovlen(1)
-			n++
-		}
-		s.transmit(socket.fd, n, stats)
-	}
-	s.count, s.used = 0, 0
-}
-
-func (s *sender) transmit(fd, n int, stats *Stats) {
-	for done := 0; done < n; {
-		sent, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&s.hdrs[done])), uintptr(n-done), unix.MSG_DONTWAIT, 0, 0)
-		switch {
-		case errno == 0:
-			done += int(sent)
-			stats.Sent.Add(uint64(sent))
-			stats.SendCalls.Add(1)
-		case errno == unix.EINTR:
-		case errno == unix.EAGAIN || errno == unix.ENOBUFS:
-			stats.SendFull.Add(uint64(n - done))
-			return
-		default: // this one cannot be sent (unreachable, port 0, ...); the next may
-			stats.SendFailed.Add(1)
-			done++
-		}
-	}
 }
 
 // kernelDrops returns how many datagrams the kernel dropped at a socket because its receive buffer was full.
