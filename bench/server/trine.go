@@ -1,0 +1,187 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"trine/bench/packets"
+)
+
+// Trine is a node of ours.
+type Trine struct {
+	*Process
+	Auth, Acct netip.AddrPort
+	binary     string
+	data       string
+	client     *http.Client
+}
+
+// trineDocuments let loopback ask, and keep passwords in the forms that are given for %[2]s.
+const trineDocuments = `kind: UserType
+name: default
+spec:
+  password:
+    keep: [%[2]s]
+---
+kind: IdentityProvider
+name: local
+spec:
+  type: local
+  publicID: https://trine.example.com
+  profiles:
+    radius:
+      enabled: true
+---
+kind: ServiceProvider
+name: loopback
+spec:
+  type: radius
+  publicID: loopback
+  radius:
+    sourceIPs: [127.0.0.0/8]
+    secret: %[1]s
+`
+
+// OpenTrine names a node by its binary and its data directory.
+func OpenTrine(binary, data string) *Trine {
+	t := &Trine{binary: binary, data: data}
+	socket := filepath.Join(data, "trine.sock")
+	t.client = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		},
+	}}
+	return t
+}
+
+// PrepareTrine makes a data directory with the first users of package packets, whose passwords are kept in the given forms, and
+// leaves the node stopped.
+func PrepareTrine(ctx context.Context, binary, data, secret string, users int, forms string) (*Trine, error) {
+	t := OpenTrine(binary, data)
+	if err := t.Start(ctx, "0-1"); err != nil {
+		return nil, err
+	}
+	defer t.Kill()
+	people, err := os.CreateTemp("", "people-*.csv")
+	if err != nil {
+		return nil, fmt.Errorf("write people: %w", err)
+	}
+	defer os.Remove(people.Name())
+	var rows strings.Builder
+	rows.WriteString("userName,password\n")
+	for i := range users {
+		fmt.Fprintf(&rows, "%s,%s\n", packets.User(i), packets.Password(i))
+	}
+	if _, err := people.WriteString(rows.String()); err != nil {
+		return nil, fmt.Errorf("write people: %w", err)
+	}
+	if err := people.Close(); err != nil {
+		return nil, fmt.Errorf("write people: %w", err)
+	}
+	if err := t.Command(ctx, fmt.Sprintf(trineDocuments, secret, forms), "apply", "-f", "-", "--yes"); err != nil {
+		return nil, err
+	}
+	if err := t.Command(ctx, "", "user", "import", people.Name()); err != nil {
+		return nil, err
+	}
+	return t, t.Stop()
+}
+
+// Command runs a command of the CLI on the node, with the text as its input.
+func (t *Trine) Command(ctx context.Context, input string, arguments ...string) error {
+	c := exec.CommandContext(ctx, t.binary, append(arguments, "--data", t.data)...)
+	c.Stdin = strings.NewReader(input)
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("trine %s: %w: %s", strings.Join(arguments, " "), err, out)
+	}
+	return nil
+}
+
+// Version returns what the binary calls itself.
+func (t *Trine) Version() string {
+	out, err := exec.Command(t.binary, "version").Output()
+	if err != nil {
+		return "unknown version"
+	}
+	line, _, _ := strings.Cut(string(out), "\n")
+	return line
+}
+
+// Start starts the node on the given cores and waits until it serves.
+func (t *Trine) Start(ctx context.Context, cores string, arguments ...string) (err error) {
+	file := filepath.Join(t.data, "addresses.json")
+	if err := os.Remove(file); err != nil && !os.IsNotExist(err) {
+		return fmt.Errorf("remove the addresses of an earlier run: %w", err)
+	}
+	arguments = append([]string{
+		"serve", "--data", t.data, "--radius-authentication", "127.0.0.1:0", "--radius-accounting", "127.0.0.1:0",
+		"--management-listen", "127.0.0.1:0",
+	}, arguments...)
+	if t.Process, err = start(cores, nil, t.binary, arguments...); err != nil {
+		return err
+	}
+	return t.until(ctx, "start Trine", readyWithin, func() error { return t.readAddresses(file) })
+}
+
+func (t *Trine) readAddresses(file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	var a struct{ RadiusAuthentication, RadiusAccounting []netip.AddrPort }
+	if err := json.Unmarshal(text, &a); err != nil {
+		return fmt.Errorf("read %s: %w", file, err)
+	}
+	t.Auth, t.Acct = a.RadiusAuthentication[0], a.RadiusAccounting[0]
+	return nil
+}
+
+// Metrics are the values of /metrics, by name and, for those with labels, also by name{labels}; the former is then their sum.
+type Metrics map[string]float64
+
+// Metrics asks the node.
+func (t *Trine) Metrics(ctx context.Context) (Metrics, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://trine/metrics", nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := t.client.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("read metrics: %w", err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("read metrics: %s %w", response.Status, err)
+	}
+	m := Metrics{}
+	for line := range strings.Lines(string(text)) {
+		name, value, ok := strings.Cut(strings.TrimSpace(line), " ")
+		if !ok || strings.HasPrefix(name, "#") {
+			continue
+		}
+		if i := strings.LastIndexByte(line, '}'); i >= 0 { // label values may hold spaces
+			name, value = line[:i+1], strings.TrimSpace(line[i+1:])
+		}
+		v, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			return nil, fmt.Errorf("read metrics: line %q: %w", line, err)
+		}
+		m[name] = v
+		if bare, _, ok := strings.Cut(name, "{"); ok {
+			m[bare] += v
+		}
+	}
+	return m, nil
+}
