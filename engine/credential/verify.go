@@ -373,13 +373,14 @@ func (v *Verifier) tag(a *Attempt) (out tag) {
 
 // equal compares in a time that depends on neither text, lengths included, up to MaxPassword.
 func equal(a, b []byte) bool {
-	var x, y [MaxPassword + 2]byte
-	binary.BigEndian.PutUint16(x[MaxPassword:], uint16(len(a)))
-	binary.BigEndian.PutUint16(y[MaxPassword:], uint16(len(b)))
-	copy(x[:MaxPassword], a)
-	copy(y[:MaxPassword], b)
-	same := subtle.ConstantTimeCompare(x[:], y[:]) == 1
+	var x, y [MaxPassword]byte
+	copy(x[:], a)
+	copy(y[:], b)
+	differ := uint64(len(a) ^ len(b))
+	for i := 0; i < MaxPassword; i += 8 {
+		differ |= binary.LittleEndian.Uint64(x[i:]) ^ binary.LittleEndian.Uint64(y[i:])
+	}
 	clear(x[:])
 	clear(y[:])
-	return same
+	return differ == 0
 }

@@ -46,9 +46,10 @@ type User struct {
 	MustChange        bool
 	PasswordSetAt     int64 // unix seconds
 
-	buf    []byte
-	values [][]byte
-	ranges []int
+	ownName bool // he claims it as a login name
+	buf     []byte
+	values  [][]byte
+	ranges  []int
 }
 
 // Attribute is a named attribute of a user.
@@ -88,15 +89,13 @@ func (u *User) Attribute(name []byte) [][]byte {
 // one. It does not allocate for ASCII names of up to 240 bytes.
 func (s *State) User(dst *User, login []byte) bool {
 	var buf [256]byte
-	claim := appendFolded(append(buf[:0], loginClaim...), login)
-	return s.claimant(dst, claim)
+	return s.claimant(dst, appendFolded(append(buf[:0], loginClaim...), login))
 }
 
 // UserLogin is User for a login name that is a string.
 func (s *State) UserLogin(dst *User, login string) bool {
 	var buf [256]byte
-	claim := appendFolded(append(buf[:0], loginClaim...), login)
-	return s.claimant(dst, claim)
+	return s.claimant(dst, appendFolded(append(buf[:0], loginClaim...), login))
 }
 
 // UserNamed fills dst with the user of that name, in any case; aliases do not count.
@@ -112,7 +111,15 @@ func (s *State) UserByID(dst *User, id uint64) bool {
 	return ok && s.userAt(dst, ref) && dst.ID == id
 }
 
+// claimant fills dst with the user who claims a login name. People claim their own name, under which their row stands, and most log in
+// by it: for them one look into one table is enough.
 func (s *State) claimant(dst *User, claim []byte) bool {
+	name := claim[len(loginClaim):]
+	if row, ok := s.users.Get(dst.buf[:0], name); ok {
+		if dst.read(append(row, name...), len(row), &s.symbols); dst.ownName {
+			return true
+		}
+	}
 	var buf [16]byte
 	owner, ok := s.claims.Get(buf[:0], claim)
 	if !ok || len(owner) == 0 || owner[0] != ownerUser {
@@ -124,18 +131,23 @@ func (s *State) claimant(dst *User, claim []byte) bool {
 
 // userAt fills dst with the user whose row ref names now. The row's key is copied behind its value, as the name may be it.
 func (s *State) userAt(dst *User, ref rows.Ref) bool {
-	var size int
+	row, size := dst.buf[:0], 0
 	ok := s.users.View(ref, func(key, value []byte) {
-		dst.buf = append(append(dst.buf[:0], value...), key...)
+		row = append(append(row, value...), key...)
 		size = len(value)
 	})
-	if !ok {
-		return false
+	if ok {
+		dst.read(row, size, &s.symbols)
 	}
-	if err := dst.decode(dst.buf[:size], dst.buf[size:], &s.symbols); err != nil {
-		violated("a readable user row", "%s: %v", dst.buf[size:], err)
+	return ok
+}
+
+// read fills the user from a buffer that becomes his: a row of the given size with its key behind it.
+func (u *User) read(buf []byte, size int, y *symbols) {
+	u.buf = buf
+	if err := u.decode(buf[:size], buf[size:], y); err != nil {
+		violated("a readable user row", "%s: %v", buf[size:], err)
 	}
-	return true
 }
 
 // decode fills the user from a row and its key, without copying them.
@@ -149,6 +161,7 @@ func (u *User) decode(row, key []byte, y *symbols) error {
 	if len(u.Name) == 0 {
 		u.Name = key
 	}
+	u.ownName = holds(r.claims, nil)
 	if err := u.decodeSpec(r.spec, y); err != nil {
 		return err
 	}
