@@ -13,7 +13,7 @@ SOURCES := $(shell git ls-files '*.go' 2>/dev/null | grep -v '\.pb\.go$$')
 
 FUZZTIME ?= 10m
 
-.PHONY: build run test lint bench fuzz generate test-needs clean
+.PHONY: build run test lint bench bench-memory bench-restart bench-log bench-parts bench-needs fuzz generate test-needs clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/trine ./cmd/trine
@@ -34,9 +34,25 @@ lint:
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 
+# The product beside FreeRADIUS and a bare echo, two cores, a quarter of an hour; results go to bench/results.
+# BENCHFLAGS such as "-turns 1 -window 5s -only PAP" make it shorter.
+bench: build bench-needs
+	$(GO) run ./bench radius passwords $(BENCHFLAGS)
+
+# A million people and sessions: memory, seals, collection; and the time from start to the first answer.
+bench-memory: build
+	$(GO) run ./bench memory $(BENCHFLAGS)
+
+bench-restart: build
+	$(GO) run ./bench restart $(BENCHFLAGS)
+
 # Times and allocations of the parts. Compare runs with benchstat; nothing here is asserted.
-bench:
+bench-parts:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# What is measured beside us comes from Debian; as root it is installed, and not started.
+bench-needs:
+	@.ci/bench-needs
 
 # Every fuzz target in turn, FUZZTIME altogether.
 fuzz:

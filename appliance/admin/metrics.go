@@ -2,6 +2,7 @@ package admin
 
 import (
 	"net/http"
+	"regexp"
 	"runtime"
 	"time"
 
@@ -95,7 +96,9 @@ type WorkerStats struct {
 // NewMetrics returns the handler of /metrics, in the Prometheus and OpenMetrics text formats.
 func NewMetrics(src MetricSources) http.Handler {
 	r := prometheus.NewRegistry()
-	r.MustRegister(&collector{src: src}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	// Beside the usual ones: the processor time that garbage collection takes, and all that the process could have taken.
+	times := collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^/cpu/classes/(gc/)?total:`)}
+	r.MustRegister(&collector{src: src}, collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(times)), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{EnableOpenMetrics: true, MaxRequestsInFlight: 4, Timeout: 10 * time.Second})
 }
 

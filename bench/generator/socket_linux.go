@@ -12,6 +12,7 @@ const (
 	batch       = 64   // datagrams that one recvmmsg or sendmmsg takes at most
 	maxDatagram = 4096 // bytes, RFC 2865 section 3
 	bufferBytes = 8 << 20
+	maxMessage  = 60000 // bytes that are sent as one
 )
 
 // message is the kernel's struct mmsghdr.
@@ -26,8 +27,16 @@ type socket struct {
 	in, out  [batch]message
 	inParts  [batch]unix.Iovec
 	outParts [batch]unix.Iovec
+	cuts     [batch]segmentSize
 	queued   int
 	data     [batch][maxDatagram]byte
+}
+
+// segmentSize is a control message UDP_SEGMENT: where the kernel cuts a message into datagrams.
+type segmentSize struct {
+	header unix.Cmsghdr
+	size   uint16
+	_      [6]byte // CMSG_SPACE rounds up
 }
 
 // dial opens a socket that sends to an IPv4 address and receives from there only.
@@ -50,8 +59,9 @@ func dial(to netip.AddrPort) (*socket, error) {
 		s.inParts[i].SetLen(maxDatagram)
 		s.in[i].header.Iov = &s.inParts[i]
 		s.in[i].header.SetIovlen(1)
-		s.out[i].header.Iov = &s.outParts[i]
-		s.out[i].header.SetIovlen(1)
+		cut := &s.cuts[i].header
+		cut.Level, cut.Type = unix.SOL_UDP, unix.UDP_SEGMENT
+		cut.SetLen(unix.SizeofCmsghdr + 2)
 	}
 	return s, nil
 }
@@ -59,7 +69,7 @@ func dial(to netip.AddrPort) (*socket, error) {
 // receive takes what has come, and returns how many datagrams that is.
 func (s *socket) receive() (int, error) {
 	for {
-		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&s.in[0])), batch, unix.MSG_DONTWAIT, 0, 0)
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&s.in[0])), batch, unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case 0:
 			return int(n), nil
@@ -76,20 +86,38 @@ func (s *socket) receive() (int, error) {
 func (s *socket) reply(i int) []byte { return s.data[i][:min(s.in[i].length, maxDatagram)] }
 
 // queue adds a datagram to those that flush will send, and flushes if there is no more room. The data is not copied.
-func (s *socket) queue(data []byte) error {
+func (s *socket) queue(data []byte, segment bool) error {
 	s.outParts[s.queued].Base = &data[0]
 	s.outParts[s.queued].SetLen(len(data))
 	s.queued++
 	if s.queued == batch {
-		return s.flush()
+		return s.flush(segment)
 	}
 	return nil
 }
 
-// flush sends what was queued.
-func (s *socket) flush() error {
-	for done := 0; done < s.queued; {
-		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&s.out[done])), uintptr(s.queued-done), 0, 0, 0)
+// flush sends what was queued; with segment, neighbours of one length as one message.
+func (s *socket) flush(segment bool) error {
+	messages := 0
+	for from := 0; from < s.queued; {
+		to := from + 1
+		for segment && to < s.queued && s.outParts[to].Len == s.outParts[from].Len && uint64(to-from+1)*s.outParts[from].Len < maxMessage {
+			to++
+		}
+		h := &s.out[messages].header
+		*h = unix.Msghdr{Iov: &s.outParts[from]}
+		h.SetIovlen(to - from)
+		if to-from > 1 {
+			s.cuts[messages].size = uint16(s.outParts[from].Len)
+			h.Control = (*byte)(unsafe.Pointer(&s.cuts[messages]))
+			h.SetControllen(int(unsafe.Sizeof(s.cuts[messages])))
+		}
+		messages++
+		from = to
+	}
+	s.queued = 0
+	for done := 0; done < messages; {
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&s.out[done])), uintptr(messages-done), unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case 0:
 			done += int(n)
@@ -102,7 +130,6 @@ func (s *socket) flush() error {
 			return fmt.Errorf("send: %w", errno)
 		}
 	}
-	s.queued = 0
 	return nil
 }
 

@@ -35,6 +35,17 @@ func Logins(c Config, m Method, n, users int) *Pool {
 	return p
 }
 
+// Each builds a login with PAP for each of the first users, once, in order; the number is rounded up to fill all slots.
+func Each(c Config, users int) *Pool {
+	n := users + (c.Slots-users%c.Slots)%c.Slots
+	p := newPool(c, n, 180)
+	p.once = true
+	for i := range n {
+		p.login(PAP, i%users)
+	}
+	return p
+}
+
 // Wrong builds n logins with wrong passwords, PAP, of people drawn from first to first+users-1.
 func Wrong(c Config, n, first, users int) *Pool {
 	p := newPool(c, n, 140)

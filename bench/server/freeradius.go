@@ -38,6 +38,7 @@ raddbdir = %[1]s
 confdir = ${raddbdir}
 libdir = /usr/lib/freeradius
 logdir = %[1]s/log
+radacctdir = %[1]s/log/radacct
 run_dir = %[1]s/run
 db_dir = %[1]s
 pidfile = ${run_dir}/freeradius.pid
@@ -84,11 +85,17 @@ modules {
 		require_encryption = yes
 		require_strong = yes
 	}
+	expr {
+	}
 	detail {
-		filename = ${logdir}/detail
+		filename = ${radacctdir}/%%{%%{Packet-Src-IP-Address}:-%%{Packet-Src-IPv6-Address}}/detail-%%Y%%m%%d
+		escape_filenames = no
 		permissions = 0600
 		header = "%%t"
 	}
+}
+policy {
+	$INCLUDE /etc/freeradius/3.0/policy.d/accounting
 }
 server default {
 	listen {
@@ -120,6 +127,9 @@ server default {
 			mschap
 		}
 	}
+	preacct {
+		acct_unique
+	}
 	accounting {
 		detail
 	}
@@ -143,7 +153,6 @@ func PrepareFreeRADIUS(dir, secret string, users int) (*FreeRADIUS, error) {
 		write(dir, "radiusd.conf", fmt.Sprintf(freeRADIUSConfig, dir, secret, auth.Port(), acct.Port())),
 		write(dir, "dictionary", "$INCLUDE /usr/share/freeradius/dictionary\n"),
 		write(dir, "users", people.String()),
-		os.MkdirAll(filepath.Join(dir, "log"), 0o755),
 		os.MkdirAll(filepath.Join(dir, "run"), 0o755),
 	)
 	if err != nil {
@@ -184,14 +193,13 @@ func (f *FreeRADIUS) Version() string {
 
 // Start starts the server on the given cores and waits until it is ready. What it accounted before is removed.
 func (f *FreeRADIUS) Start(ctx context.Context, cores string) (err error) {
-	detail := filepath.Join(f.dir, "log", "detail")
-	if err := os.Remove(detail); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("remove old accounting: %w", err)
+	if err := os.RemoveAll(filepath.Join(f.dir, "log")); err != nil {
+		return fmt.Errorf("remove what was logged before: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Join(f.dir, "log", "radacct"), 0o755); err != nil {
+		return fmt.Errorf("make the log's folder: %w", err)
 	}
 	log := filepath.Join(f.dir, "log", "radius.log")
-	if err := os.Remove(log); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("remove old log: %w", err)
-	}
 	if f.Process, err = start(cores, nil, FreeRADIUSCommand, "-f", "-d", f.dir); err != nil {
 		return err
 	}

@@ -121,6 +121,7 @@ type Usage struct {
 	CPU     time.Duration // of the process
 	Workers time.Duration // of the processes that it started and that run
 	Memory  int64         // resident now, bytes
+	Files   int64         // of which mapped files, which the kernel can take back, bytes
 	Peak    int64         // resident at most, bytes
 	Written int64         // bytes that were handed to the disks
 }
@@ -148,6 +149,7 @@ func (p *Process) Usage() (u Usage, err error) {
 	if err != nil {
 		return u, err
 	}
+	u.Files = status["RssFile"] << 10
 	u.Memory, u.Peak, u.Written = status["VmRSS"]<<10, status["VmHWM"]<<10, io["write_bytes"]
 	return u, nil
 }

@@ -1,8 +1,10 @@
 package server
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -65,37 +67,79 @@ func OpenTrine(binary, data string) *Trine {
 	return t
 }
 
-// PrepareTrine makes a data directory with the first users of package packets, whose passwords are kept in the given forms, and
-// leaves the node stopped.
-func PrepareTrine(ctx context.Context, binary, data, secret string, users int, forms string) (*Trine, error) {
+// People are who is put into a data directory.
+type People struct {
+	N         int
+	Forms     string // in which their passwords are kept, separated by commas
+	Typical   bool   // with ten attributes and five groups each
+	Documents string // more of them
+}
+
+// PrepareTrine makes a data directory with the first users of package packets, and leaves the node stopped.
+func PrepareTrine(ctx context.Context, binary, data, secret string, people People) (*Trine, error) {
 	t := OpenTrine(binary, data)
-	if err := t.Start(ctx, "0-1"); err != nil {
+	if err := t.Start(ctx, allCores); err != nil {
 		return nil, err
 	}
 	defer t.Kill()
-	people, err := os.CreateTemp("", "people-*.csv")
-	if err != nil {
-		return nil, fmt.Errorf("write people: %w", err)
+	documents := fmt.Sprintf(trineDocuments, secret, people.Forms) + people.Documents
+	columns := "userName,password"
+	if people.Typical {
+		columns += ",groups"
+		for i := range typicalAttributes {
+			documents += fmt.Sprintf("---\nkind: AttributeDefinition\nname: attribute%d\nspec: {description: one of ten}\n", i)
+			columns += fmt.Sprintf(",attributes.attribute%d", i)
+		}
+		for i := range typicalGroups {
+			documents += fmt.Sprintf("---\nkind: Group\nname: department-%d\n", i)
+		}
 	}
-	defer os.Remove(people.Name())
-	var rows strings.Builder
-	rows.WriteString("userName,password\n")
-	for i := range users {
-		fmt.Fprintf(&rows, "%s,%s\n", packets.User(i), packets.Password(i))
-	}
-	if _, err := people.WriteString(rows.String()); err != nil {
-		return nil, fmt.Errorf("write people: %w", err)
-	}
-	if err := people.Close(); err != nil {
-		return nil, fmt.Errorf("write people: %w", err)
-	}
-	if err := t.Command(ctx, fmt.Sprintf(trineDocuments, secret, forms), "apply", "-f", "-", "--yes"); err != nil {
+	if err := t.Command(ctx, documents, "apply", "-f", "-", "--yes"); err != nil {
 		return nil, err
 	}
-	if err := t.Command(ctx, "", "user", "import", people.Name()); err != nil {
+	file := data + ".csv"
+	defer os.Remove(file)
+	if err := people.write(file, columns); err != nil {
+		return nil, fmt.Errorf("write people: %w", err)
+	}
+	if err := t.Command(ctx, "", "user", "import", file); err != nil {
 		return nil, err
 	}
 	return t, t.Stop()
+}
+
+// allCores is every core that there may be: taskset takes those that there are.
+const allCores = "0-1023"
+
+const (
+	typicalAttributes = 10 // of a person
+	typicalGroups     = 30 // of which a person is in five
+)
+
+func (p *People) write(file, columns string) error {
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriter(f)
+	fmt.Fprintln(w, columns)
+	for i := range p.N {
+		fmt.Fprintf(w, "%s,%s", packets.User(i), packets.Password(i))
+		if p.Typical {
+			fmt.Fprint(w, ",")
+			for g := range 5 {
+				if g > 0 {
+					fmt.Fprint(w, ";")
+				}
+				fmt.Fprintf(w, "department-%d", (i+7*g)%typicalGroups)
+			}
+			for a := range typicalAttributes {
+				fmt.Fprintf(w, ",value %d", i*a)
+			}
+		}
+		fmt.Fprintln(w)
+	}
+	return errors.Join(w.Flush(), f.Close())
 }
 
 // Command runs a command of the CLI on the node, with the text as its input.

@@ -1,0 +1,329 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"trine/bench/generator"
+	"trine/bench/packets"
+	"trine/bench/server"
+)
+
+// scenario is one kind of load.
+type scenario struct {
+	name     string
+	window   int     // requests under way in the closed loop
+	ratio    float64 // of FreeRADIUS's rate to reach; 0: none is asked for
+	p99      time.Duration
+	recorded bool // the server records something, so seals happen
+	segments bool // the generator needs them to be faster than the server
+	build    func(c packets.Config, s *settings, session int) *packets.Pool
+}
+
+const (
+	logins  = 200 << 10 // requests in a pool of logins, which is sent again and again
+	records = 2_400_000 // records in a pool of accounting, each of which is sent once
+)
+
+// scenarios are measured in this order. Nothing waits for accounting longer than for an fsync, so its window is larger.
+var scenarios = []scenario{
+	{"PAP", 256, 4, 2 * time.Millisecond, true, false, func(c packets.Config, s *settings, _ int) *packets.Pool {
+		return packets.Logins(c, packets.PAP, logins, s.users)
+	}},
+	{"CHAP", 256, 4, 2 * time.Millisecond, true, false, func(c packets.Config, s *settings, _ int) *packets.Pool {
+		return packets.Logins(c, packets.CHAP, logins, s.users)
+	}},
+	{"MS-CHAPv2", 256, 3, 2 * time.Millisecond, true, false, func(c packets.Config, s *settings, _ int) *packets.Pool {
+		return packets.Logins(c, packets.MSCHAPv2, logins, s.users)
+	}},
+	{"Accounting", 1024, 4, 10 * time.Millisecond, true, false, func(c packets.Config, s *settings, first int) *packets.Pool {
+		return packets.Accounting(c, packets.Sessions{
+			N: records / 3, Users: s.users, Interims: 1, Stop: true, Began: time.Now().Add(-time.Hour).Unix(), FirstOfAll: first,
+		})
+	}},
+	{"Status-Server", 256, 4, 0, false, true, func(c packets.Config, _ *settings, _ int) *packets.Pool {
+		return packets.Status(c, logins)
+	}},
+	{"Mix", 1024, 0, 10 * time.Millisecond, true, false, func(c packets.Config, s *settings, first int) *packets.Pool {
+		return packets.Accounting(c, packets.Sessions{
+			N: records / 6, Users: s.users, Login: true, Interims: 3, Stop: true, Began: time.Now().Add(-time.Hour).Unix(), FirstOfAll: first,
+		})
+	}},
+}
+
+// sample is one scenario measured once on one server.
+type sample struct {
+	rate         float64 // answers a second, closed loop
+	cpu          time.Duration
+	p50, p99     time.Duration // closed loop
+	p999         time.Duration
+	calm         float64 // requests a second in the open loop, 70% of rate
+	calm50       time.Duration
+	calm99       time.Duration
+	calm999      time.Duration
+	memory       int64
+	seals        int
+	collections  int
+	collected    float64 // share of the processor time that the garbage collection took
+	elapsed      time.Duration
+	server, busy float64 // share of the window in which the server, the generator was at work
+	repeated     int
+	lost, wrong  int
+	recordsFsync float64
+	bytesPayload float64
+}
+
+// subject is a server that can be measured.
+type subject struct {
+	name    string
+	start   func(ctx context.Context, cores string) (auth, acct netip.AddrPort, p *server.Process, err error)
+	metrics func(ctx context.Context) (server.Metrics, error) // nil: it has none
+}
+
+func trineSubject(t *server.Trine, arguments ...string) subject {
+	return subject{"Trine", func(ctx context.Context, cores string) (netip.AddrPort, netip.AddrPort, *server.Process, error) {
+		err := t.Start(ctx, cores, arguments...)
+		return t.Auth, t.Acct, t.Process, err
+	}, t.Metrics}
+}
+
+func freeRADIUSSubject(f *server.FreeRADIUS) subject {
+	return subject{"FreeRADIUS", func(ctx context.Context, cores string) (netip.AddrPort, netip.AddrPort, *server.Process, error) {
+		err := f.Start(ctx, cores)
+		return f.Auth, f.Acct, f.Process, err
+	}, nil}
+}
+
+func echoSubject() subject {
+	return subject{"Echo", func(ctx context.Context, cores string) (netip.AddrPort, netip.AddrPort, *server.Process, error) {
+		e, err := server.StartEcho(ctx, cores, os.Args[0], "echo")
+		if err != nil {
+			return netip.AddrPort{}, netip.AddrPort{}, nil, err
+		}
+		return e.Addr, e.Addr, e.Process, nil
+	}, nil}
+}
+
+// echoed is a pool whose answers are the requests themselves.
+type echoed struct{ *packets.Pool }
+
+func (e echoed) Check(i int, reply []byte) error {
+	if !bytes.Equal(reply, e.Request(i)) {
+		return fmt.Errorf("request %d came back changed", i)
+	}
+	return nil
+}
+
+// bench is the measurement of RADIUS under way.
+type bench struct {
+	*settings
+	pools   map[string]*packets.Pool // of logins, which can be sent again
+	session int                      // next session that was never accounted
+}
+
+// measureRADIUS measures all servers in turn, several times, so that a machine that drifts drifts for all of them.
+func measureRADIUS(ctx context.Context, s *settings, r *report) error {
+	if err := needs("taskset", server.FreeRADIUSCommand); err != nil {
+		return err
+	}
+	r.progress("preparing %d people on both servers", s.users)
+	t, err := server.PrepareTrine(ctx, s.trine, filepath.Join(s.dir, "trine"), secret, server.People{N: s.users, Forms: "nt, clear"})
+	if err != nil {
+		return err
+	}
+	f, err := server.PrepareFreeRADIUS(filepath.Join(s.dir, "freeradius"), secret, s.users)
+	if err != nil {
+		return err
+	}
+	b := &bench{settings: s, pools: make(map[string]*packets.Pool), session: int(time.Now().Unix()) << 24}
+	results := newComparison(t.Version(), f.Version())
+	for turn := range s.turns {
+		subjects := []subject{trineSubject(t), freeRADIUSSubject(f), echoSubject()}
+		if s.freeRADIUSless {
+			subjects = subjects[:1]
+		}
+		for _, subject := range subjects {
+			r.progress("turn %d of %d: %s", turn+1, s.turns, subject.name)
+			if err := b.measure(ctx, subject, s.serverCore, results, r); err != nil {
+				return fmt.Errorf("turn %d, %s: %w", turn+1, subject.name, err)
+			}
+		}
+		r.progress("turn %d of %d: Trine on both cores, the generator beside it", turn+1, s.turns)
+		both := trineSubject(t)
+		both.name = twoCores
+		if err := b.measure(ctx, both, fmt.Sprintf("%s,%d", s.serverCore, s.generatorCore), results, r); err != nil {
+			return fmt.Errorf("turn %d, %s: %w", turn+1, both.name, err)
+		}
+	}
+	results.write(r)
+	return nil
+}
+
+// twoCores names Trine where it has the generator's core as well.
+const twoCores = "Trine, two cores"
+
+// takes reports whether a server is measured in a scenario.
+func (b *bench) takes(subject string, sc *scenario) bool {
+	if b.only != "" && !slices.Contains(strings.Split(b.only, ","), sc.name) {
+		return false
+	}
+	switch subject {
+	case "Echo":
+		return sc.name == "PAP"
+	case twoCores:
+		return sc.name == "PAP" || sc.name == "Accounting"
+	}
+	return true
+}
+
+func (b *bench) measure(ctx context.Context, subject subject, cores string, results *comparison, r *report) error {
+	auth, acct, process, err := subject.start(ctx, cores)
+	if err != nil {
+		return err
+	}
+	defer process.Kill()
+	for i := range scenarios {
+		sc := &scenarios[i]
+		if !b.takes(subject.name, sc) {
+			continue
+		}
+		pool := b.pool(sc)
+		var load generator.Load = pool
+		if subject.name == "Echo" {
+			load = echoed{pool}
+		}
+		x, err := b.sample(ctx, subject, process, sc, load, auth, acct)
+		if err != nil {
+			return fmt.Errorf("%s: %w", sc.name, err)
+		}
+		results.add(subject.name, sc.name, x)
+		r.progress("  %-13s %9.0f/s  %6.2f us of processor time  p99 %v, at 70%% %v", sc.name, x.rate, x.cpu.Seconds()*1e6, short(x.p99), short(x.calm99))
+	}
+	return process.Stop()
+}
+
+// pool returns the requests of a scenario. Those that may be sent once only are made anew each time.
+func (b *bench) pool(sc *scenario) *packets.Pool {
+	if p := b.pools[sc.name]; p != nil {
+		return p
+	}
+	p := sc.build(packets.Config{Secret: secret, Slots: max(sc.window, 4096), Signed: true, Seed: uint64(b.session)}, b.settings, b.session)
+	if p.Once() {
+		b.session += records
+	} else {
+		b.pools[sc.name] = p
+	}
+	return p
+}
+
+// longestWindow is how long two seals are waited for.
+const longestWindow = time.Minute
+
+// sample measures one scenario: a warm-up, the rate in the closed loop, then latencies in the open loop at 70% of that rate.
+func (b *bench) sample(ctx context.Context, subject subject, p *server.Process, sc *scenario, load generator.Load, auth, acct netip.AddrPort) (*sample, error) {
+	g, err := generator.New(load, auth, acct)
+	if err != nil {
+		return nil, err
+	}
+	defer g.Close()
+	options := generator.Options{Duration: time.Second, Window: sc.window, Segments: sc.segments, Share: subject.name == twoCores}
+	if _, err := g.Run(ctx, options); err != nil {
+		return nil, err
+	}
+	before, err := b.read(ctx, subject, p)
+	if err != nil {
+		return nil, err
+	}
+	total := generator.NewResult()
+	var x sample
+	for options.Duration = b.window; ; options.Duration = b.window / 2 {
+		result, err := g.Run(ctx, options)
+		if err != nil {
+			return nil, err
+		}
+		total.Add(result)
+		after, err := b.read(ctx, subject, p)
+		if err != nil {
+			return nil, err
+		}
+		x.fill(total, before, after)
+		if !sc.recorded || after.metrics == nil || x.seals >= 2 || total.Elapsed > longestWindow {
+			break
+		}
+	}
+	if err := acceptable(total); err != nil {
+		return nil, err
+	}
+	x.calm = 0.7 * x.rate
+	options.Duration, options.Rate = b.latency, x.calm
+	calm, err := g.Run(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	if err := acceptable(calm); err != nil {
+		return nil, fmt.Errorf("at 70%% of the rate: %w", err)
+	}
+	x.calm50, x.calm99, x.calm999 = quantile(calm, 50), quantile(calm, 99), quantile(calm, 99.9)
+	return &x, nil
+}
+
+// acceptable refuses a run that measured something else than a server that answers.
+func acceptable(r *generator.Result) error {
+	switch {
+	case r.Wrong > 0:
+		return fmt.Errorf("%d of %d answers are wrong: %w", r.Wrong, r.Sent, r.FirstBad)
+	case r.Exhausted:
+		return errors.New("the server took all requests that were prepared before the time was over")
+	case r.Answered == 0:
+		return errors.New("the server answered nothing")
+	}
+	return nil
+}
+
+// reading is the counters of a server at one moment.
+type reading struct {
+	usage   server.Usage
+	metrics server.Metrics
+}
+
+func (b *bench) read(ctx context.Context, subject subject, p *server.Process) (r reading, err error) {
+	if r.usage, err = p.Usage(); err != nil || subject.metrics == nil {
+		return r, err
+	}
+	r.metrics, err = subject.metrics(ctx)
+	return r, err
+}
+
+// fill computes the sample from a run and the readings around it.
+func (x *sample) fill(total *generator.Result, before, after reading) {
+	spent := after.usage.CPU - before.usage.CPU
+	x.rate, x.elapsed = total.Rate(), total.Elapsed
+	x.cpu = spent / time.Duration(max(1, total.Answered))
+	x.server, x.busy = spent.Seconds()/total.Elapsed.Seconds(), total.Busy.Seconds()/total.Elapsed.Seconds()
+	x.p50, x.p99, x.p999 = quantile(total, 50), quantile(total, 99), quantile(total, 99.9)
+	x.memory, x.repeated, x.lost, x.wrong = after.usage.Memory, total.Repeated, total.Lost, total.Wrong
+	if after.metrics == nil {
+		return
+	}
+	grown := func(name string) float64 { return after.metrics[name] - before.metrics[name] }
+	x.seals, x.collections = int(grown("trine_log_seals_total")), int(grown("go_gc_duration_seconds_count"))
+	x.collected = grown("go_cpu_classes_gc_total_cpu_seconds_total") / spent.Seconds()
+	if n := grown("trine_log_fsyncs_total"); n > 0 {
+		x.recordsFsync = grown("trine_log_records_total") / n
+	}
+	if n := grown("trine_log_proposed_bytes_total"); n > 0 {
+		x.bytesPayload = float64(after.usage.Written-before.usage.Written) / n
+	}
+}
+
+func quantile(r *generator.Result, q float64) time.Duration {
+	return time.Duration(r.Latency.ValueAtQuantile(q))
+}
