@@ -101,7 +101,7 @@ var subjects = []string{"Trine", "FreeRADIUS", "Echo", twoCores}
 func (c *comparison) write(r *report) {
 	r.section("RADIUS")
 	r.text("Trine %s against FreeRADIUS %s, both on one core, the generator on the other. Trine verifies and sends Message-Authenticator, records every "+
-		"decision and acknowledges accounting after an fsync. FreeRADIUS verifies and sends Message-Authenticator, logs nothing, and writes accounting to a detail file that is not "+
+		"decision and acknowledges accounting after an fsync. FreeRADIUS verifies Message-Authenticator (as Debian ships it, it sends none), logs nothing, and writes accounting to a detail file that is not "+
 		"synced (Debian's detail module and acct_unique policy, thread pool as shipped). The echo is gnet with recvmmsg and sendmmsg that sends each login back.", c.trine, c.freeRADIUS)
 	r.table([]string{"promise", "wanted", "found in each turn", "reached"}, func(row func(...string)) {
 		for _, t := range c.targets() {

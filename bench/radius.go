@@ -196,6 +196,7 @@ func (b *bench) measure(ctx context.Context, subject subject, cores string, resu
 			continue
 		}
 		pool := b.pool(sc)
+		pool.DemandSigned(subject.metrics != nil) // FreeRADIUS as Debian ships it does not sign its answers
 		var load generator.Load = pool
 		if subject.name == "Echo" {
 			load = echoed{pool}
@@ -215,7 +216,7 @@ func (b *bench) pool(sc *scenario) *packets.Pool {
 	if p := b.pools[sc.name]; p != nil {
 		return p
 	}
-	p := sc.build(packets.Config{Secret: secret, Slots: max(sc.window, 4096), Signed: true, Seed: uint64(b.session)}, b.settings, b.session)
+	p := sc.build(packets.Config{Secret: secret, Slots: max(sc.window, 4096), Seed: uint64(b.session)}, b.settings, b.session)
 	if p.Once() {
 		b.session += records
 	} else {

@@ -71,9 +71,7 @@ type Pool struct {
 // Config says how the requests of a pool are made.
 type Config struct {
 	Secret string
-	Slots  int // requests under way at most; the Identifier of request i is i%Slots%256
-	// Signed demands a Message-Authenticator in every answer but an Accounting-Response. One that is there is verified in any case.
-	Signed bool
+	Slots  int    // requests under way at most; the Identifier of request i is i%Slots%256
 	Seed   uint64 // different seeds give different authenticators and sessions
 }
 
@@ -82,7 +80,7 @@ func newPool(c Config, capacity, size int) *Pool {
 	binary.LittleEndian.PutUint64(seed[:], c.Seed)
 	return &Pool{
 		data: make([]byte, 0, capacity*size), offsets: make([]uint32, 1, capacity+1), secret: []byte(c.Secret), slots: c.Slots,
-		signed: c.Signed, random: rand.NewChaCha8(seed), scratch: make([]byte, 0, 8192),
+		random: rand.NewChaCha8(seed), scratch: make([]byte, 0, 8192),
 	}
 }
 
@@ -97,6 +95,10 @@ func (p *Pool) Once() bool { return p.once }
 
 // Request returns the i-th request.
 func (p *Pool) Request(i int) []byte { return p.data[p.offsets[i]:p.offsets[i+1]] }
+
+// DemandSigned says whether Check demands a Message-Authenticator in every answer but an Accounting-Response. One that is there is
+// verified in any case.
+func (p *Pool) DemandSigned(demand bool) { p.signed = demand }
 
 // Target returns 1 for accounting, which goes to the second address, and 0 for everything else.
 func (p *Pool) Target(i int) int {
