@@ -14,6 +14,20 @@ type Field struct {
 
 // Next splits the first field off an encoded message; ok is false if there is no sound one. Groups are not sound.
 func Next(b []byte) (f Field, rest []byte, ok bool) {
+	// Most fields have a number below 16, and a value or a length below 128: a byte each.
+	if len(b) >= 2 && b[0] >= 1<<3 && b[0]|b[1] < 0x80 {
+		num, n := protowire.Number(b[0]>>3), int(b[1])
+		switch typ := protowire.Type(b[0] & 7); {
+		case typ == protowire.VarintType:
+			return Field{Num: num, Type: typ, Value: uint64(n)}, b[2:], true
+		case typ == protowire.BytesType && n <= len(b)-2:
+			return Field{Num: num, Type: typ, Data: b[2 : 2+n : 2+n]}, b[2+n:], true
+		}
+	}
+	return next(b)
+}
+
+func next(b []byte) (f Field, rest []byte, ok bool) {
 	num, typ, n := protowire.ConsumeTag(b)
 	if n < 0 {
 		return f, nil, false
@@ -62,6 +76,10 @@ func AppendFixed(dst []byte, num protowire.Number, v uint64) []byte {
 func AppendBytes(dst []byte, num protowire.Number, v []byte) []byte {
 	if len(v) == 0 {
 		return dst
+	}
+	if num < 16 && len(v) < 0x80 {
+		dst = append(dst, byte(num)<<3|byte(protowire.BytesType), byte(len(v)))
+		return append(dst, v...)
 	}
 	dst = protowire.AppendTag(dst, num, protowire.BytesType)
 	return protowire.AppendBytes(dst, v)
