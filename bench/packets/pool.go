@@ -46,11 +46,11 @@ const (
 )
 
 const (
-	microsoft     = 311 // RFC 2548
-	msChapChal    = 11
-	msChap2Resp   = 25
-	msChap2Succes = 26
-	headerBytes   = 20
+	vendorMicrosoft = 311 // RFC 2548
+	msChapChal      = 11
+	msChap2Resp     = 25
+	msChap2Succes   = 26
+	headerBytes     = 20
 )
 
 // Pool is a generator.Load of RADIUS requests, one behind the other in one piece of memory.
@@ -137,7 +137,7 @@ func (p *Pool) number(kind byte, n uint32) {
 // vendor adds one attribute of Microsoft's.
 func (p *Pool) vendor(kind byte, value []byte) {
 	p.data = append(p.data, vendorSpecific, byte(8+len(value)))
-	p.data = binary.BigEndian.AppendUint32(p.data, microsoft)
+	p.data = binary.BigEndian.AppendUint32(p.data, vendorMicrosoft)
 	p.data = append(append(p.data, kind, byte(2+len(value))), value...)
 }
 
@@ -219,7 +219,7 @@ func (p *Pool) checkAttributes(i int, request, reply []byte) error {
 			}
 			signed = true
 		case vendorSpecific:
-			if !proved && len(value) > 7 && binary.BigEndian.Uint32(value) == microsoft && value[4] == msChap2Succes {
+			if !proved && len(value) > 7 && binary.BigEndian.Uint32(value) == vendorMicrosoft && value[4] == msChap2Succes {
 				proved = bytes.HasPrefix(value[7:], p.success[i])
 			}
 		}

@@ -27,8 +27,9 @@ const (
 
 // Logins builds n logins by people drawn from the first users, in no order.
 func Logins(c Config, m Method, n, users int) *Pool {
+	c.Seed ^= uint64(m) << 56 // authenticators of its own
 	p := newPool(c, n, 180)
-	who := rand.New(rand.NewPCG(c.Seed, uint64(m)))
+	who := rand.New(rand.NewPCG(c.Seed, 3))
 	for range n {
 		p.login(m, who.IntN(users))
 	}
