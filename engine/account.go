@@ -31,7 +31,7 @@ func (l *Lane) Account(a *Accounting) {
 	}
 	l.complete(a)
 	w.builder.Reset()
-	w.builder.AddAccounted(&a.Record, a.describe()...)
+	w.builder.AddAccounted(&a.Record)
 	if err := w.to.Propose(w.builder.Bytes(), token); err != nil {
 		w.finish(token, err, false)
 	}
@@ -63,14 +63,4 @@ func (w *accounts) finish(token uint64, err error, duplicate bool) {
 	a := w.records.take(token)
 	a.Err, a.Duplicate = err, duplicate
 	a.Done.Accounted(a)
-}
-
-// describe returns the streams under which a is found.
-func (a *Accounting) describe() []uint64 {
-	v := &a.Record
-	var id [16]byte
-	streams := append(a.streams[:0],
-		event.StreamKey(event.StreamClient, v.Client),
-		event.StreamKey(event.StreamSession, appendHex(id[:0], event.SessionID(v.Client, v.NAS, v.SessionID))))
-	return appendStreams(streams, v.User, v.UserName, v.Calling, v.NAS)
 }

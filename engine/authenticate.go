@@ -21,7 +21,6 @@ type work struct {
 	text    []byte
 	source  []byte
 	builder event.Builder // of what the request itself waits for
-	streams [maxStreams]uint64
 	steps   [trace.MaxSteps + 1]event.StepView
 }
 

@@ -21,12 +21,12 @@ type journal struct {
 const journalBytes = 48 << 10
 
 // add adds a decision, and reports whether the journal should be handed over now.
-func (j *journal) add(d *event.DecidedView, streams []uint64, at time.Time) (full bool) {
+func (j *journal) add(d *event.DecidedView, at time.Time) (full bool) {
 	if j.count == 0 {
 		j.builder.Reset()
 		j.first = at
 	}
-	j.builder.AddDecided(d, streams...)
+	j.builder.AddDecided(d)
 	j.count++
 	j.last = at
 	return j.builder.Len() >= journalBytes
@@ -73,10 +73,10 @@ type sharedJournal struct {
 	spare   *journal // nil while it is handed over
 }
 
-func (s *sharedJournal) add(d *event.DecidedView, streams []uint64, at time.Time) (full bool) {
+func (s *sharedJournal) add(d *event.DecidedView, at time.Time) (full bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.journal.add(d, streams, at)
+	return s.journal.add(d, at)
 }
 
 func (s *sharedJournal) flush(to Proposer, missing *gaps) {

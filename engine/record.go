@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"net/netip"
 	"strconv"
 
 	"trine/engine/event"
@@ -23,7 +24,8 @@ func (r *Request) waitsForRecord() bool {
 
 func (l *Lane) record(r *Request) {
 	var d event.DecidedView
-	if l.journal.add(&d, l.engine.describe(r, &d), r.Arrived) {
+	l.engine.describe(r, &d)
+	if l.journal.add(&d, r.Arrived) {
 		l.Flush()
 	}
 }
@@ -36,7 +38,8 @@ func (e *Engine) settleLate(r *Request) {
 		}
 	} else {
 		var d event.DecidedView
-		if e.late.add(&d, e.describe(r, &d), r.Arrived) {
+		e.describe(r, &d)
+		if e.late.add(&d, r.Arrived) {
 			e.late.flush(e.decisions, &e.missing)
 		}
 	}
@@ -50,7 +53,8 @@ func (e *Engine) recordFirst(r *Request) (waits bool) {
 	var d event.DecidedView
 	b := &r.work.builder
 	b.Reset()
-	b.AddDecided(&d, e.describe(r, &d)...)
+	e.describe(r, &d)
+	b.AddDecided(&d)
 	if err := e.waiting.propose(b.Bytes(), r); err != nil {
 		e.missing.add(1, r.Arrived, r.Arrived, err)
 		e.unrecorded(r, err)
@@ -59,8 +63,8 @@ func (e *Engine) recordFirst(r *Request) (waits bool) {
 	return true
 }
 
-// describe fills d with what is recorded of a decision, and returns the streams under which it is found. All of it belongs to r.
-func (e *Engine) describe(r *Request, d *event.DecidedView) []uint64 {
+// describe fills d with what is recorded of a decision. All of it belongs to r.
+func (e *Engine) describe(r *Request, d *event.DecidedView) {
 	w := &r.work
 	text := w.text[:0]
 	put := func(s string) []byte {
@@ -88,8 +92,6 @@ func (e *Engine) describe(r *Request, d *event.DecidedView) []uint64 {
 		}
 	}
 	w.text = text
-	streams := append(w.streams[:0], event.StreamKey(event.StreamClient, d.Client), decisionKey(d.ID))
-	return appendStreams(streams, d.User, d.UserName, d.Calling, d.NAS)
 }
 
 func (r *Request) appendSteps(steps []event.StepView) []event.StepView {
@@ -103,4 +105,17 @@ func (r *Request) appendSteps(steps []event.StepView) []event.StepView {
 func decisionKey(id uint64) uint64 {
 	var b [13]byte
 	return event.StreamKey(event.StreamDecision, event.AppendID(b[:0], id))
+}
+
+// appendAddr appends the 4 or 16 bytes of an address; nothing for none.
+func appendAddr(dst []byte, a netip.Addr) []byte {
+	switch a = a.Unmap(); {
+	case a.Is4():
+		b := a.As4()
+		return append(dst, b[:]...)
+	case a.Is6():
+		b := a.As16()
+		return append(dst, b[:]...)
+	}
+	return dst
 }

@@ -79,9 +79,8 @@ type Accounting struct {
 	Err       error
 	Duplicate bool
 
-	user    state.User
-	text    []byte
-	streams [maxStreams]uint64
+	user state.User
+	text []byte
 }
 
 // AccountingDelivery takes outcomes of accounting records, on any goroutine; it must not block.

@@ -46,10 +46,11 @@ func (e *Engine) reserve(r *Request, user string, now time.Time) (waits bool) {
 	b := &r.work.builder
 	b.Reset()
 	b.Expect(event.Expectation_SESSIONS_BELOW, user, uint64(r.work.limit))
-	streams := append(r.work.streams[:0],
+	streams := []uint64{
 		event.StreamKey(event.StreamUser, event.FoldName(user)),
 		event.StreamKey(event.StreamClient, r.Client.Name),
-		decisionKey(r.Decision.ID))
+		decisionKey(r.Decision.ID),
+	}
 	err := b.Add(event.TypeSessionReserved, event.ClassSession, streams, &event.SessionReserved{
 		User: user, Login: r.Decision.ID, Client: r.Client.Name, NotAfterUnix: now.Add(reservationTerm).Unix(),
 	})

@@ -59,16 +59,16 @@ func (b *Builder) Add(t Type, c Class, streams []uint64, m proto.Message) error 
 	return nil
 }
 
-// AddAccounted adds an accounting record with its stream keys. It does not allocate once the buffers have grown.
-func (b *Builder) AddAccounted(v *AccountedView, streams ...uint64) {
+// AddAccounted adds an accounting record; its stream keys follow from it. It does not allocate once the buffers have grown.
+func (b *Builder) AddAccounted(v *AccountedView) {
 	b.body = AppendAccounted(b.body[:0], v)
-	b.AddBody(TypeAccounted, ClassAccounting, streams, b.body)
+	b.AddBody(TypeAccounted, ClassAccounting, nil, b.body)
 }
 
-// AddDecided adds a login decision with its stream keys. It does not allocate once the buffers have grown.
-func (b *Builder) AddDecided(v *DecidedView, streams ...uint64) {
+// AddDecided adds a login decision; its stream keys follow from it. It does not allocate once the buffers have grown.
+func (b *Builder) AddDecided(v *DecidedView) {
 	b.body = AppendDecided(b.body[:0], v)
-	b.AddBody(TypeDecided, ClassDecision, streams, b.body)
+	b.AddBody(TypeDecided, ClassDecision, nil, b.body)
 }
 
 // AddBody adds an event whose body is encoded already.

@@ -204,7 +204,7 @@ type Event struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Type          uint32                 `protobuf:"varint,1,opt,name=type,proto3" json:"type,omitempty"`               // see the Type constants
 	Class         uint32                 `protobuf:"varint,2,opt,name=class,proto3" json:"class,omitempty"`             // see the Class constants
-	Streams       []uint64               `protobuf:"fixed64,3,rep,packed,name=streams,proto3" json:"streams,omitempty"` // hashes of stream keys, see StreamKey
+	Streams       []uint64               `protobuf:"fixed64,3,rep,packed,name=streams,proto3" json:"streams,omitempty"` // hashes of stream keys, see StreamKey; of Decided and Accounted they follow from the body
 	Body          []byte                 `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`                // the message of that type
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

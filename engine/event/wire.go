@@ -1,7 +1,6 @@
 package event
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"unicode/utf8"
@@ -95,14 +94,6 @@ func ParseEvent(data []byte) (Envelope, error) {
 		data = rest
 	}
 	return e, nil
-}
-
-// AppendStreams appends the event's stream keys.
-func (e *Envelope) AppendStreams(dst []uint64) []uint64 {
-	for b := e.streams; len(b) >= 8; b = b[8:] {
-		dst = append(dst, binary.LittleEndian.Uint64(b))
-	}
-	return dst
 }
 
 // StagedView is one piece of a staged proposal; it shares the body's memory.

@@ -2,6 +2,8 @@ package event_test
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -230,8 +232,8 @@ func TestHotRecordsAreWrittenAndReadWithoutAllocation(t *testing.T) {
 	run := func() {
 		b.Reset()
 		a.Key = event.AccountingKey(a, false)
-		b.AddAccounted(a, event.StreamKey(event.StreamNAS, a.NAS), event.SessionID(a.Client, a.NAS, a.SessionID))
-		b.AddDecided(d, 5)
+		b.AddAccounted(a)
+		b.AddDecided(d)
 		for rest := b.Bytes(); len(rest) > 0; {
 			_, data, next, err := event.NextPart(rest)
 			if err != nil {
@@ -292,7 +294,7 @@ func TestAccountingKeyTellsRecordsApart(t *testing.T) {
 func FuzzRecords(f *testing.F) {
 	var b event.Builder
 	b.Expect(event.Expectation_ABSENT, "Group/x", 0)
-	b.AddAccounted(&event.AccountedView{Client: []byte("c"), Login: 1, InputOctets: 3}, 1, 2)
+	b.AddAccounted(&event.AccountedView{Client: []byte("c"), Login: 1, InputOctets: 3})
 	b.AddDecided(&event.DecidedView{ID: 1, Steps: []event.StepView{{Code: 1}}})
 	f.Add(b.Bytes())
 	f.Add(event.AppendAccounted(nil, &event.AccountedView{Client: []byte("c"), Raw: []byte("r"), Key: 1}))
@@ -335,4 +337,56 @@ func FuzzRecords(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestStreamsOfHotEventsFollowFromTheirBodies(t *testing.T) {
+	key := event.StreamKey[string]
+	session := event.SessionID([]byte("wlan"), []byte("ap-17"), []byte("0011"))
+	tests := []struct {
+		name string
+		add  func(b *event.Builder)
+		want []uint64
+	}{
+		{"decision", func(b *event.Builder) {
+			b.AddDecided(&event.DecidedView{
+				ID: 9, Client: []byte("wlan"), UserName: []byte("ALLY@x"), User: []byte("Älice"), NAS: []byte{192, 0, 2, 1}, Calling: []byte("AA-BB"),
+				Steps: []event.StepView{{Code: 1}}, Protocol: []byte("radius"),
+			})
+		}, []uint64{
+			key(event.StreamClient, "wlan"), key(event.StreamDecision, event.FormatID(9)), key(event.StreamUser, "älice"),
+			key(event.StreamMAC, "aa-bb"), key(event.StreamNAS, "192.0.2.1"),
+		}},
+		{"decision about a stranger", func(b *event.Builder) {
+			b.AddDecided(&event.DecidedView{ID: 1, Client: []byte("wlan"), UserName: []byte("Bob")})
+		}, []uint64{key(event.StreamClient, "wlan"), key(event.StreamDecision, event.FormatID(1)), key(event.StreamUser, "bob")}},
+		{"accounting record", func(b *event.Builder) {
+			b.AddAccounted(&event.AccountedView{
+				Client: []byte("wlan"), NAS: []byte("ap-17"), SessionID: []byte("0011"), UserName: []byte("Bob"), User: []byte("bob"),
+				Calling: []byte("AA-BB"), Called: []byte("zz"), Raw: []byte{1, 2},
+			})
+		}, []uint64{
+			key(event.StreamClient, "wlan"), key(event.StreamSession, fmt.Sprintf("%016x", session)), key(event.StreamUser, "bob"),
+			key(event.StreamMAC, "aa-bb"), key(event.StreamNAS, "ap-17"),
+		}},
+		{"streams that are given", func(b *event.Builder) {
+			b.AddBody(event.TypeDecided, event.ClassDecision, []uint64{4, 5}, event.AppendDecided(nil, &event.DecidedView{ID: 1}))
+		}, []uint64{4, 5}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var b event.Builder
+			test.add(&b)
+			_, data, _, err := event.NextPart(b.Bytes())
+			if err != nil {
+				t.Fatal(err)
+			}
+			e, err := event.ParseEvent(data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := e.AppendStreams([]uint64{1}); !slices.Equal(got[1:], test.want) {
+				t.Errorf("expected %x, found %x", test.want, got[1:])
+			}
+		})
+	}
 }

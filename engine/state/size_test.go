@@ -191,7 +191,7 @@ func TestHotPathsDoNotAllocate(t *testing.T) {
 			v.InputOctets += 1 << 20
 			v.Key = event.AccountingKey(v, true)
 			b.Reset()
-			b.AddAccounted(v, 1, 2, 3)
+			b.AddAccounted(v)
 			if r := l.Apply(at, b.Bytes()); r.Code != 0 {
 				t.Fatalf("%+v", r)
 			}
@@ -204,7 +204,7 @@ func TestHotPathsDoNotAllocate(t *testing.T) {
 		"decisions": func() {
 			b.Reset()
 			for range 10 {
-				b.AddDecided(decided, 1, 2)
+				b.AddDecided(decided)
 			}
 			l.Apply(at, b.Bytes())
 		},
@@ -242,7 +242,7 @@ func BenchmarkInterim(b *testing.B) {
 		i++
 		v.Status, v.InputOctets, v.Key = event.StatusInterim, v.InputOctets+1000, v.Key+1
 		p.Reset()
-		p.AddAccounted(v, 1, 2, 3)
+		p.AddAccounted(v)
 		s.Apply(at, p.Bytes())
 	}
 }

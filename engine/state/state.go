@@ -217,6 +217,29 @@ func Facts(proposal []byte, yield func(class uint8, streams []uint64, data []byt
 	}
 }
 
+// CountFacts returns how many times Facts calls yield.
+func CountFacts(proposal []byte) (n int) {
+	for len(proposal) > 0 {
+		part, _, rest, err := event.NextPart(proposal)
+		if err != nil {
+			unreadable("proposal", Stamp{}, err)
+		}
+		if proposal = rest; part == event.PartEvent {
+			n++
+		}
+	}
+	return n
+}
+
+// Streams appends to dst the stream keys of an encoded event.
+func Streams(dst []uint64, data []byte) []uint64 {
+	e, err := event.ParseEvent(data)
+	if err != nil {
+		unreadable("event", Stamp{}, err)
+	}
+	return e.AppendStreams(dst)
+}
+
 // ApplyFact folds one event that took effect, as history gives it back. Folding all facts of a log in order gives the same rows
 // as Apply gave.
 func (s *State) ApplyFact(at Stamp, data []byte) {

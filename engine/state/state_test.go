@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"slices"
 	"testing"
 	"time"
 
@@ -50,7 +51,7 @@ func (l *log) propose(parts ...any) state.Result {
 		case expect:
 			l.b.Expect(m.kind, m.key, m.value)
 		case *event.AccountedView:
-			l.b.AddAccounted(m, 1)
+			l.b.AddAccounted(m)
 		case proto.Message:
 			if err := l.b.Add(event.TypeOf(m), event.ClassSystem, []uint64{7}, m); err != nil {
 				l.t.Fatal(err)
@@ -60,10 +61,18 @@ func (l *log) propose(parts ...any) state.Result {
 		}
 	}
 	r := l.Apply(l.at, l.b.Bytes())
-	if r.Code == 0 {
-		state.Facts(l.b.Bytes(), func(_ uint8, _ []uint64, data []byte) {
+	n := 0
+	state.Facts(l.b.Bytes(), func(_ uint8, streams []uint64, data []byte) {
+		n++
+		if !slices.Equal(state.Streams(nil, data), streams) {
+			l.t.Fatalf("event %d has streams %x, Streams gives %x", n, streams, state.Streams(nil, data))
+		}
+		if r.Code == 0 {
 			l.facts = append(l.facts, fact{l.at, append([]byte(nil), data...)})
-		})
+		}
+	})
+	if got := state.CountFacts(l.b.Bytes()); got != n {
+		l.t.Fatalf("CountFacts gives %d for %d events", got, n)
 	}
 	l.at.Index++
 	l.at.Time = l.at.Time.Add(time.Second)
