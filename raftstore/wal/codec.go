@@ -38,7 +38,11 @@ func (c *codec) ID() uint64 { return codecID }
 // Encode implements raftwal.Codec.
 func (c *codec) Encode(l *raft.Log, w io.Writer) error {
 	h := c.scratch[:]
-	binary.LittleEndian.PutUint32(h, uint32(entryHeader+len(l.Extensions)+len(l.Data)))
+	size := entryHeader + len(l.Extensions) + len(l.Data)
+	if b, ok := w.(interface{ Grow(n int) }); ok {
+		b.Grow(size) // raft-wal's buffer is empty: it would grow step by step
+	}
+	binary.LittleEndian.PutUint32(h, uint32(size))
 	binary.LittleEndian.PutUint64(h[8:], l.Index)
 	binary.LittleEndian.PutUint64(h[16:], l.Term)
 	h[24] = byte(l.Type)
@@ -55,19 +59,19 @@ func (c *codec) Encode(l *raft.Log, w io.Writer) error {
 	return nil
 }
 
-// Decode implements raftwal.Codec: it copies what it keeps and refuses an entry whose checksum does not hold.
+// Decode implements raftwal.Codec: it copies what it keeps, into the memory of l.Data if that suffices, and refuses an entry
+// whose checksum does not hold.
 func (c *codec) Decode(b []byte, l *raft.Log) error {
 	if !entryValid(b, c.table) {
 		return errEntry
 	}
 	ext := int(binary.LittleEndian.Uint32(b[25:]))
+	body := append(l.Data[:0], b[entryHeader:]...)
 	*l = raft.Log{
 		Index: binary.LittleEndian.Uint64(b[8:]),
 		Term:  binary.LittleEndian.Uint64(b[16:]),
 		Type:  raft.LogType(b[24]),
 	}
-	body := make([]byte, len(b)-entryHeader)
-	copy(body, b[entryHeader:])
 	if ext > 0 {
 		l.Extensions = body[:ext:ext]
 	}

@@ -2,8 +2,34 @@
 
 package wal
 
-import "github.com/hashicorp/raft-wal/types"
+import (
+	"fmt"
+	"os"
+	"syscall"
+
+	"github.com/hashicorp/raft-wal/types"
+	"golang.org/x/sys/unix"
+)
 
 // fsync makes what was written to f durable. The build tag nosync leaves it out, so that a test can prove that its power
 // cuts would notice.
-func fsync(f types.WritableFile) error { return f.Sync() }
+func fsync(f types.WritableFile) error {
+	file, ok := f.(syscall.Conn)
+	if !ok {
+		return fmt.Errorf("fsync: %T is no file of the system", f)
+	}
+	conn, err := file.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("fsync: %w", err)
+	}
+	var errno syscall.Errno
+	err = conn.Control(func(fd uintptr) {
+		for errno = unix.EINTR; errno == unix.EINTR; {
+			errno = fsyncAside(fd)
+		}
+	})
+	if err == nil && errno != 0 {
+		err = os.NewSyscallError("fsync", errno)
+	}
+	return err
+}

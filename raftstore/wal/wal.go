@@ -105,7 +105,8 @@ func Open(dir string, o Options) (l *Log, err error) {
 	return l, nil
 }
 
-// GetLog implements raft.LogStore. An entry whose checksum does not hold ends the process: it has been acknowledged.
+// GetLog implements raft.LogStore. It fills the memory of entry.Data if that suffices; raft gives it none. An entry whose checksum
+// does not hold ends the process: it has been acknowledged.
 func (l *Log) GetLog(index uint64, entry *raft.Log) error {
 	err := l.WAL.GetLog(index, entry)
 	if errors.Is(err, errEntry) {

@@ -1,0 +1,1 @@
+// It lets aside.go declare functions of the runtime without a body.
