@@ -68,8 +68,13 @@ type Machine interface {
 	// Apply folds one committed entry and sets results[i] for Records[i]; len(results) == len(Records). It is total and
 	// deterministic: time comes from the entry. A record that it cannot read ends the process; it is never skipped.
 	Apply(e *Entry, results []Result)
-	// Facts calls yield for each fact of a record, in order. It depends on the record alone.
+	// Facts calls yield for each fact of a record, in order. It depends on the record alone, and is called by any goroutine at any time.
 	Facts(record []byte, yield func(Fact))
+	// Count returns how many facts Facts yields for a record.
+	Count(record []byte) int
+	// Streams appends to dst the stream keys that Facts gave with a fact. It depends on the fact's class and data alone, as
+	// history keeps no more of it, and is called by any goroutine at any time.
+	Streams(dst []uint64, class Class, data []byte) []uint64
 	// ApplyFact folds a fact read back from history, for replays; facts come in the order of their positions, and only those
 	// that took effect.
 	ApplyFact(at Position, t time.Time, f Fact)

@@ -44,8 +44,6 @@ type fold struct {
 	entry     Entry
 	results   []Result
 	responses []any
-	count     func(Fact)
-	facts     uint32
 }
 
 var (
@@ -191,15 +189,15 @@ func (f *fold) noteVoid(index uint64) {
 }
 
 func (f *fold) tell(b *batch, index uint64) {
-	f.facts = 0
+	facts := uint32(0)
 	at := 0
 	for i, w := range b.waiters {
-		position := Position{Index: index, Offset: f.facts}
+		position := Position{Index: index, Offset: facts}
 		var r Result
 		if f.env.kinds[i] == kindMachine {
 			r = f.results[at]
 			at++
-			f.machine.Facts(f.env.records[i], f.count)
+			facts += uint32(f.machine.Count(f.env.records[i]))
 		}
 		if w.w != nil {
 			w.w.Committed(w.token, position, r, nil)

@@ -116,6 +116,18 @@ func (m *kv) Facts(record []byte, yield func(Fact)) {
 	}
 }
 
+func (m *kv) Count(record []byte) (n int) {
+	m.Facts(record, func(Fact) { n++ })
+	return n
+}
+
+func (m *kv) Streams(dst []uint64, _ Class, data []byte) []uint64 {
+	if len(data) == 0 {
+		return dst
+	}
+	return append(dst, stream(decodeOp(data).key))
+}
+
 func (m *kv) ApplyFact(at Position, _ time.Time, f Fact) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

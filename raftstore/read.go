@@ -246,7 +246,7 @@ func (r *reader) fromHistory(from Position, high uint64, yield func(Item, error)
 	for _, class := range r.classes {
 		c := r.s.history.Cursor(history.Query{
 			Class: uint8(class), Index: from.Index, Offset: from.Offset, High: high,
-			Since: r.since, Until: r.until, Stream: r.q.Stream, Reverse: r.q.Reverse,
+			Since: r.since, Until: r.until, Stream: r.q.Stream, Streams: r.streams, Reverse: r.q.Reverse,
 		}, func(number uint32) bool { return epochs.has(class, number) })
 		f, err := c.Next()
 		if err != nil {
@@ -273,7 +273,7 @@ func (r *reader) fromHistory(from Position, high uint64, yield func(Item, error)
 		f := heads[best].f
 		item := Item{
 			Position: factPosition(f), Time: time.Unix(0, f.Time).UTC(), Node: f.Node,
-			Fact: Fact{Class: Class(f.Class), Streams: f.Streams, Data: f.Data},
+			Fact: Fact{Class: Class(f.Class), Streams: r.streams(nil, f.Class, f.Data), Data: f.Data},
 		}
 		if !yield(item, nil) {
 			return errStop
@@ -282,6 +282,10 @@ func (r *reader) fromHistory(from Position, high uint64, yield func(Item, error)
 			return err
 		}
 	}
+}
+
+func (r *reader) streams(dst []uint64, class uint8, data []byte) []uint64 {
+	return r.s.cfg.Machine.Streams(dst, Class(class), data)
 }
 
 func factPosition(f *history.Fact) Position { return Position{f.Index, f.Offset} }

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"time"
 
@@ -33,11 +32,8 @@ const (
 // marker is a file that exists while rows may lie in the state database that no SEAL counts.
 const marker = "SEALING"
 
-// slice is how long a seal works before it lets others have the core.
-const (
-	slice = 2 * time.Millisecond
-	pause = time.Millisecond
-)
+// hurry is the growth of the log, in bytes a second, above which a seal spares the processor rather than space.
+const hurry = 4 << 20
 
 // sealer makes seals. It is raft's snapshot store, too: it lists exactly the SEAL.
 type sealer struct {
@@ -55,6 +51,8 @@ type sealer struct {
 	unsealed *unsealed
 
 	dirty bool // a seal that failed is not undone yet; raft makes one seal at a time
+
+	froze time.Time // the last freeze, or the start; of the goroutine that applies the log
 
 	mu   sync.Mutex
 	last *seal.Seal // nil before the first
@@ -118,6 +116,8 @@ func (s *sealer) freeze(f *fold) (raft.FSMSnapshot, error) {
 	start := time.Now()
 	p := &pendingSeal{s: s, start: start, folded: f.folded, frozen: f.machine.Freeze()}
 	p.bytes, p.records = s.unsealed.bytes.Load(), s.unsealed.records.Load()
+	p.fast = float64(p.bytes) > hurry*start.Sub(s.froze).Seconds()
+	s.froze = start
 	// The registry never changes once published; windows do. There is one of them for each node that ever proposed.
 	p.windows = make(map[uint64]*window, len(f.windows))
 	for node, w := range f.windows {
@@ -137,6 +137,7 @@ type pendingSeal struct {
 	frozen Frozen
 	folded
 	bytes, records int64 // of log that it seals
+	fast           bool  // the log grows fast
 	ok             bool
 }
 
@@ -152,7 +153,7 @@ func (p *pendingSeal) Persist(sink raft.SnapshotSink) (err error) {
 			return err
 		}
 	}
-	w, err := s.history.Writer()
+	w, err := s.history.Writer(p.fast)
 	if err != nil {
 		return err
 	}
@@ -214,7 +215,7 @@ func (s *sealer) undo() error {
 // writeHistory copies the facts of the entries since the last seal.
 func (p *pendingSeal) writeHistory(w *history.Writer, k *seal.Seal) error {
 	s := p.s
-	pace := pacer{closing: s.closing, start: time.Now()}
+	pace := newPacer(s.closing)
 	r := tailReader{log: s.log, notes: s.notes, machine: s.cfg.Machine}
 	var fact history.Fact
 	for index := s.index() + 1; index <= p.index; index++ {
@@ -255,7 +256,7 @@ func (p *pendingSeal) writeRows(k *seal.Seal) error {
 	s := p.s
 	w := s.rows.Write(k.Index)
 	defer w.Cancel()
-	pace := pacer{closing: s.closing, start: time.Now()}
+	pace := newPacer(s.closing)
 	err := p.frozen.Rows(false, func(key, value []byte) error {
 		pace.step()
 		return w.Put(rowMachine, key, value)
@@ -362,28 +363,6 @@ func (k *sealSink) Close() error { return nil }
 
 // Cancel implements raft.SnapshotSink.
 func (k *sealSink) Cancel() error { return nil }
-
-// pacer lets others have the core every few milliseconds.
-type pacer struct {
-	closing func() bool
-	start   time.Time
-	n       int
-}
-
-func (p *pacer) step() {
-	if p.n++; p.n%64 != 0 {
-		return
-	}
-	if time.Since(p.start) < slice {
-		return
-	}
-	if p.closing() {
-		runtime.Gosched()
-	} else {
-		time.Sleep(pause)
-	}
-	p.start = time.Now()
-}
 
 // rowDigest is the multiset hash of the store's own rows.
 type rowDigest struct{ hi, lo uint64 }

@@ -314,7 +314,6 @@ func (s *Store) load(last *seal.Seal) error {
 		machine: s.cfg.Machine, node: s.node, stats: &s.stats, fatal: s.fatal,
 		folded: folded{level: envelopeLevel, windows: map[uint64]*window{}, epochs: registry{}},
 	}
-	f.count = func(Fact) { f.facts++ }
 	var counts []history.Count
 	if last != nil {
 		index, rows = last.Index, last.Rows

@@ -87,6 +87,7 @@ func (s *Store) startRaft() error {
 	s.reading = true
 	s.batcher = newBatcher(s.cfg.QueueRecords, &s.stats, s.submit, s.IsLeader, s.disk.refuses)
 	s.fold.batcher = s.batcher
+	s.sealer.froze = time.Now()
 	s.carrier = s.cfg.Transport
 	if s.carrier == nil {
 		s.carrier = transport.New(string(serverID(s.node)))

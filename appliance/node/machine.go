@@ -28,6 +28,14 @@ func (machine) Facts(record []byte, yield func(raftstore.Fact)) {
 	})
 }
 
+// Count implements raftstore.Machine.
+func (machine) Count(record []byte) int { return state.CountFacts(record) }
+
+// Streams implements raftstore.Machine.
+func (machine) Streams(dst []uint64, _ raftstore.Class, data []byte) []uint64 {
+	return state.Streams(dst, data)
+}
+
 // ApplyFact implements raftstore.Machine.
 func (m machine) ApplyFact(at raftstore.Position, t time.Time, f raftstore.Fact) {
 	m.views.ApplyFact(state.Stamp{Index: at.Index, Time: t}, f.Data)

@@ -3,8 +3,8 @@ package state_test
 import (
 	"fmt"
 	"net/netip"
-	"strings"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 

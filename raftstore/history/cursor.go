@@ -16,8 +16,10 @@ type Query struct {
 	High    uint64 // forwards: entries up to this index
 	Since   int64  // entries at or after, Unix nanoseconds
 	Until   int64  // entries before
-	Stream  uint64 // facts with this key, unless 0
+	Stream  uint64 // facts with this key, unless 0; Streams must be set with it
 	Reverse bool
+	// Streams appends the keys of a fact to dst.
+	Streams func(dst []uint64, class uint8, data []byte) []uint64
 }
 
 // Cursor reads the facts of one class in order. Between two calls of Next it holds one decoded blob and a hold on one epoch,
@@ -32,6 +34,7 @@ type Cursor struct {
 	after  *entry // the blob last read
 	facts  []Fact
 	at     int
+	keys   []uint64 // of one fact
 	done   bool
 }
 
@@ -54,7 +57,7 @@ func (s *Set) Cursor(q Query, keep func(epoch uint32) bool) *Cursor {
 	return c
 }
 
-// Next returns the next fact, nil at the end.
+// Next returns the next fact without its Streams, nil at the end.
 func (c *Cursor) Next() (*Fact, error) {
 	for !c.done {
 		for c.at < len(c.facts) {
@@ -63,9 +66,15 @@ func (c *Cursor) Next() (*Fact, error) {
 				f = &c.facts[len(c.facts)-1-c.at]
 			}
 			c.at++
-			if c.q.wants(f) {
-				return f, nil
+			if !c.q.wants(f) {
+				continue
 			}
+			if c.q.Stream != 0 {
+				if c.keys = c.q.Streams(c.keys[:0], f.Class, f.Data); !slices.Contains(c.keys, c.q.Stream) {
+					continue
+				}
+			}
+			return f, nil
 		}
 		if err := c.load(); err != nil {
 			return nil, errors.Join(err, c.Close())
@@ -89,6 +98,7 @@ func (c *Cursor) leave() error {
 	return e.release()
 }
 
+// wants reports whether a fact lies where and when the query wants it.
 func (q *Query) wants(f *Fact) bool {
 	if f.Time < q.Since || f.Time >= q.Until {
 		return false
@@ -100,7 +110,7 @@ func (q *Query) wants(f *Fact) bool {
 	} else if f.Index < q.Index || f.Index == q.Index && f.Offset < q.Offset || f.Index > q.High {
 		return false
 	}
-	return q.Stream == 0 || slices.Contains(f.Streams, q.Stream)
+	return true
 }
 
 // load decodes the next blob that may hold something, moving to the next epoch where one ends.

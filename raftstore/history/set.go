@@ -179,21 +179,24 @@ func (s *Set) Close() error {
 // Writer appends the facts of one seal. Nothing that it writes counts before Commit.
 type Writer struct {
 	set    *Set
-	enc    *zstd.Encoder
+	enc    *zstd.Encoder // nil: compress for speed
 	blobs  map[id]*builder
 	open   map[id]*epoch
 	counts map[id]Count
 	Bytes  uint64 // compressed bytes written so far
 }
 
-// Writer starts a seal. Only one may be open at a time.
-func (s *Set) Writer() (*Writer, error) {
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
-		zstd.WithWindowSize(256<<10))
-	if err != nil {
-		return nil, fmt.Errorf("start history writer: %w", err)
+// Writer starts a seal. Only one may be open at a time. Fast spares the processor and takes half as much space again.
+func (s *Set) Writer(fast bool) (*Writer, error) {
+	w := &Writer{set: s, blobs: map[id]*builder{}, open: map[id]*epoch{}, counts: map[id]Count{}}
+	if !fast {
+		var err error
+		w.enc, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
+			zstd.WithWindowSize(256<<10))
+		if err != nil {
+			return nil, fmt.Errorf("start history writer: %w", err)
+		}
 	}
-	w := &Writer{set: s, enc: enc, blobs: map[id]*builder{}, open: map[id]*epoch{}, counts: map[id]Count{}}
 	for _, c := range s.Counts() {
 		w.counts[id{c.Class, c.Epoch}] = c
 	}
@@ -205,7 +208,7 @@ func (w *Writer) Add(number uint32, f *Fact) error {
 	k := id{f.Class, number}
 	b := w.blobs[k]
 	if b == nil {
-		b = &builder{streams: map[uint64]struct{}{}}
+		b = &builder{raw: make([]byte, 0, blobBytes+blobBytes/2)}
 		w.blobs[k] = b
 	}
 	b.add(f)
@@ -236,7 +239,7 @@ func (w *Writer) flush(k id, b *builder) error {
 	line := entry{
 		firstIndex: b.first.Index, firstOffset: b.first.Offset, firstTime: b.first.Time,
 		lastIndex: b.last.Index, lastOffset: b.last.Offset, lastTime: b.last.Time,
-		facts: b.facts, stored: uint32(len(stored)), streams: newFilter(b.streams),
+		facts: b.facts, stored: uint32(len(stored)), streams: newFilter(&b.streams),
 	}
 	wb := e.db.NewWriteBatch()
 	defer wb.Cancel()
@@ -296,7 +299,10 @@ func (w *Writer) Close() error {
 		err = errors.Join(err, e.release())
 	}
 	clear(w.open)
-	return errors.Join(err, w.enc.Close())
+	if w.enc != nil {
+		err = errors.Join(err, w.enc.Close())
+	}
+	return err
 }
 
 // Undo removes the blobs of closed writers that did not commit, so that the next seal, which may cut them elsewhere, finds none
