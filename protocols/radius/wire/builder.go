@@ -16,9 +16,10 @@ type Builder struct {
 	secret    *Secret
 	request   [AuthenticatorLen]byte // what hidden values and signatures go by
 	signature int                    // offset of the Message-Authenticator's value; 0 is none
-	salt      uint16
+	salt      uint32                 // the latest, above its 16 bits a mark that one was drawn
 	reply     bool
 	fault     Fault
+	later     *Replies // completes the packet together with others; nil: Finish does
 }
 
 // Reply begins the answer to a request: its identifier, and for every code but
@@ -35,7 +36,11 @@ func (b *Builder) ReplyTo(buf []byte, code Code, id uint8, authenticator *[Authe
 	b.begin(buf, code, id, secret)
 	b.reply = true
 	b.request = *authenticator
-	if b.fault == OK && code.carriesSignature() {
+	if b.fault != OK {
+		return
+	}
+	copy(b.buf[4:], authenticator[:]) // as both digests of a reply want it
+	if code.carriesSignature() {
 		b.Sign()
 	}
 }
@@ -254,9 +259,16 @@ func (b *Builder) Hidden(h Hiding, header, value []byte) {
 	if !b.reserve(n) {
 		return
 	}
+	if b.salt == 0 {
+		b.salt = mathrand.Uint32() | 1<<16
+	}
 	b.salt++
 	b.buf = append(b.buf, header...)
-	b.buf, _ = b.secret.Hide(h, b.buf, value, &b.request, b.salt) // it fits
+	start := len(b.buf)
+	b.buf = h.appendClear(b.buf, value, uint16(b.salt))
+	if b.later == nil || !b.later.hide(h, start, len(b.buf)) {
+		b.secret.encrypt(h, b.buf[start:], &b.request)
+	}
 }
 
 // HiddenAttr appends an encrypted attribute without tag or vendor.
@@ -298,33 +310,47 @@ func (b *Builder) TunnelPassword(tag uint8, password []byte) {
 // authenticator in place, and then its own authenticator. A fault met on the
 // way is returned with no packet. The Builder must be begun anew afterwards.
 func (b *Builder) Finish() ([]byte, Fault) {
+	if b.later != nil { // it may hold what is still to be hidden
+		b.fail(NotBegun)
+	}
+	p, fault := b.close()
+	if fault == OK {
+		b.complete(p)
+	}
+	return p, fault
+}
+
+// close ends the packet, whose authenticators are still to be computed.
+func (b *Builder) close() ([]byte, Fault) {
 	if !b.open() {
 		b.fail(NotBegun)
 		return nil, b.fault
 	}
 	p := b.buf
 	binary.BigEndian.PutUint16(p[2:], uint16(len(p)))
-	code := Code(p[0])
-	if b.signature != 0 {
-		sum := b.secret.sign(p, &b.request, b.signature)
-		copy(p[b.signature:], sum[:])
-	}
-	switch {
-	case b.reply:
-		sum := b.secret.digest(p, &b.request)
-		copy(p[4:headerLen], sum[:])
-	case code.signsRequest():
-		sum := b.secret.digest(p, &b.request)
-		copy(p[4:headerLen], sum[:])
-		b.request = sum
-	}
 	b.buf = nil
 	b.fault = NotBegun
 	return p[:len(p):len(p)], OK
 }
 
+// complete computes the Message-Authenticator and then the authenticator.
+func (b *Builder) complete(p []byte) {
+	if b.signature != 0 {
+		sum := b.secret.sign(p, &b.request, b.signature)
+		copy(p[b.signature:], sum[:])
+	}
+	if code := Code(p[0]); !b.reply && !code.signsRequest() {
+		return
+	}
+	sum := b.secret.digest(p, &b.request)
+	copy(p[4:headerLen], sum[:])
+	if !b.reply {
+		b.request = sum
+	}
+}
+
 func (b *Builder) begin(buf []byte, code Code, id uint8, secret *Secret) {
-	*b = Builder{limit: min(cap(buf), MaxPacket), secret: secret, salt: uint16(mathrand.Uint32())}
+	*b = Builder{limit: min(cap(buf), MaxPacket), secret: secret}
 	if b.limit < headerLen {
 		b.fault = PacketFull
 		return

@@ -60,13 +60,7 @@ func (s *Secret) Reveal(h Hiding, dst, value []byte, authenticator *[Authenticat
 	n := len(value)
 	switch h {
 	case HideUserPassword:
-		if n == 0 || n%16 != 0 || n > maxUserPassword {
-			return dst, HiddenLength
-		}
-		start := len(dst)
-		dst = append(dst, value...)
-		s.stream(dst[start:], nil, authenticator, true)
-		return trimZeros(dst, start), OK
+		return s.RevealPassword(dst, value, authenticator, nil)
 	case HideSalted:
 		if n < saltLen+16 || (n-saltLen)%16 != 0 {
 			return dst, HiddenLength
@@ -97,6 +91,28 @@ func (s *Secret) Reveal(h Hiding, dst, value []byte, authenticator *[Authenticat
 	return append(dst, value...), OK
 }
 
+// RevealPassword is Reveal of HideUserPassword for a caller that may have the
+// key of the first sixteen bytes from Checks; nil means that it has not.
+func (s *Secret) RevealPassword(dst, value []byte, authenticator, first *[AuthenticatorLen]byte) ([]byte, Fault) {
+	if !revealable(len(value)) {
+		return dst, HiddenLength
+	}
+	start := len(dst)
+	dst = append(dst, value...)
+	text := dst[start:]
+	if first != nil {
+		for i, key := range first {
+			text[i] ^= key
+		}
+		text, authenticator = text[16:], (*[AuthenticatorLen]byte)(value)
+	}
+	s.stream(text, nil, authenticator, true)
+	return trimZeros(dst, start), OK
+}
+
+// revealable reports whether n bytes can be a User-Password.
+func revealable(n int) bool { return n > 0 && n%16 == 0 && n <= maxUserPassword }
+
 // Hide appends to dst the hidden form of value. salt is used by HideSalted
 // alone; its high bit is set whatever it is. A value that the method cannot
 // carry is ValueTooLong and leaves dst as it was.
@@ -104,28 +120,35 @@ func (s *Secret) Hide(h Hiding, dst, value []byte, authenticator *[Authenticator
 	if !h.fits(len(value)) {
 		return dst, ValueTooLong
 	}
-	if h == Clear {
-		return append(dst, value...), OK
-	}
-	var zero [16]byte
-	salt |= saltHighBit
+	start := len(dst)
+	dst = h.appendClear(dst, value, salt)
+	s.encrypt(h, dst[start:], authenticator)
+	return dst, OK
+}
+
+// appendClear appends what encrypt is to encrypt: value with its length and
+// padding, and in front of it the salt, of the methods that have them.
+func (h Hiding) appendClear(dst, value []byte, salt uint16) []byte {
 	start := len(dst)
 	if h == HideSalted {
+		salt |= saltHighBit
 		dst = append(dst, byte(salt>>8), byte(salt), byte(len(value)))
 	}
 	dst = append(dst, value...)
-	if pad := h.HiddenLen(len(value)) - (len(dst) - start); pad > 0 {
-		dst = append(dst, zero[:pad]...)
-	}
+	var zero [16]byte
+	return append(dst, zero[:h.HiddenLen(len(value))-(len(dst)-start)]...)
+}
+
+// encrypt encrypts in place what appendClear made.
+func (s *Secret) encrypt(h Hiding, text []byte, authenticator *[AuthenticatorLen]byte) {
 	switch h {
 	case HideUserPassword:
-		s.stream(dst[start:], nil, authenticator, false)
+		s.stream(text, nil, authenticator, false)
 	case HideSalted:
-		s.stream(dst[start+saltLen:], dst[start:start+saltLen], authenticator, false)
+		s.stream(text[saltLen:], text[:saltLen], authenticator, false)
 	case HideAscend:
-		s.ascend(dst[start:], authenticator)
+		s.ascend(text, authenticator)
 	}
-	return dst, OK
 }
 
 // stream runs the chained key stream over text in place, 16 bytes at a time:

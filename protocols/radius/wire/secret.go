@@ -125,7 +125,7 @@ func (s *Secret) verifySignature(v *View, authenticator *[AuthenticatorLen]byte,
 		}
 		return OK
 	}
-	if len(v.value(at)) != AuthenticatorLen || v.Count(MessageAuthenticator) != 1 {
+	if len(v.value(at)) != AuthenticatorLen || v.repeated(MessageAuthenticator) {
 		return SignatureMalformed
 	}
 	want := s.sign(v.packet, authenticator, at+2)

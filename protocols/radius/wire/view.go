@@ -14,6 +14,7 @@ type View struct {
 	packet []byte
 	count  int
 	first  [256]uint16 // offset of the first attribute of a type; 0 is none
+	more   [4]uint64   // a bit for each type of which there is more than one
 	offset [maxAttributes]uint16
 }
 
@@ -35,6 +36,7 @@ func Parse(datagram []byte, v *View) Fault {
 	}
 	p := datagram[:length:length]
 	v.first = [256]uint16{}
+	v.more = [4]uint64{}
 	n := 0
 	for at := headerLen; at < length; n++ {
 		if length-at < 2 {
@@ -50,12 +52,17 @@ func Parse(datagram []byte, v *View) Fault {
 		v.offset[n] = uint16(at)
 		if t := p[at]; v.first[t] == 0 {
 			v.first[t] = uint16(at)
+		} else {
+			v.more[t>>6] |= 1 << (t & 63)
 		}
 		at += size
 	}
 	v.packet, v.count = p, n
 	return OK
 }
+
+// Move makes v the view of to, which holds a copy of the packet's bytes.
+func (v *View) Move(to []byte) { v.packet = to[:len(v.packet):len(v.packet)] }
 
 // Bytes returns the packet without padding.
 func (v *View) Bytes() []byte { return v.packet }
@@ -89,6 +96,9 @@ func (v *View) Raw(i int) []byte {
 
 // Has reports whether the packet carries an attribute of type t.
 func (v *View) Has(t Type) bool { return v.count > 0 && v.first[t] != 0 }
+
+// repeated reports whether the packet carries more than one attribute of type t.
+func (v *View) repeated(t Type) bool { return v.more[t>>6]>>(t&63)&1 != 0 }
 
 // First returns the value of the first attribute of type t.
 func (v *View) First(t Type) ([]byte, bool) {
