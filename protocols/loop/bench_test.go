@@ -2,7 +2,6 @@ package loop
 
 import (
 	"net"
-	"net/netip"
 	"testing"
 	"time"
 )
@@ -30,26 +29,26 @@ func BenchmarkEcho(b *testing.B) {
 	missing := 0
 	b.ReportAllocs()
 	for done := 0; b.Loop(); done++ {
-		if done%batchSize != 0 {
+		if done%BatchSize != 0 {
 			continue
 		}
 		_ = raw.Control(func(fd uintptr) {
 			socket := &Socket{fd: int(fd)}
-			for range batchSize {
+			for range BatchSize {
 				s.add(socket, e.Addr(0), data)
 			}
 			s.flush(&stats)
 		})
 		deadline := time.Now().Add(time.Second)
 		_ = conn.SetReadDeadline(deadline)
-		for got := 0; got < batchSize; {
+		for got := 0; got < BatchSize; {
 			err := raw.Read(func(fd uintptr) bool {
-				n, _ := r.receive(int(fd))
+				n, _ := r.receive(int(fd), BatchSize)
 				got += n
 				return n > 0
 			})
 			if err != nil {
-				missing += batchSize - got
+				missing += BatchSize - got
 				break
 			}
 		}
@@ -65,9 +64,13 @@ func BenchmarkEcho(b *testing.B) {
 // mirror sends back what comes.
 type mirror struct{ loop *Loop }
 
-func (m *mirror) Packet(s *Socket, from netip.AddrPort, data []byte) { m.loop.Send(s, from, data) }
-func (m *mirror) Wake()                                              {}
-func (m *mirror) Expired(uint64)                                     {}
-func (m *mirror) EndBatch(bool)                                      {}
-func (m *mirror) Drain()                                             {}
-func (m *mirror) Pending() int                                       { return 0 }
+func (m *mirror) Packets(s *Socket, batch []Datagram) {
+	for _, d := range batch {
+		m.loop.Send(s, d.From, d.Data)
+	}
+}
+func (m *mirror) Wake()          {}
+func (m *mirror) Expired(uint64) {}
+func (m *mirror) EndBatch(bool)  {}
+func (m *mirror) Drain()         {}
+func (m *mirror) Pending() int   { return 0 }

@@ -14,10 +14,20 @@ import (
 // drainRounds is how many full batches a loop takes from one socket before it looks at the others.
 const drainRounds = 4
 
+// BatchSize is how many datagrams a batch has at most.
+const BatchSize = 64
+
+// Datagram is what came in one piece.
+type Datagram struct {
+	From netip.AddrPort
+	Data []byte // cut to Config.MaxDatagram bytes
+}
+
 // Handler is a protocol on one loop. All methods are called on the loop's goroutine, so its state needs no lock.
 type Handler interface {
-	// Packet takes one datagram, cut to Config.MaxDatagram bytes. The data is the loop's and is gone after the call.
-	Packet(s *Socket, from netip.AddrPort, data []byte)
+	// Packets takes the datagrams that waited in a socket, in the order in which they came: one to BatchSize of them. Nothing is
+	// held back to make a batch larger. The slice and the data are the loop's and are gone after the call.
+	Packets(s *Socket, batch []Datagram)
 	// Wake is called after Loop.Wake, once for any number of calls.
 	Wake()
 	// Expired is called when a time set by Loop.After has come.
@@ -58,6 +68,7 @@ type Loop struct {
 	alarm  *alarm
 
 	now      time.Time
+	batch    [BatchSize]Datagram
 	receiver *receiver
 	sender   *sender
 	wheel    *wheel
@@ -161,31 +172,33 @@ func (l *Loop) end(drained bool) {
 	}
 }
 
-// traffic handles the datagram that gnet read and then what else waits in the socket.
+// traffic handles the datagram that gnet read, and what else waits in the socket.
 func (l *Loop) traffic(s *Socket, c gnet.Conn) {
-	l.begin()
+	batch := l.batch[:0]
 	data, err := c.Next(-1)
-	from, ok := c.RemoteAddr().(*net.UDPAddr)
-	if err == nil && ok {
-		l.stats.Received.Add(1)
-		l.handler.Packet(s, plain(from.AddrPort()), data[:min(len(data), l.config.MaxDatagram)])
+	if from, ok := c.RemoteAddr().(*net.UDPAddr); err == nil && ok {
+		batch = append(batch, Datagram{plain(from.AddrPort()), data[:min(len(data), l.config.MaxDatagram)]})
 	}
 	for round := 1; ; round++ {
-		n, errno := l.receiver.receive(s.fd)
+		l.begin()
+		room := BatchSize - len(batch)
+		n, errno := l.receiver.receive(s.fd, room)
 		if errno == 0 {
 			l.stats.ReceiveCalls.Add(1)
-			l.stats.Received.Add(uint64(n))
 		}
 		for i := range n {
-			from, data := l.receiver.datagram(i)
-			l.handler.Packet(s, from, data)
+			batch = append(batch, l.receiver.datagram(i))
 		}
-		drained := n < batchSize
+		if len(batch) > 0 {
+			l.stats.Received.Add(uint64(len(batch)))
+			l.handler.Packets(s, batch)
+		}
+		drained := n < room
 		l.end(drained)
 		if drained || round == drainRounds {
 			return
 		}
-		l.begin()
+		batch = l.batch[:0]
 	}
 }
 

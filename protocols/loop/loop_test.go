@@ -34,7 +34,13 @@ type late struct {
 	data []byte
 }
 
-func (e *echo) Packet(s *Socket, from netip.AddrPort, data []byte) {
+func (e *echo) Packets(s *Socket, batch []Datagram) {
+	for _, d := range batch {
+		e.packet(s, d.From, d.Data)
+	}
+}
+
+func (e *echo) packet(s *Socket, from netip.AddrPort, data []byte) {
 	l := late{s, from, append([]byte(nil), data...)}
 	switch data[0] {
 	case 'l':
@@ -412,9 +418,9 @@ func TestBatchesAllocateNothing(t *testing.T) {
 				s.add(socket, self, data)
 			}
 			s.flush(&stats)
-			n, _ := r.receive(int(fd))
+			n, _ := r.receive(int(fd), BatchSize)
 			for i := range n {
-				if from, d := r.datagram(i); from == self && len(d) == 100 {
+				if d := r.datagram(i); d.From == self && len(d.Data) == 100 {
 					got++
 				}
 			}

@@ -8,8 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// batchSize is how many datagrams one recvmmsg takes at most.
-const batchSize = 64
+// spread is added to the length of a receiver's buffers, so that not all of them begin in the same few lines of the processor's
+// nearest cache.
+const spread = 3 * 64
 
 // mmsghdr is the kernel's struct mmsghdr.
 type mmsghdr struct {
@@ -19,36 +20,43 @@ type mmsghdr struct {
 
 // receiver holds the arrays that recvmmsg fills. They are allocated once a loop.
 type receiver struct {
-	size  int
+	size  int // of the longest datagram
+	pitch int // from one buffer to the next
 	data  []byte
-	hdrs  [batchSize]mmsghdr
-	iovs  [batchSize]unix.Iovec
-	names [batchSize]unix.RawSockaddrInet6
+	hdrs  [BatchSize]mmsghdr
+	iovs  [BatchSize]unix.Iovec
+	names [BatchSize]unix.RawSockaddrInet6
+	used  int // how many of them the last call filled
 }
 
 func newReceiver(size int) *receiver {
-	r := &receiver{size: size, data: make([]byte, batchSize*size)}
+	r := &receiver{size: size, pitch: size + spread}
+	r.data = make([]byte, BatchSize*r.pitch)
 	for i := range r.hdrs {
-		r.iovs[i].Base = &r.data[i*size]
+		r.iovs[i].Base = &r.data[i*r.pitch]
 		r.iovs[i].SetLen(size)
 		r.hdrs[i].hdr.Name = (*byte)(unsafe.Pointer(&r.names[i]))
 		r.hdrs[i].hdr.Iov = &r.iovs[i]
+		r.hdrs[i].hdr.Namelen = unix.SizeofSockaddrInet6
 		r.hdrs[i].hdr.SetIovlen(1)
 	}
 	return r
 }
 
-// receive takes what waits in the socket, without blocking. It returns how many datagrams there were. The call is a raw one: it
-// cannot block, and for one that the runtime knows of it would take the processor away from the loop after some 20 microseconds.
-func (r *receiver) receive(fd int) (int, unix.Errno) {
-	for i := range r.hdrs {
+// receive takes what waits in the socket, at most most datagrams, without blocking. It returns how many there were. The call is a
+// raw one: it cannot block, and for one that the runtime knows of it would take the processor away from the loop after some 20
+// microseconds.
+func (r *receiver) receive(fd, most int) (int, unix.Errno) {
+	for i := range r.used {
 		r.hdrs[i].hdr.Namelen = unix.SizeofSockaddrInet6
 	}
+	r.used = 0
 	for {
-		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&r.hdrs[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&r.hdrs[0])), uintptr(most), unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case 0:
-			return int(n), 0
+			r.used = int(n)
+			return r.used, 0
 		case unix.EINTR:
 			continue
 		}
@@ -57,9 +65,9 @@ func (r *receiver) receive(fd int) (int, unix.Errno) {
 }
 
 // datagram returns the i-th datagram that the last receive took.
-func (r *receiver) datagram(i int) (from netip.AddrPort, data []byte) {
-	n := min(int(r.hdrs[i].len), r.size)
-	return decodeAddr(&r.names[i]), r.data[i*r.size : i*r.size+n : i*r.size+n]
+func (r *receiver) datagram(i int) Datagram {
+	at, n := i*r.pitch, min(int(r.hdrs[i].len), r.size)
+	return Datagram{decodeAddr(&r.names[i]), r.data[at : at+n : at+n]}
 }
 
 // decodeAddr reads a socket address of either family, without its zone: a link-local socket knows its own.

@@ -29,6 +29,8 @@ type login struct {
 	eap     bool // the request is EAP's, so the reject carries an EAP-Failure
 	ident   byte // of an MS-CHAP response, repeated in success and error
 
+	first    [16]byte // the key of the first bytes of User-Password, if it is known
+	hasFirst bool
 	password [128]byte // what hid in User-Password
 	changed  [516]byte // the pieces of MS-CHAP-NT-Enc-PW
 }
@@ -36,28 +38,26 @@ type login struct {
 // Decided implements engine.Delivery.
 func (l *login) Decided(*engine.Request) { l.handler.decided.Put(l) }
 
-// authenticate begins a login.
-func (h *handler) authenticate(in *incoming) {
+// authenticate begins a login that was not seen before.
+func (h *handler) authenticate(a *arrival, id dupKey) {
 	if h.loginCount >= h.logins {
-		h.ignore(in.socket, in.from, causeLogins, in.client)
+		h.ignore(a.socket, a.from, causeLogins, a.client)
 		return
 	}
-	r, ok := h.duplicates.insert(in.id, h.view.Authenticator(), in.socket, in.from)
+	r, ok := h.remember(a, id)
 	if !ok {
-		h.ignore(in.socket, in.from, causeDuplicates, in.client)
+		h.ignore(a.socket, a.from, causeDuplicates, a.client)
 		return
 	}
 	l := h.newLogin()
-	l.socket, l.from, l.own, l.key, l.ref = in.socket, in.from, in.own, in.key, r
-	l.packet = append(l.packet[:0], h.view.Bytes()...)
+	l.socket, l.from, l.own, l.key, l.ref = a.socket, a.from, a.own, a.key, r
 	// The request must outlive the datagram: from here on the view is over the copy.
-	v := &h.view
-	if fault := wire.Parse(l.packet, v); fault != wire.OK {
-		panic("radius: a packet that was parsed before does not parse again: " + fault.Error())
-	}
+	v := &a.view
+	l.packet = append(l.packet[:0], v.Bytes()...)
+	v.Move(l.packet)
 	now := h.loop.Now()
 	q := &l.Request
-	q.Protocol, q.Cache, q.Client, q.Source = protocol, in.cache, in.client, in.from
+	q.Protocol, q.Cache, q.Client, q.Source = protocol, a.cache, a.client, a.from
 	q.Arrived, q.Deadline = now, now.Add(h.deadline)
 	q.Done = l
 	q.Name, _ = v.First(wire.UserName)
@@ -65,6 +65,10 @@ func (h *handler) authenticate(in *incoming) {
 	q.Calling, _ = v.First(wire.CallingStationID)
 	q.Called, _ = v.First(wire.CalledStationID)
 	q.NASPort, _ = v.Uint32(wire.NASPort)
+	l.hasFirst = false
+	if a.check >= 0 {
+		l.first, l.hasFirst = h.checks.Password(a.check)
+	}
 
 	decided := false
 	if reason := l.prove(v); reason != trace.OK {
@@ -148,7 +152,11 @@ func (l *login) malformed(what string) trace.Reason {
 }
 
 func (l *login) provePAP(hidden []byte, v *wire.View) trace.Reason {
-	clear, fault := l.key.Reveal(wire.HideUserPassword, l.password[:0], hidden, v.Authenticator())
+	var first *[16]byte
+	if l.hasFirst {
+		first = &l.first
+	}
+	clear, fault := l.key.RevealPassword(l.password[:0], hidden, v.Authenticator(), first)
 	if fault != wire.OK {
 		return l.malformed("User-Password is not 16, 32, ... or 128 bytes long")
 	}
@@ -271,54 +279,50 @@ func (l *login) joinChange(v *wire.View) bool {
 // finish renders a decision.
 func (h *handler) finish(l *login, v *wire.View) {
 	d := &l.Decision
-	now := h.loop.Now()
-	h.stats.latencies[l.Proof.Method].observe(h.loop.Time().Sub(l.Arrived))
-	var reply []byte
 	if d.Verdict == event.Accept {
-		var reason trace.Reason
-		var err error
-		if reply, reason, err = h.accept(l, v); reason != trace.OK {
+		if reason, err := h.accept(l, v); reason != trace.OK {
 			l.Remark = err.Error()
 			h.lane.Overrule(&l.Request, reason)
 			h.unrendered(l, reason, err)
 		}
 	}
+	leaves := false
 	switch e := h.duplicates.get(l.ref); {
 	case e == nil:
 		h.stats.dropped[causeSuperseded].Add(1)
 	case d.Verdict == event.Accept:
-		h.duplicates.keep(e, reply)
-		h.loop.Send(l.socket, l.from, reply)
-		h.duplicates.answered(l.ref, now.UnixNano())
-		h.stats.answers[outcomeAccept].Add(1)
+		leaves = h.leave(l, outcomeAccept, 0)
 	case d.Verdict == event.Reject:
-		h.rejectLogin(l, v, e, now)
+		leaves = h.rejectLogin(l, v)
 	default:
 		h.duplicates.forget(l.ref)
 		h.ignore(l.socket, l.from, causeDiscarded, l.Client)
 	}
+	if !leaves {
+		h.stats.latencies[l.Proof.Method].observe(h.loop.Time().Sub(l.Arrived))
+	}
 	h.freeLogin(l)
 }
 
-// rejectLogin answers with an Access-Reject, not before the service provider's delay has passed since the request came.
-func (h *handler) rejectLogin(l *login, v *wire.View, e *entry, now time.Time) {
+// leave lets the reply that was built go, or else nothing.
+func (h *handler) leave(l *login, o outcome, wait time.Duration) bool {
+	fault := h.depart(departure{
+		socket: l.socket, to: l.from, ref: l.ref, outcome: o, latency: int(l.Proof.Method), arrived: l.Arrived, wait: wait,
+	})
+	if fault == wire.OK {
+		return true
+	}
+	h.duplicates.forget(l.ref)
+	h.ignore(l.socket, l.from, cause(fault), l.Client)
+	return false
+}
+
+// rejectLogin answers with an Access-Reject, not before the service provider's delay has passed since the request came. Where the
+// request's Proxy-States alone fill it, there is no room for any answer.
+func (h *handler) rejectLogin(l *login, v *wire.View) bool {
 	h.stats.rejects[l.Decision.Reason.Class()].Add(1)
-	reply, fault := h.reject(l, v)
-	if fault != wire.OK { // its Proxy-States alone fill it: there is no room for any answer
-		h.duplicates.forget(l.ref)
-		h.ignore(l.socket, l.from, cause(fault), l.Client)
-		return
-	}
-	h.duplicates.keep(e, reply)
-	if wait := l.own.rejectDelay - now.Sub(l.Arrived); wait > 0 {
-		e.state = entryDelayed
-		h.delayed++
-		h.loop.After(wait, uint64(l.ref))
-		return
-	}
-	h.loop.Send(l.socket, l.from, reply)
-	h.duplicates.answered(l.ref, now.UnixNano())
-	h.stats.answers[outcomeReject].Add(1)
+	h.reject(l, v)
+	return h.leave(l, outcomeReject, l.own.rejectDelay-h.loop.Now().Sub(l.Arrived))
 }
 
 func (h *handler) newLogin() *login {

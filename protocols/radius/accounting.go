@@ -20,34 +20,35 @@ type record struct {
 	from    netip.AddrPort
 	key     *wire.Secret
 	ref     ref
+	id      uint8
+	proxied bool // it has Proxy-States, which the answer repeats
 }
 
 // Accounted implements engine.AccountingDelivery.
 func (r *record) Accounted(*engine.Accounting) { r.handler.stored.Put(r) }
 
 // account begins to store an accounting record. The answer leaves once the record is committed, RFC 2866 section 2.
-func (h *handler) account(in *incoming) {
-	v := &h.view
+func (h *handler) account(a *arrival, id dupKey) {
+	v := &a.view
 	if !complete(v) {
-		h.ignore(in.socket, in.from, causeAccounting, in.client)
+		h.ignore(a.socket, a.from, causeAccounting, a.client)
 		return
 	}
 	if h.recordCount >= h.records {
-		h.ignore(in.socket, in.from, causeRecords, in.client)
+		h.ignore(a.socket, a.from, causeRecords, a.client)
 		return
 	}
-	at, ok := h.duplicates.insert(in.id, v.Authenticator(), in.socket, in.from)
+	at, ok := h.remember(a, id)
 	if !ok {
-		h.ignore(in.socket, in.from, causeDuplicates, in.client)
+		h.ignore(a.socket, a.from, causeDuplicates, a.client)
 		return
 	}
 	r := h.newRecord()
-	r.socket, r.from, r.key, r.ref = in.socket, in.from, in.key, at
+	r.socket, r.from, r.key, r.ref = a.socket, a.from, a.key, at
 	r.packet = append(r.packet[:0], v.Bytes()...)
-	if fault := wire.Parse(r.packet, v); fault != wire.OK {
-		panic("radius: a packet that was parsed before does not parse again: " + fault.Error())
-	}
-	r.Cache, r.Client, r.Arrived, r.Done = in.cache, in.client, h.loop.Now(), r
+	v.Move(r.packet)
+	r.id, r.proxied = v.ID(), v.Has(wire.ProxyState)
+	r.Cache, r.Client, r.Arrived, r.Done = a.cache, a.client, h.loop.Now(), r
 	r.fill(v, h.mark)
 	h.lane.Account(&r.Accounting)
 }
@@ -166,7 +167,6 @@ func provesPassword(value []byte) bool {
 
 // committed answers a record whose outcome is known. A failure gets no answer, so that the device tries again, here or elsewhere.
 func (h *handler) committed(r *record) {
-	h.stats.latencies[accountingLatency].observe(h.loop.Time().Sub(r.Arrived))
 	e := h.duplicates.get(r.ref)
 	switch {
 	case r.Err != nil:
@@ -177,27 +177,28 @@ func (h *handler) committed(r *record) {
 	default:
 		h.acknowledge(r, e)
 	}
+	if r.Err != nil || e == nil {
+		h.stats.latencies[accountingLatency].observe(h.loop.Time().Sub(r.Arrived))
+	}
 	h.freeRecord(r)
 }
 
 func (h *handler) acknowledge(r *record, e *entry) {
-	v := &h.view
-	if fault := wire.Parse(r.packet, v); fault != wire.OK {
-		panic("radius: a packet that was parsed before does not parse again: " + fault.Error())
+	h.begin(wire.AccountingResponse, r.id, &e.authenticator, r.key)
+	if r.proxied {
+		v := &h.view
+		if fault := wire.Parse(r.packet, v); fault != wire.OK {
+			panic("radius: a packet that was parsed before does not parse again: " + fault.Error())
+		}
+		h.builder.ProxyStates(v)
 	}
-	h.builder.Reply(h.out[:0], wire.AccountingResponse, v, r.key)
-	h.builder.ProxyStates(v)
-	reply, fault := h.builder.Finish()
+	o := outcomeRecorded
+	if r.Duplicate {
+		o = outcomeRepeat
+	}
+	fault := h.depart(departure{socket: r.socket, to: r.from, ref: r.ref, outcome: o, latency: accountingLatency, arrived: r.Arrived})
 	if fault != wire.OK {
 		panic("radius: an answer without content does not fit: " + fault.Error())
-	}
-	h.duplicates.keep(e, reply)
-	h.loop.Send(r.socket, r.from, reply)
-	h.duplicates.answered(r.ref, h.loop.Now().UnixNano())
-	if r.Duplicate {
-		h.stats.answers[outcomeRepeat].Add(1)
-	} else {
-		h.stats.answers[outcomeRecorded].Add(1)
 	}
 }
 

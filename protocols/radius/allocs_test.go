@@ -67,7 +67,7 @@ func TestPacketPathAllocatesNothing(t *testing.T) {
 			}
 			i := 0
 			one := func() {
-				r.h.Packet(s, r.from, packets[i%len(packets)])
+				r.packet(s, packets[i%len(packets)])
 				r.h.Wake()
 				r.port.now = r.port.now.Add(100 * time.Millisecond) // so that no answer is left when its packet comes again
 				r.h.EndBatch(true)
@@ -92,7 +92,7 @@ func TestRetransmissionAllocatesNothing(t *testing.T) {
 	r.port.keep = false
 	p := r.request(wire.AccessRequest, pap("alice", "x"))
 	r.give(r.auth, p)
-	if n := testing.AllocsPerRun(1000, func() { r.h.Packet(r.auth, r.from, p) }); n != 0 {
+	if n := testing.AllocsPerRun(1000, func() { r.packet(r.auth, p) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

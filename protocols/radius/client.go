@@ -65,22 +65,38 @@ func newClient(sp *document.ServiceProvider) (*Client, error) {
 	return c, nil
 }
 
+// present returns the first secret that is good at a time, in Unix nanoseconds, or nil.
+func (c *Client) present(at int64) *wire.Secret {
+	for i := range c.secrets {
+		if s := &c.secrets[i]; at >= s.from && at < s.to {
+			return s.key
+		}
+	}
+	return nil
+}
+
+// demands reports whether the packet must carry a Message-Authenticator, and what is wrong where it does not: RFC 3579 section 3.1,
+// RFC 5997 section 3, and the client's own rules.
+func (c *Client) demands(v *wire.View) (require bool, missing cause) {
+	switch {
+	case v.Code() == wire.AccountingRequest:
+		return false, 0
+	case v.Code() == wire.StatusServer:
+		return true, cause(wire.SignatureMissing)
+	case v.Has(wire.EAPMessage):
+		return true, causeEAP
+	case c.requireSigned:
+		return true, cause(wire.SignatureMissing)
+	case c.limitProxyState && v.Has(wire.ProxyState):
+		return true, causeProxyState
+	}
+	return false, 0
+}
+
 // verify finds the secret that authenticates the packet: RFC 2866 section 3 for accounting, RFC 3579 section 3.2 for logins,
 // RFC 5997 section 3 for Status-Server. Where none does, it returns what was wrong.
 func (c *Client) verify(v *wire.View, now time.Time) (*wire.Secret, cause) {
-	missing := cause(wire.SignatureMissing)
-	require := false
-	switch {
-	case v.Code() == wire.AccountingRequest:
-	case v.Code() == wire.StatusServer:
-		require = true
-	case v.Has(wire.EAPMessage):
-		require, missing = true, causeEAP
-	case c.requireSigned:
-		require = true
-	case c.limitProxyState && v.Has(wire.ProxyState):
-		require, missing = true, causeProxyState
-	}
+	require, missing := c.demands(v)
 	at := now.UnixNano()
 	wrong := causeSecret
 	for i := range c.secrets {

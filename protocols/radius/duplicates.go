@@ -73,7 +73,8 @@ type entryState uint8
 const (
 	entryFree entryState = iota
 	entryPending
-	entryDelayed // the reply is made and waits for its time
+	entryUnsigned // the reply is made and waits for its signature
+	entryDelayed  // the reply is made and waits for its time
 	entryAnswered
 )
 

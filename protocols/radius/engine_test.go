@@ -311,7 +311,7 @@ func TestWholePathAllocatesNothing(t *testing.T) {
 			}
 			i := 0
 			one := func() {
-				h.h.Packet(s, h.from, packets[i%len(packets)])
+				h.packet(s, packets[i%len(packets)])
 				h.h.Wake()
 				h.port.now = h.port.now.Add(100 * time.Millisecond)
 				h.h.EndBatch(true)

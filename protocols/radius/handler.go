@@ -64,11 +64,14 @@ type handler struct {
 	lane  Lane
 	stats *counters
 
-	view       wire.View
+	arrivals   [wire.MaxBatch]arrival
+	checks     *wire.Checks
+	view       wire.View // of a request that was copied
 	builder    wire.Builder
-	out        [wire.MaxPacket]byte
-	challenge  [16]byte  // scratch for a new MS-CHAP challenge
-	set        []setting // what the reply under construction has set so far
+	replies    *wire.Replies
+	departures [wire.MaxBatch]departure // of the replies
+	challenge  [16]byte                 // scratch for a new MS-CHAP challenge
+	set        []setting                // what the reply under construction has set so far
 	duplicates *duplicates
 	complaints complaints
 
@@ -88,6 +91,7 @@ var _ loop.Handler = (*handler)(nil)
 func newHandler(c *common, p port, lane Lane, stats *counters) *handler {
 	h := &handler{
 		common: c, loop: p, lane: lane, stats: stats,
+		checks: wire.NewChecks(), replies: wire.NewReplies(),
 		duplicates: newDuplicates(int64(c.life), c.entries, c.bytes, rand.Uint64()),
 		complaints: complaints{logger: c.logger},
 	}
@@ -96,68 +100,144 @@ func newHandler(c *common, p port, lane Lane, stats *counters) *handler {
 	return h
 }
 
-// Packet takes one datagram. The order of the checks is what keeps strangers out of everything behind them: form, code,
-// source, authenticity, and only then the duplicate cache and the content.
-func (h *handler) Packet(s *loop.Socket, from netip.AddrPort, data []byte) {
-	v := &h.view
+// arrival is a datagram of a batch on its way through the checks.
+type arrival struct {
+	view   wire.View
+	socket *loop.Socket
+	from   netip.AddrPort
+	kind   kind
+	wrong  cause // 0: nothing so far
+	cache  *policy.Cache
+	client *policy.Client
+	own    *Client
+	key    *wire.Secret // that the packet is authentic by, once that is known
+	check  int          // its number among the checks; -1 if it is none of them
+}
+
+// Packets takes the datagrams that came together. Each goes through form, code, source, authenticity, and only then the duplicate
+// cache and the content: that order is what keeps strangers out of everything behind. The digests that tell who is authentic are
+// computed for all of them side by side; what needs an order happens in the order of arrival.
+func (h *handler) Packets(s *loop.Socket, batch []loop.Datagram) {
+	for len(batch) > 0 {
+		n := min(len(batch), len(h.arrivals))
+		h.packets(s, batch[:n])
+		batch = batch[n:]
+	}
+}
+
+func (h *handler) packets(s *loop.Socket, batch []loop.Datagram) {
+	h.checks.Reset()
+	var before *arrival
+	for i := range batch {
+		a := &h.arrivals[i]
+		a.socket, a.from, a.check = s, batch[i].From, -1
+		a.wrong = h.meet(a, before, batch[i].Data)
+		if a.client != nil {
+			before = a
+		}
+	}
+	h.checks.Run()
+	var requests [kinds]uint64
+	for i := range batch {
+		a := &h.arrivals[i]
+		if a.wrong == 0 {
+			h.verify(a)
+		}
+		if a.wrong == 0 {
+			requests[a.kind]++
+			h.take(a)
+		} else {
+			h.ignore(s, a.from, a.wrong, a.client)
+		}
+		a.cache, a.client, a.own, a.key = nil, nil, nil, nil // an old policy cache must not stay for our sake
+	}
+	for i, n := range requests {
+		if n > 0 {
+			h.stats.requests[i].Add(n)
+		}
+	}
+}
+
+// meet checks the form of a datagram and finds who it is from, and puts it among the checks. Before is one of the same batch
+// whose sender is known, or nil.
+func (h *handler) meet(a, before *arrival, data []byte) cause {
+	v := &a.view
 	if fault := wire.Parse(data, v); fault != wire.OK {
-		h.ignore(s, from, cause(fault), nil)
+		return cause(fault)
+	}
+	var ok bool
+	if a.kind, ok = h.kind(a.socket, v.Code()); !ok {
+		return causeCode
+	}
+	if before != nil && before.from.Addr() == a.from.Addr() {
+		a.cache, a.client, a.own = before.cache, before.client, before.own
+	} else if a.cache, a.client = h.lookup(a.from.Addr()); a.client == nil {
+		return causeClient
+	} else {
+		a.own, _ = a.client.Wire.(*Client)
+	}
+	if a.own == nil {
+		return causeSecret
+	}
+	key := a.own.present(h.loop.Now().UnixNano())
+	if key == nil {
+		return causeSecret
+	}
+	require, _ := a.own.demands(v)
+	if n, ok := h.checks.Add(key, v, require); ok {
+		a.key, a.check = key, n
+	}
+	return 0
+}
+
+// verify finds out whether a packet is authentic. What does not verify with the first secret may do so with the next, and where
+// none does, one of them says why.
+func (h *handler) verify(a *arrival) {
+	if a.check >= 0 && h.checks.Authentic(a.check) {
 		return
 	}
-	what, ok := h.kind(s, v.Code())
-	if !ok {
-		h.ignore(s, from, causeCode, nil)
+	a.check = -1
+	a.key, a.wrong = a.own.verify(&a.view, h.loop.Now())
+}
+
+// take handles an authentic request.
+func (h *handler) take(a *arrival) {
+	if a.kind == kindStatus {
+		h.status(a)
 		return
 	}
-	cache, client := h.lookup(from.Addr())
-	if client == nil {
-		h.ignore(s, from, causeClient, nil)
-		return
+	id := keyOf(a.from, a.view.ID(), a.socket)
+	e := h.duplicates.find(id)
+	if e != nil && e.state == entryUnsigned {
+		h.dispatch()
+		e = h.duplicates.find(id)
 	}
-	own, ok := client.Wire.(*Client)
-	if !ok || own == nil {
-		h.ignore(s, from, causeSecret, client)
-		return
-	}
-	key, wrong := own.verify(v, h.loop.Now())
-	if wrong != 0 {
-		h.ignore(s, from, wrong, client)
-		return
-	}
-	h.stats.requests[what].Add(1)
-	if what == kindStatus {
-		h.status(s, from, key, client)
-		return
-	}
-	id := keyOf(from, v.ID(), s)
-	if e := h.duplicates.find(id); e != nil {
-		if e.authenticator == *v.Authenticator() {
-			h.again(s, from, e)
+	if e != nil {
+		if e.authenticator == *a.view.Authenticator() {
+			h.again(a.socket, a.from, e)
 			return
 		}
 		h.duplicates.supersede(e)
 	}
 	if h.draining {
-		h.ignore(s, from, causeDraining, client)
+		h.ignore(a.socket, a.from, causeDraining, a.client)
 		return
 	}
-	in := incoming{socket: s, from: from, cache: cache, client: client, own: own, key: key, id: id}
-	if what == kindAccounting {
-		h.account(&in)
+	if a.kind == kindAccounting {
+		h.account(a, id)
 	} else {
-		h.authenticate(&in)
+		h.authenticate(a, id)
 	}
 }
 
-// incoming is an authentic request that was not seen before.
-type incoming struct {
-	socket *loop.Socket
-	from   netip.AddrPort
-	cache  *policy.Cache
-	client *policy.Client
-	own    *Client
-	key    *wire.Secret
-	id     dupKey
+// remember makes the entry of a request that was not seen before.
+func (h *handler) remember(a *arrival, id dupKey) (ref, bool) {
+	r, ok := h.duplicates.insert(id, a.view.Authenticator(), a.socket, a.from)
+	if !ok && h.replies.Len() > 0 { // the answers of this batch count as under way until they are signed
+		h.dispatch()
+		r, ok = h.duplicates.insert(id, a.view.Authenticator(), a.socket, a.from)
+	}
+	return r, ok
 }
 
 func (h *handler) kind(s *loop.Socket, code wire.Code) (kind, bool) {
@@ -183,29 +263,25 @@ func (h *handler) again(s *loop.Socket, from netip.AddrPort, e *entry) {
 }
 
 // status answers a Status-Server (RFC 5997). It goes past the duplicate cache and the engine: it has no side effects.
-func (h *handler) status(s *loop.Socket, from netip.AddrPort, key *wire.Secret, client *policy.Client) {
-	v := &h.view
+func (h *handler) status(a *arrival) {
+	v := &a.view
 	if v.Has(wire.UserPassword) || v.Has(wire.CHAPPassword) || v.Has(wire.EAPMessage) {
-		h.ignore(s, from, causeStatus, client)
+		h.ignore(a.socket, a.from, causeStatus, a.client)
 		return
 	}
 	if h.draining {
-		h.ignore(s, from, causeDraining, client)
+		h.ignore(a.socket, a.from, causeDraining, a.client)
 		return
 	}
 	code := wire.AccessAccept
-	if h.roles[s.Listener] == roleAccounting {
+	if h.roles[a.socket.Listener] == roleAccounting {
 		code = wire.AccountingResponse
 	}
-	h.builder.Reply(h.out[:0], code, v, key)
+	h.begin(code, v.ID(), v.Authenticator(), a.key)
 	h.builder.ProxyStates(v)
-	reply, fault := h.builder.Finish()
-	if fault != wire.OK {
-		h.ignore(s, from, cause(fault), client)
-		return
+	if fault := h.depart(departure{socket: a.socket, to: a.from, outcome: outcomeStatus}); fault != wire.OK {
+		h.ignore(a.socket, a.from, cause(fault), a.client)
 	}
-	h.stats.answers[outcomeStatus].Add(1)
-	h.loop.Send(s, from, reply)
 }
 
 // ignore counts a packet that gets no answer, and says so in the log now and then.
@@ -246,8 +322,10 @@ func (h *handler) Expired(token uint64) {
 	}
 }
 
-// EndBatch hands the batch's decisions to the log: when no more datagrams wait, and otherwise once a millisecond.
+// EndBatch signs and sends the batch's answers, and hands its decisions to the log: when no more datagrams wait, and otherwise once a
+// millisecond.
 func (h *handler) EndBatch(drained bool) {
+	h.dispatch()
 	now := h.loop.Now()
 	if drained || now.Sub(h.flushed) >= time.Millisecond {
 		h.lane.Flush()

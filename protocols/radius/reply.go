@@ -15,14 +15,14 @@ import (
 
 // accept builds an Access-Accept: templates in their precedence, released attributes, what the method needs, Class,
 // Chargeable-User-Identity, Proxy-State. The reason is not OK where that cannot be done, and the error says more.
-func (h *handler) accept(l *login, v *wire.View) ([]byte, trace.Reason, error) {
+func (h *handler) accept(l *login, v *wire.View) (trace.Reason, error) {
 	b := &h.builder
-	b.Reply(h.out[:0], wire.AccessAccept, v, l.key)
+	h.begin(wire.AccessAccept, v.ID(), v.Authenticator(), l.key)
 	h.set = h.set[:0]
 	for i, reply := range l.Decision.Replies {
 		t, ok := reply.(*Template)
 		if !ok {
-			return nil, trace.RadiusReplyBroken, errTemplate
+			return trace.RadiusReplyBroken, errTemplate
 		}
 		h.set = t.appendTo(b, h.set)
 		if fault := b.Err(); fault != wire.OK {
@@ -32,7 +32,7 @@ func (h *handler) accept(l *login, v *wire.View) ([]byte, trace.Reason, error) {
 	for i := range l.Decision.Released {
 		r := &l.Decision.Released[i]
 		if err := h.release(r); err != nil {
-			return nil, trace.RadiusReplyBroken, err
+			return trace.RadiusReplyBroken, err
 		}
 		if fault := b.Err(); fault != wire.OK {
 			return h.spoilt(fault, fmt.Sprintf("release attribute definition %s with %d values", r.Attribute.Name, len(r.Values)))
@@ -45,25 +45,24 @@ func (h *handler) accept(l *login, v *wire.View) ([]byte, trace.Reason, error) {
 		var buf [128]byte
 		identity, err := appendChargeable(buf[:0], h.keys, l.Decision.UserID)
 		if err != nil {
-			return nil, trace.RadiusReplyBroken, fmt.Errorf("make the Chargeable-User-Identity: %w", err)
+			return trace.RadiusReplyBroken, fmt.Errorf("make the Chargeable-User-Identity: %w", err)
 		}
 		b.Attr(wire.ChargeableUser, identity)
 	}
 	b.ProxyStates(v)
-	reply, fault := b.Finish()
-	if fault != wire.OK {
+	if fault := b.Err(); fault != wire.OK {
 		return h.spoilt(fault, "append what the server adds and the request's Proxy-States")
 	}
-	return reply, trace.OK, nil
+	return trace.OK, nil
 }
 
 // spoilt says what was being appended when the reply could not be built, and how large it was before.
-func (h *handler) spoilt(fault wire.Fault, doing string) ([]byte, trace.Reason, error) {
+func (h *handler) spoilt(fault wire.Fault, doing string) (trace.Reason, error) {
 	reason := trace.RadiusReplyBroken
 	if fault == wire.PacketFull {
 		reason = trace.RadiusReplyTooLarge
 	}
-	return nil, reason, fmt.Errorf("%s: %w (%d bytes fitted)", doing, fault, h.builder.Len())
+	return reason, fmt.Errorf("%s: %w (%d bytes fitted)", doing, fault, h.builder.Len())
 }
 
 // errTemplate means that a decision carries a reply template that this package did not compile.
@@ -102,9 +101,9 @@ func (h *handler) succeed(l *login) {
 
 // reject builds an Access-Reject. It carries only what RFC 5080 section 2.6 and RFC 2548 section 2.1.5 allow, and no word of
 // why: that is for the log.
-func (h *handler) reject(l *login, v *wire.View) ([]byte, wire.Fault) {
+func (h *handler) reject(l *login, v *wire.View) {
 	b := &h.builder
-	b.Reply(h.out[:0], wire.AccessReject, v, l.key)
+	h.begin(wire.AccessReject, v.ID(), v.Authenticator(), l.key)
 	if l.eap {
 		const failure = 4
 		var id byte
@@ -118,7 +117,6 @@ func (h *handler) reject(l *login, v *wire.View) ([]byte, wire.Fault) {
 		h.failure(l)
 	}
 	b.ProxyStates(v)
-	return b.Finish()
 }
 
 // The errors of RFC 2759 section 6 that are told. All others look like a wrong password.

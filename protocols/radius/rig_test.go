@@ -130,6 +130,7 @@ type rig struct {
 	logs    *bytes.Buffer
 	nextID  uint8
 	builder wire.Builder
+	batch   [1]loop.Datagram
 }
 
 var nearPrefixes = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}
@@ -217,8 +218,14 @@ func pap(user, password string) func(*wire.Builder) {
 
 // give hands a datagram to the handler and ends the batch.
 func (r *rig) give(s *loop.Socket, data []byte) {
-	r.h.Packet(s, r.from, bytes.Clone(data))
+	r.packet(s, bytes.Clone(data))
 	r.h.EndBatch(true)
+}
+
+// packet hands a datagram to the handler, alone.
+func (r *rig) packet(s *loop.Socket, data []byte) {
+	r.batch[0] = loop.Datagram{From: r.from, Data: data}
+	r.h.Packets(s, r.batch[:])
 }
 
 func (r *rig) wake() {
