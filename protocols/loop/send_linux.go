@@ -41,6 +41,7 @@ type sender struct {
 	ordered  [sendSlots]unix.Iovec // the replies, those of a message together
 	controls [sendSlots]segmentSize
 	hdrs     [sendSlots]mmsghdr // built for one socket at a time
+	alone    [1]mmsghdr         // of a reply whose message could not be sent as one
 }
 
 // segmentSize is the control message that says where to cut.
@@ -166,9 +167,10 @@ func (s *sender) transmit(fd int, hdrs []mmsghdr, stats *Stats) {
 
 // transmitParts sends the replies of a message as messages of their own.
 func (s *sender) transmitParts(fd int, h *unix.Msghdr, stats *Stats) {
-	for _, part := range unsafe.Slice(h.Iov, h.Iovlen) {
-		one := [1]mmsghdr{{hdr: unix.Msghdr{Name: h.Name, Namelen: h.Namelen, Iov: &part, Iovlen: 1}}}
-		s.transmit(fd, one[:], stats)
+	parts := unsafe.Slice(h.Iov, h.Iovlen)
+	for i := range parts {
+		s.alone[0].hdr = unix.Msghdr{Name: h.Name, Namelen: h.Namelen, Iov: &parts[i], Iovlen: 1}
+		s.transmit(fd, s.alone[:], stats)
 	}
 }
 
