@@ -138,7 +138,7 @@ func TestMessagesStayWithinWhatTheKernelTakes(t *testing.T) {
 func TestMixedRepliesArriveRight(t *testing.T) {
 	from := []*place{newPlace(t, "127.0.0.1"), newPlace(t, "127.0.0.1"), newPlace(t, "::1")}
 	to := []*place{newPlace(t, "127.0.0.1"), newPlace(t, "127.0.0.1"), newPlace(t, "127.0.0.1"), newPlace(t, "::1"), newPlace(t, "::1")}
-	to = append(to, newPlaceAt(t, "127.0.0.2", to[0].addr.Port())) // which shares a place in latest
+	to = append(to, newPlaceAt(t, "127.0.0.2", to[0].addr.Port()))                        // which shares a place in latest
 	sizes := []int{8, 9, 100, 100, 100, 101, 164, maxSegment, maxSegment + 1, 2000, 4096} // 100 and 164 share one too
 	r := rand.New(rand.NewPCG(5, 5))
 	s := newSender(4096)
