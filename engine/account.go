@@ -41,8 +41,12 @@ func (l *Lane) Account(a *Accounting) {
 func (l *Lane) complete(a *Accounting) {
 	v := &a.Record
 	v.User = nil
-	if found := resolve(&a.user, l.engine.config.People, a.Client, v.UserName); found.ok {
-		v.User = a.user.Name
+	found := resolve(a.Client, v.UserName, func(login []byte) (ok bool) {
+		a.user, ok = l.engine.config.People.UserName(a.user[:0], login)
+		return ok
+	})
+	if found.ok {
+		v.User = a.user
 	}
 	a.text = append(a.text[:0], a.Client.Name...)
 	v.Client = a.text

@@ -5,7 +5,6 @@ import (
 
 	"trine/engine/document"
 	"trine/engine/policy"
-	"trine/engine/state"
 )
 
 // resolution says how a login name was looked up.
@@ -18,14 +17,13 @@ type resolution struct {
 }
 
 // resolve finds the person behind a login name: as it came (user name or alias), else without the realm that the client's
-// realm rules let go (RFC 7542 section 2: realms compare without case; they are stripped by policy only). It leaves dst as it
-// was if there is nobody.
-func resolve(dst *state.User, people *state.State, client *policy.Client, name []byte) resolution {
+// realm rules let go (RFC 7542 section 2: realms compare without case; they are stripped by policy only). Find looks one name up.
+func resolve(client *policy.Client, name []byte, find func(login []byte) bool) resolution {
 	found := resolution{looked: name}
 	if len(name) == 0 {
 		return found
 	}
-	if found.ok = people.User(dst, name); found.ok {
+	if found.ok = find(name); found.ok {
 		return found
 	}
 	user, realm := split(name)
@@ -39,7 +37,7 @@ func resolve(dst *state.User, people *state.State, client *policy.Client, name [
 		found.unlisted = some
 	case rule.Strip && len(user) > 0:
 		found.stripped, found.looked = true, user
-		found.ok = people.User(dst, user)
+		found.ok = find(user)
 	}
 	return found
 }

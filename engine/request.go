@@ -79,7 +79,7 @@ type Accounting struct {
 	Err       error
 	Duplicate bool
 
-	user state.User
+	user []byte // his name
 	text []byte
 }
 

@@ -414,6 +414,9 @@ func (m *machine) check(t *rapid.T) {
 		}
 		var u state.User
 		found := m.User(&u, []byte(claim[min(len(claim), 6):]))
+		if name, ok := m.UserName(nil, []byte(claim[min(len(claim), 6):])); ok != found || ok && string(name) != string(u.Name) {
+			t.Fatalf("%s is the name of %q, but finds %s", claim, name, u.Name)
+		}
 		if claim != "p" && found != (len(want) > 4 && want[:4] == "User") || found && "User/"+string(u.Name) != want {
 			t.Fatalf("%s finds %v %s, want %s", claim, found, u.Name, want)
 		}

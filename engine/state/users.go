@@ -98,6 +98,50 @@ func (s *State) UserLogin(dst *User, login string) bool {
 	return s.claimant(dst, appendFolded(append(buf[:0], loginClaim...), login))
 }
 
+// UserName appends the name, as it is written, of the user whom User finds, and reports whether there is one. It reads no more of him.
+func (s *State) UserName(dst, login []byte) ([]byte, bool) {
+	var buf [256]byte
+	claim := appendFolded(append(buf[:0], loginClaim...), login)
+	name := dst
+	own, found := false, false
+	key := claim[len(loginClaim):]
+	s.users.Look(key, func(row []byte) { name, _, own = appendName(dst, key, row) })
+	if own {
+		return name, true
+	}
+	id, ok := s.claimantID(claim)
+	if !ok {
+		return dst, false
+	}
+	if ref, ok := s.ids.get(id); ok {
+		s.users.View(ref, func(key, row []byte) {
+			var his uint64
+			name, his, _ = appendName(dst, key, row)
+			found = his == id
+		})
+	}
+	if !found {
+		return dst, false
+	}
+	return name, true
+}
+
+// appendName appends the name in a user's row, and returns his id and whether he claims his name as a login name.
+func appendName(dst, key, row []byte) (_ []byte, id uint64, own bool) {
+	name := key
+	for f, rest, ok := field.Next(row); ok && f.Num <= 9; f, rest, ok = field.Next(rest) {
+		switch f.Num {
+		case 1:
+			id = f.Value
+		case 7:
+			name = f.Data
+		case 9:
+			own = holds(f.Data, nil)
+		}
+	}
+	return append(dst, name...), id, own
+}
+
 // UserNamed fills dst with the user of that name, in any case; aliases do not count.
 func (s *State) UserNamed(dst *User, name string) bool {
 	var buf [256]byte
@@ -120,13 +164,19 @@ func (s *State) claimant(dst *User, claim []byte) bool {
 			return true
 		}
 	}
+	id, ok := s.claimantID(claim)
+	return ok && s.UserByID(dst, id)
+}
+
+// claimantID returns the id of the user who claims a login name.
+func (s *State) claimantID(claim []byte) (id uint64, ok bool) {
 	var buf [16]byte
 	owner, ok := s.claims.Get(buf[:0], claim)
 	if !ok || len(owner) == 0 || owner[0] != ownerUser {
-		return false
+		return 0, false
 	}
-	id, _ := binary.Uvarint(owner[1:])
-	return s.UserByID(dst, id)
+	id, _ = binary.Uvarint(owner[1:])
+	return id, true
 }
 
 // userAt fills dst with the user whose row ref names now. The row's key is copied behind its value, as the name may be it.

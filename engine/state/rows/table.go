@@ -39,6 +39,22 @@ func (t *Table) Get(dst, key []byte) ([]byte, bool) {
 	return append(dst, value...), true
 }
 
+// Look calls visit with the value of the row with that key, under the shard's read lock: visit must be short and must not call the
+// table. It reports whether there is such a row.
+func (t *Table) Look(key []byte, visit func(value []byte)) bool {
+	h := xxh3.Hash(key)
+	sh := t.shard(h)
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	slot, ok := sh.find(h, key)
+	if !ok || sh.dead.has(slot) {
+		return false
+	}
+	_, value, _ := sh.record(slot)
+	visit(value)
+	return true
+}
+
 // Has reports whether there is a row with that key.
 func (t *Table) Has(key []byte) bool {
 	h := xxh3.Hash(key)
