@@ -10,9 +10,13 @@ import (
 )
 
 const (
-	batchBytes   = 64 << 10
+	batchBytes   = 256 << 10
 	batchRecords = 512
-	batchLinger  = time.Millisecond
+	// batchLinger is how long a record waits for company while others are under way; with so many under way that it will be waited
+	// for in any case, it waits longer: a batch and its fsync then cost more than they gain.
+	batchLinger = time.Millisecond
+	deep        = 2048 // records under way
+	deepLinger  = 10 * time.Millisecond
 	// maxInFlight batches may be on their way through raft; it is far below windowSize, so that a batch sent again is never too
 	// far behind.
 	maxInFlight = 64
@@ -60,7 +64,8 @@ type batcher struct {
 	free     []*batch
 	records  int // queued or under way
 	bytes    int
-	inFlight int
+	inFlight int // batches
+	flying   int // records in them
 	seq      uint64
 	closed   bool // takes no records
 	dead     bool // raft is gone: whatever is left fails
@@ -74,8 +79,9 @@ type batcher struct {
 }
 
 type flight struct {
-	b *batch
-	f raft.ApplyFuture
+	b       *batch
+	f       raft.ApplyFuture
+	records int
 }
 
 func newBatcher(limit int, stats *counters, submit func(*batch) raft.ApplyFuture, leader, full func() bool) *batcher {
@@ -155,7 +161,7 @@ func (q *batcher) take() *batch {
 }
 
 // send is the goroutine that hands batches to raft: at once when nothing is under way, else when one is full or has waited for
-// a millisecond.
+// its time.
 func (q *batcher) send() {
 	defer q.done.Done()
 	defer close(q.sent)
@@ -167,8 +173,9 @@ func (q *batcher) send() {
 			return
 		}
 		if b != nil {
+			n := len(b.waiters)
 			f := q.submit(b)
-			q.sent <- flight{b, f}
+			q.sent <- flight{b, f, n}
 			continue
 		}
 		timer.Reset(wait)
@@ -204,8 +211,12 @@ func (q *batcher) next() (b *batch, wait time.Duration, ok bool) {
 	case q.current == nil:
 		return nil, time.Hour, true
 	default:
-		if age := time.Since(q.current.born); q.inFlight > 0 && age < batchLinger && len(q.current.waiters) < batchRecords && !q.closed {
-			return nil, batchLinger - age, true
+		linger := batchLinger
+		if q.flying >= deep {
+			linger = deepLinger
+		}
+		if age := time.Since(q.current.born); q.inFlight > 0 && age < linger && len(q.current.waiters) < batchRecords && !q.closed {
+			return nil, linger - age, true
 		}
 		b, q.current = q.current, nil
 	}
@@ -215,6 +226,7 @@ func (q *batcher) next() (b *batch, wait time.Duration, ok bool) {
 		q.pending[b.seq] = b
 	}
 	q.inFlight++
+	q.flying += len(b.waiters)
 	return b, 0, true
 }
 
@@ -253,6 +265,7 @@ func (q *batcher) settle() {
 		err := s.f.Error()
 		q.mu.Lock()
 		q.inFlight--
+		q.flying -= s.records
 		switch {
 		case err == nil:
 			if !s.b.applied {

@@ -206,6 +206,65 @@ func TestIdleLogDoesNotWait(t *testing.T) {
 	})
 }
 
+// blocked is a future that has its outcome when the channel is closed.
+type blocked struct{ until chan struct{} }
+
+func (b blocked) Error() error { <-b.until; return nil }
+func (blocked) Response() any  { return nil }
+func (blocked) Index() uint64  { return 0 }
+
+// A batch waits for company no longer than what is under way is waited for in any case.
+func TestBatchWaitsLongerBehindMany(t *testing.T) {
+	for _, test := range []struct {
+		first  int // records under way when the last one comes
+		linger time.Duration
+	}{{0, 0}, {1, batchLinger}, {deep - 1, batchLinger}, {deep, deepLinger}} {
+		t.Run(fmt.Sprint(test.first, " under way"), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLog(10000)
+				until := make(chan struct{})
+				sent := 0
+				l.q.submit = func(b *batch) raft.ApplyFuture {
+					sent += len(b.waiters)
+					c := l.q.committed(b.seq)
+					l.q.told(c)
+					return blocked{until}
+				}
+				l.q.start()
+				propose := func() {
+					if err := l.q.propose(kindMachine, []byte("r"), nil, 0); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for range test.first {
+					propose()
+				}
+				time.Sleep(2 * deepLinger)
+				synctest.Wait()
+				if sent != test.first {
+					t.Fatalf("%d of %d records are under way", sent, test.first)
+				}
+				propose()
+				if test.linger > 0 {
+					time.Sleep(test.linger - time.Microsecond)
+					synctest.Wait()
+					if sent != test.first {
+						t.Errorf("sent before %v", test.linger)
+					}
+					time.Sleep(time.Microsecond)
+				}
+				synctest.Wait()
+				if sent != test.first+1 {
+					t.Errorf("not sent after %v", test.linger)
+				}
+				close(until)
+				l.q.drain(func() bool { return false })
+				l.q.stop()
+			})
+		})
+	}
+}
+
 func TestQueueIsBounded(t *testing.T) {
 	l := newLog(10)
 	l.leads = false

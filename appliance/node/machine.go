@@ -1,6 +1,7 @@
 package node
 
 import (
+	"runtime"
 	"time"
 
 	"trine/engine/state"
@@ -12,12 +13,18 @@ type machine struct{ views *state.State }
 
 var _ raftstore.Machine = machine{}
 
+// breath is how many records are applied before others may have the core: a few take 10 microseconds, an entry has up to 512.
+const breath = 64
+
 // Apply implements raftstore.Machine.
 func (m machine) Apply(e *raftstore.Entry, results []raftstore.Result) {
 	at := state.Stamp{Index: e.Index, Time: e.Time, Node: e.Node}
 	for i, record := range e.Records {
 		r := m.views.Apply(at, record)
 		results[i] = raftstore.Result{Code: raftstore.Code(r.Code), Value: r.Value, Detail: r.Detail}
+		if i%breath == breath-1 {
+			runtime.Gosched()
+		}
 	}
 }
 
