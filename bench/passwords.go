@@ -18,7 +18,7 @@ import (
 
 const (
 	// hashed is how many people there are: each of them costs one Argon2id hash to make and one to verify for the first time.
-	hashed = 2000
+	hashed = 500
 	// floodRate is how many wrong passwords come in a second.
 	floodRate = 1000
 )
