@@ -33,6 +33,8 @@ type login struct {
 	hasFirst bool
 	password [128]byte // what hid in User-Password
 	changed  [516]byte // the pieces of MS-CHAP-NT-Enc-PW
+	revealed int       // bytes of password that were used
+	joined   int       // bytes of changed that were used
 }
 
 // Decided implements engine.Delivery.
@@ -99,8 +101,6 @@ const (
 
 // prove finds out how the request proves its password. It returns OK, or why that cannot be verified, with a remark for the trace.
 func (l *login) prove(v *wire.View) trace.Reason {
-	p := &l.Proof
-	*p = credential.Proof{}
 	l.eap, l.ident, l.Remark = v.Has(wire.EAPMessage), 0, ""
 	if l.eap {
 		l.Remark = "EAP"
@@ -160,6 +160,7 @@ func (l *login) provePAP(hidden []byte, v *wire.View) trace.Reason {
 	if fault != wire.OK {
 		return l.malformed("User-Password is not 16, 32, ... or 128 bytes long")
 	}
+	l.revealed = len(hidden)
 	l.Proof.Method, l.Proof.Password = credential.PAP, clear
 	return trace.OK
 }
@@ -271,6 +272,7 @@ func (l *login) joinChange(v *wire.View) bool {
 			return false
 		}
 		n += copy(l.changed[n:], piece[header:])
+		l.joined = n
 		next++
 	}
 	return n == len(l.changed)
@@ -337,8 +339,9 @@ func (h *handler) newLogin() *login {
 
 // freeLogin keeps a login for the next request, without what it knew.
 func (h *handler) freeLogin(l *login) {
-	clear(l.password[:])
-	clear(l.changed[:])
+	clear(l.password[:l.revealed])
+	clear(l.changed[:l.joined])
+	l.revealed, l.joined = 0, 0
 	l.Proof = credential.Proof{}
 	l.Cache, l.Client, l.own, l.key, l.socket = nil, nil, nil, nil, nil
 	h.loginCount--

@@ -135,18 +135,15 @@ func framedIPv6(v *wire.View) []byte {
 // appendWithoutSecrets appends the packet's attributes as they came, less those that hold or prove a password, and less the
 // signature, which says nothing once it is verified.
 func appendWithoutSecrets(dst []byte, v *wire.View) []byte {
-	for i := range v.Len() {
-		switch t, value := v.At(i); t {
+	return v.AppendExcept(dst, func(t wire.Type, value []byte) bool {
+		switch t {
 		case wire.UserPassword, wire.CHAPPassword, wire.TunnelPassword, wire.MessageAuthenticator:
+			return true
 		case wire.VendorSpecific:
-			if !provesPassword(value) {
-				dst = append(dst, v.Raw(i)...)
-			}
-		default:
-			dst = append(dst, v.Raw(i)...)
+			return provesPassword(value)
 		}
-	}
-	return dst
+		return false
+	})
 }
 
 // provesPassword reports whether a Vendor-Specific attribute holds one of Microsoft's that proves, changes or derives from a password.

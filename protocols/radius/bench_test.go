@@ -49,23 +49,26 @@ func BenchmarkPacket(b *testing.B) {
 	}
 }
 
-// BenchmarkBatch is the handler's own share of full batches of different people, with an engine that says yes to everything.
+// BenchmarkBatch is the handler's own share of batches of different people, with an engine that says yes to everything.
 func BenchmarkBatch(b *testing.B) {
 	for _, method := range batchMethods {
-		b.Run(method, func(b *testing.B) {
-			r, s, batch := fullBatch(b, method)
-			before, begun := r.port.count, cpuTime()
-			b.ReportAllocs()
-			n := 0
-			for b.Loop() {
-				r.answerBatch(s, batch)
-				n += len(batch)
-			}
-			b.ReportMetric(float64(cpuTime()-begun)/float64(n), "cpu-ns/packet")
-			if r.port.count-before != n {
-				b.Errorf("%d of %d packets were answered", r.port.count-before, n)
-			}
-		})
+		for _, size := range []int{1, 4, 16, loop.BatchSize} {
+			b.Run(fmt.Sprintf("%s/%d", method, size), func(b *testing.B) {
+				r, s, batch := fullBatch(b, method)
+				batch = batch[:size]
+				before, begun := r.port.count, cpuTime()
+				b.ReportAllocs()
+				n := 0
+				for b.Loop() {
+					r.answerBatch(s, batch)
+					n += len(batch)
+				}
+				b.ReportMetric(float64(cpuTime()-begun)/float64(n), "cpu-ns/packet")
+				if r.port.count-before != n {
+					b.Errorf("%d of %d packets were answered", r.port.count-before, n)
+				}
+			})
+		}
 	}
 }
 

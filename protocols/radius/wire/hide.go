@@ -1,5 +1,7 @@
 package wire
 
+import "crypto/subtle"
+
 // Hiding is how the value of an attribute is encrypted between client and
 // server. All three ways are MD5 key streams over the shared secret and the
 // request authenticator, also in replies. The numbers are those of the
@@ -101,12 +103,12 @@ func (s *Secret) RevealPassword(dst, value []byte, authenticator, first *[Authen
 	dst = append(dst, value...)
 	text := dst[start:]
 	if first != nil {
-		for i, key := range first {
-			text[i] ^= key
-		}
+		subtle.XORBytes(text, text[:16], first[:])
 		text, authenticator = text[16:], (*[AuthenticatorLen]byte)(value)
 	}
-	s.stream(text, nil, authenticator, true)
+	if len(text) > 0 {
+		s.stream(text, nil, authenticator, true)
+	}
 	return trimZeros(dst, start), OK
 }
 

@@ -162,6 +162,19 @@ func (v *View) Concat(dst []byte, t Type) []byte {
 	return dst
 }
 
+// AppendExcept appends to dst the attributes as they stand in the packet, less
+// those that leaveOut reports.
+func (v *View) AppendExcept(dst []byte, leaveOut func(Type, []byte) bool) []byte {
+	from := headerLen
+	for _, at := range v.offset[:v.count] {
+		if leaveOut(Type(v.packet[at]), v.value(int(at))) {
+			dst = append(dst, v.packet[from:at]...)
+			from = int(at) + int(v.packet[at+1])
+		}
+	}
+	return append(dst, v.packet[from:]...)
+}
+
 // Contiguous reports whether the attributes of type t stand together, as RFC
 // 3579 section 3.1 demands of EAP-Message. None or one always do.
 func (v *View) Contiguous(t Type) bool {
