@@ -1,9 +1,12 @@
 package event
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net/netip"
 	"unicode/utf8"
+
+	"github.com/zeebo/xxh3"
 
 	"trine/engine/event/field"
 )
@@ -29,7 +32,7 @@ func (e *Envelope) AppendStreams(dst []uint64) []uint64 {
 func appendDecidedStreams(dst []uint64, body []byte) []uint64 {
 	var client, login, user, nas, calling []byte
 	var id uint64
-	for len(body) > 0 {
+	for more := true; more && len(body) > 0; {
 		f, rest, ok := field.Next(body)
 		if !ok {
 			break
@@ -49,6 +52,7 @@ func appendDecidedStreams(dst []uint64, body []byte) []uint64 {
 		case 9:
 			calling = f.Data
 		}
+		more = f.Num < 9 // fields are in the order of their numbers
 	}
 	var text [13]byte
 	dst = append(dst, StreamKey(StreamClient, client), StreamKey(StreamDecision, AppendID(text[:0], id)))
@@ -58,7 +62,7 @@ func appendDecidedStreams(dst []uint64, body []byte) []uint64 {
 // appendAccountedStreams appends the streams of an encoded Accounted: the service provider, the session, and appendCommonStreams'.
 func appendAccountedStreams(dst []uint64, body []byte) []uint64 {
 	var client, nas, session, login, user, calling []byte
-	for len(body) > 0 {
+	for more := true; more && len(body) > 0; {
 		f, rest, ok := field.Next(body)
 		if !ok {
 			break
@@ -78,6 +82,7 @@ func appendAccountedStreams(dst []uint64, body []byte) []uint64 {
 		case 10:
 			calling = f.Data
 		}
+		more = f.Num < 10
 	}
 	var text [16]byte
 	dst = append(dst, StreamKey(StreamClient, client), StreamKey(StreamSession, appendHex(text[:0], SessionID(client, nas, session))))
@@ -85,35 +90,36 @@ func appendAccountedStreams(dst []uint64, body []byte) []uint64 {
 }
 
 // appendCommonStreams appends the streams that decisions and accounting records have in common: the person, by user name or else as
-// the login name came, the calling station, and the NAS. Names are in the form in which streams have them.
+// the login name came, the calling station, and the NAS. Names are in the form in which streams have them. It is StreamKey
+// without its copies.
 func appendCommonStreams(dst []uint64, user, login, calling, nas []byte) []uint64 {
-	var room [256]byte
+	var room [128]byte
 	if len(user) == 0 {
 		user = login
 	}
 	if len(user) > 0 {
-		dst = append(dst, StreamKey(StreamUser, appendFolded(room[:0], user)))
+		dst = append(dst, xxh3.Hash(appendFolded(append(room[:0], StreamUser+"/"...), user)))
 	}
 	if len(calling) > 0 {
-		dst = append(dst, StreamKey(StreamMAC, appendFolded(room[:0], calling)))
+		dst = append(dst, xxh3.Hash(appendFolded(append(room[:0], StreamMAC+"/"...), calling)))
 	}
 	if len(nas) > 0 {
-		dst = append(dst, StreamKey(StreamNAS, appendNAS(room[:0], nas)))
+		dst = append(dst, xxh3.Hash(appendNAS(append(room[:0], StreamNAS+"/"...), nas)))
 	}
 	return dst
 }
 
-// appendFolded appends FoldName of a name. It allocates only for names that are not ASCII.
+// appendFolded appends FoldName of a name. It allocates only for names that are long or not ASCII.
 func appendFolded(dst, name []byte) []byte {
 	start := len(dst)
-	for _, c := range name {
-		if c >= utf8.RuneSelf {
+	dst = append(dst, name...)
+	for i := start; i < len(dst); i++ {
+		switch c := dst[i]; {
+		case 'A' <= c && c <= 'Z':
+			dst[i] = c + 'a' - 'A'
+		case c >= utf8.RuneSelf:
 			return append(dst[:start], FoldName(string(name))...)
 		}
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		dst = append(dst, c)
 	}
 	return dst
 }
@@ -132,11 +138,14 @@ func appendNAS(dst, nas []byte) []byte {
 // isText reports whether b is text without control characters.
 func isText(b []byte) bool {
 	for _, c := range b {
-		if c < ' ' || c == 0x7f {
+		switch {
+		case c < ' ' || c == 0x7f:
 			return false
+		case c >= utf8.RuneSelf:
+			return utf8.Valid(b) && !bytes.ContainsFunc(b, func(r rune) bool { return r < ' ' || r == 0x7f })
 		}
 	}
-	return utf8.Valid(b)
+	return true
 }
 
 // appendHex appends an id as 16 hexadecimal digits, as streams of sessions have it.

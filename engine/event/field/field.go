@@ -2,7 +2,11 @@
 // allocating: for events on the hot path and for the rows of views. A field that is empty or zero is left out.
 package field
 
-import "google.golang.org/protobuf/encoding/protowire"
+import (
+	"encoding/binary"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
 
 // Field is one field of an encoded message.
 type Field struct {
@@ -14,14 +18,28 @@ type Field struct {
 
 // Next splits the first field off an encoded message; ok is false if there is no sound one. Groups are not sound.
 func Next(b []byte) (f Field, rest []byte, ok bool) {
-	// Most fields have a number below 16, and a value or a length below 128: a byte each.
-	if len(b) >= 2 && b[0] >= 1<<3 && b[0]|b[1] < 0x80 {
-		num, n := protowire.Number(b[0]>>3), int(b[1])
-		switch typ := protowire.Type(b[0] & 7); {
-		case typ == protowire.VarintType:
-			return Field{Num: num, Type: typ, Value: uint64(n)}, b[2:], true
-		case typ == protowire.BytesType && n <= len(b)-2:
-			return Field{Num: num, Type: typ, Data: b[2 : 2+n : 2+n]}, b[2+n:], true
+	// Most fields have a number below 16 and a value or a length of a byte, an event's body a length of two.
+	if len(b) >= 2 && b[0] >= 1<<3 && b[0] < 0x80 {
+		num, n, at := protowire.Number(b[0]>>3), int(b[1]), 2
+		switch typ := protowire.Type(b[0] & 7); typ {
+		case protowire.VarintType:
+			if n < 0x80 {
+				return Field{Num: num, Type: typ, Value: uint64(n)}, b[2:], true
+			}
+		case protowire.BytesType:
+			if n >= 0x80 && len(b) > 2 {
+				n, at = n&0x7f|int(b[2])<<7, 3
+				if b[2] >= 0x80 {
+					break
+				}
+			}
+			if n <= len(b)-at {
+				return Field{Num: num, Type: typ, Data: b[at : at+n : at+n]}, b[at+n:], true
+			}
+		case protowire.Fixed64Type:
+			if len(b) >= 9 {
+				return Field{Num: num, Type: typ, Value: binary.LittleEndian.Uint64(b[1:])}, b[9:], true
+			}
 		}
 	}
 	return next(b)
