@@ -34,6 +34,9 @@ func Serve(ctx context.Context, s *Settings) error {
 	if err != nil {
 		return err
 	}
+	if err := calmMonitor(); err != nil {
+		logger.Debug("the runtime's monitor stays as it is", "error", err)
+	}
 	n, err := Start(ctx, s, logger)
 	if err != nil {
 		return err
