@@ -216,6 +216,38 @@ func TestTornLastWriteIsForgotten(t *testing.T) {
 	}
 }
 
+// TestFileThatACrashLeftEmptyIsForgotten puts what Badger has made, but not yet given a size, when the process is killed.
+func TestFileThatACrashLeftEmptyIsForgotten(t *testing.T) {
+	dir := filled(t, true)
+	lists, _ := filepath.Glob(filepath.Join(dir, "*", "MANIFEST"))
+	more, _ := filepath.Glob(filepath.Join(dir, "*", "*", "MANIFEST"))
+	if lists = append(lists, more...); len(lists) < 2 {
+		t.Fatalf("databases: %v", lists)
+	}
+	for _, list := range lists {
+		for _, name := range []string{"00099.mem", "000099.vlog"} {
+			if err := os.WriteFile(filepath.Join(filepath.Dir(list), name), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s := mustOpen(t, testConfig(t, dir))
+	defer mustClose(t, s)
+	if n := len(s.cfg.Machine.(*kv).copy()); n == 0 {
+		t.Error("no row is left")
+	}
+	facts := 0
+	for _, err := range s.Read(context.Background(), Query{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		facts++
+	}
+	if facts == 0 {
+		t.Error("no fact is left")
+	}
+}
+
 func TestForeignDirectoriesAreRefused(t *testing.T) {
 	dir := filled(t, true)
 	open := func(change func(*Config)) error {

@@ -55,6 +55,7 @@ type slot struct {
 	step     int32 // how many of its requests were sent
 	tries    int8  // of the one under way; 0: none is
 	request  int   // under way
+	before   int   // the request before, plus one, if it was sent more than once: another answer to it may come
 	intended int64 // when it was due, nanoseconds
 	sent     int64 // when it was sent last
 }
@@ -228,14 +229,13 @@ func (r *run) answer(group int, reply []byte, now int64, counts bool) {
 	}
 	at := group<<idBits | int(reply[1])
 	if at >= len(r.slots) || r.slots[at].tries == 0 {
-		if counts {
-			r.result.Repeated++ // an answer to a retransmission, after the answer
-		}
-		return
+		return // another answer to a request that was sent more than once
 	}
 	s := &r.slots[at]
 	if err := r.load.Check(s.request, reply); err != nil {
-		r.wrong(err)
+		if s.before == 0 || r.load.Check(s.before-1, reply) != nil {
+			r.wrong(err)
+		}
 		return
 	}
 	if counts {
@@ -253,7 +253,12 @@ func (r *run) wrong(err error) {
 }
 
 func (r *run) release(at int) {
-	r.slots[at].tries = 0
+	s := &r.slots[at]
+	s.before = 0
+	if s.tries > 1 {
+		s.before = s.request + 1
+	}
+	s.tries = 0
 	r.free[(r.first+r.count)%len(r.free)] = int32(at)
 	r.count++
 	r.underWay--

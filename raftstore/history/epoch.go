@@ -85,6 +85,9 @@ func (e *epoch) open() error {
 	if err := os.MkdirAll(e.dir, 0o700); err != nil {
 		return fmt.Errorf("make history epoch: %w", err)
 	}
+	if err := damage.RemoveUnborn(e.dir); err != nil {
+		return err
+	}
 	if err := damage.Tables(e.dir, advice); err != nil {
 		return err
 	}

@@ -22,6 +22,9 @@ func OpenRows(dir string, logger badger.Logger) (*Rows, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make state database: %w", err)
 	}
+	if err := damage.RemoveUnborn(dir); err != nil {
+		return nil, err
+	}
 	if err := damage.Tables(dir, advice); err != nil {
 		return nil, err
 	}
