@@ -162,3 +162,18 @@ func expired(t *rows.Table, over func(row []byte) bool) (keys [][]byte) {
 	})
 	return keys
 }
+
+// loadReservations builds the index of reservations anew.
+func (s *State) loadReservations() error {
+	s.reservedBy.Reset(s.reservations, 0)
+	var bad error
+	s.reservations.Scan(0, func(ref rows.Ref, _, row []byte) bool {
+		var r reservation
+		if r, bad = decodeReservation(row); bad != nil {
+			return false
+		}
+		s.reservedBy.Add(hashUser(r.user), ref)
+		return true
+	})
+	return bad
+}

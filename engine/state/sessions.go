@@ -498,15 +498,17 @@ func (s *State) countPrefix(b []byte, by int32) {
 	}
 }
 
-// loadSessions builds the indexes of sessions and reservations anew.
+// loadSessions builds the indexes of sessions anew.
 func (s *State) loadSessions() error {
+	n := s.sessions.Len()
+	var entries [sessionFields][]rows.Entry
 	for i := range s.byField {
-		s.byField[i].Reset()
+		s.byField[i].Reset(s.sessions, n)
+		entries[i] = make([]rows.Entry, 0, min(n, 512))
 	}
 	for i := range s.prefixes {
 		s.prefixes[i].Store(0)
 	}
-	s.reservedBy.Reset()
 	var bad error
 	var x Session
 	s.sessions.Scan(0, func(ref rows.Ref, key, row []byte) bool {
@@ -517,21 +519,22 @@ func (s *State) loadSessions() error {
 		if bad = x.decode(binary.BigEndian.Uint64(key), row, &s.symbols); bad != nil {
 			return false
 		}
-		s.reindex(ref, hashes{}, x.hashes())
+		for i, hash := range x.hashes() {
+			if hash == 0 {
+				continue
+			}
+			if entries[i] = append(entries[i], rows.Entry{Hash: hash, Ref: ref}); len(entries[i]) == cap(entries[i]) {
+				s.byField[i].AddAll(entries[i])
+				entries[i] = entries[i][:0]
+			}
+		}
 		s.countPrefix(x.FramedIPv6Prefix, 1)
 		return true
 	})
-	if bad != nil {
-		return bad
+	for i := range s.byField {
+		s.byField[i].AddAll(entries[i])
+		s.byField[i].Fit()
 	}
-	s.reservations.Scan(0, func(ref rows.Ref, _, row []byte) bool {
-		var r reservation
-		if r, bad = decodeReservation(row); bad != nil {
-			return false
-		}
-		s.reservedBy.Add(hashUser(r.user), ref)
-		return true
-	})
 	return bad
 }
 

@@ -2,6 +2,7 @@ package state
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -342,7 +343,7 @@ type Frozen = rows.Frozen
 func (s *State) Digest() [16]byte { return s.store.Digest() }
 
 // Load replaces everything by the rows that next returns, until it returns false; key and value need to be valid only until its
-// next call.
+// next call. A row that comes again takes the place of the one before, and with a nil value it is gone.
 func (s *State) Load(next func() (k, v []byte, ok bool, err error)) error {
 	if err := s.store.Load(next); err != nil {
 		return err
@@ -351,12 +352,13 @@ func (s *State) Load(next func() (k, v []byte, ok bool, err error)) error {
 	s.missing.Store(0)
 	s.nextUser = s.getMeta(metaUser)
 	s.configIndex.Store(s.getMeta(metaConfig))
-	for _, rebuild := range []func() error{s.loadSymbols, s.loadUsers, s.loadOrders, s.loadSessions, s.loadEndings} {
-		if err := rebuild(); err != nil {
-			return err
-		}
+	if err := s.loadSymbols(); err != nil {
+		return err
 	}
-	return nil
+	// Sessions have the most indexes; everything else is found again beside them.
+	sessions := make(chan error, 1)
+	go func() { sessions <- s.loadSessions() }()
+	return errors.Join(s.loadUsers(), s.loadOrders(), s.loadReservations(), s.loadEndings(), <-sessions)
 }
 
 // Counts is numbers of rows, and what this node counted since it was started or loaded.

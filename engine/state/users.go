@@ -428,17 +428,19 @@ func (s *State) foldPassword(at Stamp, name string, p *event.PasswordSet) uint64
 
 // loadUsers finds the users' rows again.
 func (s *State) loadUsers() error {
-	s.ids.reset()
+	room := s.users.Len()
+	refs := make([]rows.Ref, 0, room+room/32)
 	var bad error
 	s.users.Scan(0, func(ref rows.Ref, key, value []byte) bool {
-		var r docRow
-		if err := r.decode(value); err != nil || r.id == 0 || r.id > s.nextUser {
-			bad = fmt.Errorf("load user %q with id %d: %w", key, r.id, errRow)
+		f, _, ok := field.Next(value) // the id is a row's first field
+		if !ok || f.Num != 1 || f.Value > s.nextUser {
+			bad = fmt.Errorf("load user %q: %w", key, errRow)
 			return false
 		}
-		s.ids.set(r.id, ref)
+		refs = setRef(refs, f.Value, ref)
 		return true
 	})
+	s.ids.replace(refs)
 	return bad
 }
 
@@ -462,10 +464,15 @@ func (d *ids) get(id uint64) (rows.Ref, bool) {
 func (d *ids) set(id uint64, ref rows.Ref) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for uint64(len(d.refs)) <= id {
-		d.refs = append(d.refs, noUser)
+	d.refs = setRef(d.refs, id, ref)
+}
+
+func setRef(refs []rows.Ref, id uint64, ref rows.Ref) []rows.Ref {
+	for uint64(len(refs)) <= id {
+		refs = append(refs, noUser)
 	}
-	d.refs[id] = ref
+	refs[id] = ref
+	return refs
 }
 
 func (d *ids) clear(id uint64) {
@@ -474,10 +481,10 @@ func (d *ids) clear(id uint64) {
 	d.refs[id] = noUser
 }
 
-func (d *ids) reset() {
+func (d *ids) replace(refs []rows.Ref) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.refs = nil
+	d.refs = refs
 }
 
 func (d *ids) bytes() int {

@@ -7,21 +7,25 @@ import "sync"
 // built anew after a Load.
 //
 // The rows of one hash are a doubly linked list, newest first, so that adding and removing take the same time however many there
-// are. The links lie in arrays beside the slots; the heads in an open addressing table.
+// are. The links lie in arrays beside the slots; the heads, with their hashes, in an open addressing table.
 //
 // One goroutine at a time calls Add, Remove and Reset; the others may be called from anywhere.
 type Index struct {
 	mu    sync.RWMutex
-	heads []Ref    // noRef: free
+	heads []head
 	used  int      // heads in use
+	free  int      // of the heads that AddAll looked at last; nobody asks, but reading them must not be left out
 	links [][]link // by shard and slot
 	count int
 }
 
-type link struct {
-	next, prev Ref
-	hash       uint32
+// head is where the list of a hash begins.
+type head struct {
+	hash uint32
+	ref  Ref // noRef: free
 }
+
+type link struct{ next, prev Ref }
 
 const (
 	noRef Ref = 1<<32 - 1 // end of a list; no row has it, as slots end before
@@ -32,33 +36,64 @@ const (
 func (x *Index) Add(hash uint64, ref Ref) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	h := short(hash)
+	x.add(short(hash), ref)
+}
+
+// Entry is a row and the hash to enter it under.
+type Entry struct {
+	Hash uint64
+	Ref  Ref
+}
+
+// AddAll is Add for many rows.
+func (x *Index) AddAll(entries []Entry) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.reserve(len(entries))
+	// The places lie anywhere in a large table. Reading them all first lets the processor wait for many at a time.
+	free := 0
+	for _, e := range entries {
+		if x.heads[x.home(short(e.Hash))].ref == noRef {
+			free++
+		}
+	}
+	x.free = free
+	for _, e := range entries {
+		x.add(short(e.Hash), e.Ref)
+	}
+}
+
+func (x *Index) add(h uint32, ref Ref) {
+	x.reserve(1)
 	l := x.makeLink(ref)
 	if l.prev != idle {
 		violated("a row that is not in the index", "ref %d entered twice", ref)
 	}
-	*l = link{next: noRef, prev: noRef, hash: h}
-	if x.used*5 >= len(x.heads)*4 {
-		x.resize(len(x.heads)*3/2 + 16)
-	}
+	*l = link{next: noRef, prev: noRef}
 	i, found := x.head(h)
 	if found {
-		l.next = x.heads[i]
+		l.next = x.heads[i].ref
 		x.link(l.next).prev = ref
 	} else {
 		x.used++
 	}
-	x.heads[i] = ref
+	x.heads[i] = head{h, ref}
 	x.count++
+}
+
+// reserve makes room for n more hashes.
+func (x *Index) reserve(n int) {
+	if (x.used+n)*5 > len(x.heads)*4 {
+		x.resize(max((x.used+n)*5/4, len(x.heads)*3/2) + 16)
+	}
 }
 
 // Remove takes a row out that was entered under that hash.
 func (x *Index) Remove(hash uint64, ref Ref) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	h := short(hash)
 	shard, slot := ref>>slotBits, ref&(1<<slotBits-1)
-	if int(shard) >= len(x.links) || int(slot) >= len(x.links[shard]) || x.link(ref).prev == idle || x.link(ref).hash != h {
+	if int(shard) >= len(x.links) || int(slot) >= len(x.links[shard]) || x.link(ref).prev == idle {
 		violated("a row that is in the index", "ref %d is not", ref)
 	}
 	l := x.link(ref)
@@ -68,8 +103,11 @@ func (x *Index) Remove(hash uint64, ref Ref) {
 	if l.prev != noRef {
 		x.link(l.prev).next = l.next
 	} else {
-		i, _ := x.head(h)
-		x.heads[i] = l.next
+		i, _ := x.head(short(hash))
+		if x.heads[i].ref != ref {
+			violated("a row that is in the index under its hash", "ref %d is not", ref)
+		}
+		x.heads[i].ref = l.next
 		if l.next == noRef {
 			x.dropHead(i)
 			x.used--
@@ -87,7 +125,7 @@ func (x *Index) Append(dst []Ref, hash uint64, limit int) []Ref {
 		return dst
 	}
 	i, _ := x.head(short(hash))
-	for ref := x.heads[i]; ref != noRef && limit > 0; limit-- {
+	for ref := x.heads[i].ref; ref != noRef && limit > 0; limit-- {
 		dst = append(dst, ref)
 		ref = x.link(ref).next
 	}
@@ -105,18 +143,38 @@ func (x *Index) Len() int {
 func (x *Index) Bytes() int {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	n := 4 * cap(x.heads)
+	n := 8 * cap(x.heads)
 	for _, l := range x.links {
-		n += 12 * cap(l)
+		n += 8 * cap(l)
 	}
 	return n
 }
 
-// Reset empties the index.
-func (x *Index) Reset() {
+// Reset empties the index and makes room for all rows of a table, under so many different hashes.
+func (x *Index) Reset(t *Table, hashes int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.heads, x.used, x.links, x.count = nil, 0, nil, 0
+	x.heads, x.used, x.count = nil, 0, 0
+	if hashes > 0 {
+		x.resize(hashes*4/3 + 16)
+	}
+	x.links = make([][]link, len(t.shards))
+	for i := range t.shards {
+		n := t.shards[i].extent()
+		x.links[i] = make([]link, n, n+n/32)
+		for j := range x.links[i] {
+			x.links[i][j].prev = idle
+		}
+	}
+}
+
+// Fit gives back room that Reset made for hashes that did not come.
+func (x *Index) Fit() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.used*2 < len(x.heads) {
+		x.resize(x.used*4/3 + 16)
+	}
 }
 
 func short(hash uint64) uint32 { return uint32(hash>>32) ^ uint32(hash) }
@@ -143,11 +201,11 @@ func (x *Index) home(h uint32) int { return int(uint64(h) * uint64(len(x.heads))
 // head returns the place of a hash's list in heads, or the free one where it would stand.
 func (x *Index) head(h uint32) (int, bool) {
 	for i := x.home(h); ; {
-		ref := x.heads[i]
-		if ref == noRef {
+		at := x.heads[i]
+		if at.ref == noRef {
 			return i, false
 		}
-		if x.link(ref).hash == h {
+		if at.hash == h {
 			return i, true
 		}
 		if i++; i == len(x.heads) {
@@ -158,14 +216,14 @@ func (x *Index) head(h uint32) (int, bool) {
 
 func (x *Index) resize(size int) {
 	old := x.heads
-	x.heads = make([]Ref, size)
+	x.heads = make([]head, size)
 	for i := range x.heads {
-		x.heads[i] = noRef
+		x.heads[i].ref = noRef
 	}
-	for _, ref := range old {
-		if ref != noRef {
-			i, _ := x.head(x.link(ref).hash)
-			x.heads[i] = ref
+	for _, at := range old {
+		if at.ref != noRef {
+			i, _ := x.head(at.hash)
+			x.heads[i] = at
 		}
 	}
 }
@@ -173,11 +231,12 @@ func (x *Index) resize(size int) {
 // dropHead frees a place in heads and moves up those behind it that it kept from theirs.
 func (x *Index) dropHead(i int) {
 	n := len(x.heads)
-	x.heads[i] = noRef
-	for j := (i + 1) % n; x.heads[j] != noRef; j = (j + 1) % n {
-		home := x.home(x.link(x.heads[j]).hash)
+	x.heads[i].ref = noRef
+	for j := (i + 1) % n; x.heads[j].ref != noRef; j = (j + 1) % n {
+		home := x.home(x.heads[j].hash)
 		if (j-home+n)%n >= (j-i+n)%n {
-			x.heads[i], x.heads[j] = x.heads[j], noRef
+			x.heads[i] = x.heads[j]
+			x.heads[j].ref = noRef
 			i = j
 		}
 	}

@@ -9,8 +9,7 @@ import (
 	"github.com/zeebo/xxh3"
 )
 
-// shard is one part of a table: an arena of records, slots that say where in the arena each row's record begins, and an open
-// addressing index from keys to slots. A record is the lengths of key and value as uvarints, then key and value.
+// shard is one part of a table: an arena of records, slots that say where in it each row's record begins, and an open addressing index from keys to slots. A record is the lengths of key and value as uvarints, then key and value.
 //
 // A row that is deleted stays as a dead slot, with its key, until its deletion is sealed; only then is the slot used again. So a
 // frozen view needs no copy of any key, and a deletion is never forgotten.
@@ -18,9 +17,9 @@ type shard struct {
 	mu sync.RWMutex
 
 	index []uint32 // 8 bits of the key's hash above the slot's number plus one; 0: free; length is a power of two
-	slots []uint32 // offset of the slot's record, or freeSlot
+	slots []uint32 // place of the slot's record, or freeSlot
 	free  []uint32 // slots without a row
-	arena []byte
+	arena arena
 	waste int // bytes of the arena that belong to no record
 
 	dead   bitmap // slots whose row is gone
@@ -31,7 +30,8 @@ type shard struct {
 	frozen      bool
 	frozenSlots uint32             // number of slots when frozen
 	frozenDirty bitmap             // dirty when frozen
-	kept        map[uint32]keptRow // slots changed since, as they were when frozen
+	copied      uint32             // slots up to here were shown: what becomes of them is the view's no more
+	kept        map[uint32]keptRow // slots changed before they were shown, as they were when frozen
 	keep        []byte             // the values of kept
 }
 
@@ -67,7 +67,7 @@ func (s *shard) find(hash uint64, key []byte) (uint32, bool) {
 
 // record returns the parts of a slot's record, and the whole of it.
 func (s *shard) record(slot uint32) (key, value, record []byte) {
-	b := s.arena[s.slots[slot]:]
+	b := s.arena.at(s.slots[slot])
 	keyLen, n := binary.Uvarint(b)
 	valueLen, m := binary.Uvarint(b[n:])
 	start := n + m
@@ -110,9 +110,9 @@ func (s *shard) allocate() uint32 {
 	return uint32(len(s.slots) - 1)
 }
 
-// touch marks a slot as changed, and keeps its row for the frozen view if this is the first change since.
+// touch marks a slot as changed, and keeps its row for a frozen view that will still show it, if this is the first change since.
 func (s *shard) touch(slot uint32, alive bool) {
-	if s.frozen && !s.dirty.has(slot) {
+	if s.frozen && slot >= s.copied && slot < s.frozenSlots && !s.dirty.has(slot) {
 		row := keptRow{none: !alive}
 		if alive {
 			_, value, _ := s.record(slot)
@@ -137,33 +137,34 @@ func (s *shard) write(slot uint32, replace bool, key, value []byte) {
 	if replace {
 		_, _, old := s.record(slot)
 		if size <= len(old) {
-			at := s.arena[s.slots[slot]:]
-			at = at[copy(at, head[:n]):]
-			at = at[copy(at, key):]
-			copy(at, value)
+			fill(old, head[:n], key, value)
 			s.waste += len(old) - size
 			return
 		}
 		s.waste += len(old)
 	}
-	if uint64(len(s.arena))+uint64(size) >= uint64(freeSlot) {
-		violated("less than 4 GiB of rows in a shard", "%d bytes", len(s.arena)+size)
-	}
-	s.slots[slot] = uint32(len(s.arena))
-	s.arena = grow(s.arena, size)
-	s.arena = append(s.arena, head[:n]...)
-	s.arena = append(s.arena, key...)
-	s.arena = append(s.arena, value...)
+	place, room := s.arena.add(size)
+	fill(room, head[:n], key, value)
+	s.slots[slot] = place
+}
+
+// fill writes the parts of a record.
+func fill(at, head, key, value []byte) {
+	at = at[copy(at, head):]
+	at = at[copy(at, key):]
+	copy(at, value)
 }
 
 // insert puts a slot into the index, which has no entry for its key.
 func (s *shard) insert(hash uint64, slot uint32) {
-	used := len(s.slots) - len(s.free)
-	if used*8 > len(s.index)*7 {
+	if !s.fits(len(s.index)) {
 		s.rehash(max(8, 2*len(s.index)))
 	}
 	s.place(hash, slot)
 }
+
+// fits reports whether an index of that length has room for all rows: an eighth of it stays free.
+func (s *shard) fits(length int) bool { return (len(s.slots)-len(s.free))*8 <= length*7 }
 
 func (s *shard) place(hash uint64, slot uint32) {
 	mask := uint32(len(s.index) - 1)
@@ -219,28 +220,29 @@ func (s *shard) unindex(hash uint64, slot uint32) {
 // compactIfWasteful rewrites the arena when more than a fifth of it is waste. Dead rows keep their key only. The old arena is left
 // as it is, so that what the writer peeked at stays valid.
 func (s *shard) compactIfWasteful() {
-	if s.waste < 1<<10 || s.waste*5 < len(s.arena) {
+	if s.waste < 1<<10 || s.waste*5 < s.arena.used {
 		return
 	}
-	live := len(s.arena) - s.waste
-	arena := make([]byte, 0, live+live/16)
+	var to arena
 	var head [2 * binary.MaxVarintLen64]byte
 	for slot, at := range s.slots {
 		if at == freeSlot {
 			continue
 		}
 		key, _, record := s.record(uint32(slot))
-		s.slots[slot] = uint32(len(arena))
 		if !s.dead.has(uint32(slot)) {
-			arena = append(arena, record...)
+			place, room := to.add(len(record))
+			copy(room, record)
+			s.slots[slot] = place
 			continue
 		}
 		n := binary.PutUvarint(head[:], uint64(len(key)))
 		n += binary.PutUvarint(head[n:], 0)
-		arena = append(arena, head[:n]...)
-		arena = append(arena, key...)
+		place, room := to.add(n + len(key))
+		fill(room, head[:n], key, nil)
+		s.slots[slot] = place
 	}
-	s.arena, s.waste = arena, 0
+	s.arena, s.waste = to, 0
 }
 
 func (s *shard) freeze() {
@@ -251,13 +253,27 @@ func (s *shard) freeze() {
 	s.frozenDirty, s.dirty = s.dirty, nil
 }
 
-// copyFrozen copies what a frozen view shows of the slots from first on, sliceSlots of them at most, and reports whether there
-// are more behind them.
-func (s *shard) copyFrozen(dst *frozenSlice, table byte, first uint32, full bool) (more bool) {
+// copyFrozen copies what a frozen view shows of the next slots, sliceSlots of them at most, and reports whether there are more behind
+// them. The rows that it shows count as stored from now on: nobody can tell any more whether they are not.
+func (s *shard) copyFrozen(dst *frozenSlice, table byte, full bool) (more bool) {
+	first := s.copied
+	end := min(first+sliceSlots, s.frozenSlots)
+	s.showFrozen(dst, table, first, end, full)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.copied = end
+	for _, row := range dst.ends {
+		if !row.gone {
+			s.stored.set(row.slot)
+		}
+	}
+	return end < s.frozenSlots
+}
+
+func (s *shard) showFrozen(dst *frozenSlice, table byte, first, end uint32, full bool) {
 	dst.buf, dst.ends = dst.buf[:0], dst.ends[:0]
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	end := min(first+sliceSlots, s.frozenSlots)
 	for slot := first; slot < end; slot++ {
 		if !full && !s.frozenDirty.has(slot) || s.slots[slot] == freeSlot {
 			continue
@@ -272,14 +288,13 @@ func (s *shard) copyFrozen(dst *frozenSlice, table byte, first uint32, full bool
 		}
 		dst.buf = append(dst.buf, table)
 		dst.buf = append(dst.buf, key...)
-		row := sliceRow{key: len(dst.buf), gone: gone}
+		row := sliceRow{slot: slot, key: len(dst.buf), gone: gone}
 		if !gone {
 			dst.buf = append(dst.buf, value...)
 		}
 		row.value = len(dst.buf)
 		dst.ends = append(dst.ends, row)
 	}
-	return end < s.frozenSlots
 }
 
 // release ends the frozen view of the shard. Unless sealed, the rows that it showed as changed may or may not be in the store
@@ -287,24 +302,17 @@ func (s *shard) copyFrozen(dst *frozenSlice, table byte, first uint32, full bool
 func (s *shard) release(sealed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.frozenDirty.each(func(slot uint32) {
-		existed := !s.dead.has(slot)
-		if row, changed := s.kept[slot]; changed {
-			existed = !row.none
-		}
-		if existed {
-			s.stored.set(slot)
-		} else if sealed {
-			s.stored.clear(slot)
-		}
-	})
 	changed := s.frozenDirty
 	changed.each(func(slot uint32) {
+		// A row that was gone when frozen is stored no more. One that changed since it was shown counts as it was then.
+		if row, since := s.kept[slot]; sealed && (since && row.none || !s.dirty.has(slot) && s.dead.has(slot)) {
+			s.stored.clear(slot)
+		}
 		if !sealed {
 			s.dirty.set(slot)
 		}
 	})
-	s.frozen, s.frozenSlots, s.frozenDirty, s.kept, s.keep = false, 0, nil, nil, nil
+	s.frozen, s.frozenSlots, s.frozenDirty, s.copied, s.kept, s.keep = false, 0, nil, 0, nil, nil
 	drop := func(slot uint32) {
 		if s.slots[slot] != freeSlot && s.dead.has(slot) && !s.stored.has(slot) {
 			s.purge(slot)
@@ -318,23 +326,32 @@ func (s *shard) release(sealed bool) {
 func (s *shard) markSealed() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.dirty = nil
-	for slot := range s.slots {
-		s.stored.set(uint32(slot))
+	s.dirty, s.stored = nil, make(bitmap, (len(s.slots)+63)/64)
+	for slot, at := range s.slots {
+		if at != freeSlot {
+			s.stored.set(uint32(slot))
+		}
 	}
 }
 
 func (s *shard) reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.index, s.slots, s.free, s.arena, s.waste = nil, nil, nil, nil, 0
+	s.index, s.slots, s.free, s.arena, s.waste = nil, nil, nil, arena{}, 0
 	s.dead, s.stored, s.dirty = nil, nil, nil
+}
+
+// extent returns the number of slots.
+func (s *shard) extent() int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.slots)
 }
 
 func (s *shard) size() int {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return int(unsafe.Sizeof(*s)) + 4*(cap(s.index)+cap(s.slots)+cap(s.free)) + cap(s.arena) + cap(s.keep) +
+	return int(unsafe.Sizeof(*s)) + 4*(cap(s.index)+cap(s.slots)+cap(s.free)) + s.arena.bytes() + cap(s.keep) +
 		8*(cap(s.dead)+cap(s.stored)+cap(s.dirty)+cap(s.frozenDirty))
 }
 

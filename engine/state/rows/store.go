@@ -58,41 +58,6 @@ func (s *Store) Freeze() *Frozen {
 	return &Frozen{store: s, sum: s.sum.bytes()}
 }
 
-// Load replaces all rows by those that next returns, until it returns false; key and value need to be valid only until its next
-// call. The rows count as sealed. It fails with next's error, or for a row of an unknown table; the store is then of no use.
-func (s *Store) Load(next func() (key, value []byte, ok bool, err error)) error {
-	s.mu.Lock()
-	open := s.open
-	s.mu.Unlock()
-	if open {
-		violated("no open frozen view while loading", "one")
-	}
-	s.sum = digest{}
-	for _, t := range s.tables {
-		t.reset()
-	}
-	for {
-		key, value, ok, err := next()
-		if err != nil {
-			return fmt.Errorf("load rows: %w", err)
-		}
-		if !ok {
-			break
-		}
-		t := s.table(key)
-		if t == nil {
-			return fmt.Errorf("load rows: key %x is of no known table", key)
-		}
-		t.Put(key[1:], value)
-	}
-	for _, t := range s.tables {
-		for i := range t.shards {
-			t.shards[i].markSealed()
-		}
-	}
-	return nil
-}
-
 // Bytes returns how much memory the tables hold, in bytes.
 func (s *Store) Bytes() int {
 	n := 0
@@ -128,19 +93,17 @@ const sliceSlots = 256
 
 // Rows calls emit for each row that changed since the last Frozen that was released as sealed, with a nil value for one that is
 // gone; with full, for each row that there is. Keys begin with the table's id. What emit gets is valid until it returns. Rows
-// stops at emit's first error and returns it. Locks are held for a few hundred rows at a time, and never during emit.
+// stops at emit's first error and returns it. Locks are held for a few hundred rows at a time, and never during emit. It is called
+// once.
 func (f *Frozen) Rows(full bool, emit func(key, value []byte) error) error {
 	var s frozenSlice
 	for _, t := range f.store.tables {
 		for i := range t.shards {
 			sh := &t.shards[i]
-			for slot := uint32(0); ; slot += sliceSlots {
-				more := sh.copyFrozen(&s, t.id, slot, full)
+			for more := true; more; {
+				more = sh.copyFrozen(&s, t.id, full)
 				if err := s.emit(emit); err != nil {
 					return err
-				}
-				if !more {
-					break
 				}
 			}
 		}
@@ -171,6 +134,7 @@ type frozenSlice struct {
 }
 
 type sliceRow struct {
+	slot       uint32
 	key, value int // ends in buf
 	gone       bool
 }
