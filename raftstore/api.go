@@ -81,7 +81,8 @@ type Machine interface {
 	// Freeze marks the rows as of the last applied entry. How long it takes does not grow with the number of rows that exist.
 	// At most one Frozen is open at a time.
 	Freeze() Frozen
-	// Load replaces all rows. Next returns false at the end; key and value are valid until the next call.
+	// Load replaces all rows. Next returns false at the end; key and value are valid until the next call. A row that comes again
+	// takes the place of the one before, and with a nil value it is gone.
 	Load(next func() (key, value []byte, ok bool, err error)) error
 	// Digest returns the digest of the rows as of the last applied entry.
 	Digest() Digest

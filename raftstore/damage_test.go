@@ -152,7 +152,7 @@ func TestDamageIsSaidNotSwallowed(t *testing.T) {
 	})
 	t.Run("a row of the state database", func(t *testing.T) {
 		dir := filled(t, true)
-		name := one(t, filepath.Join(dir, "state-1", "*.sst"))
+		name := one(t, filepath.Join(dir, "state-1", "*.rows"))
 		st, err := os.Stat(name)
 		if err != nil {
 			t.Fatal(err)
@@ -289,7 +289,7 @@ func TestForeignDirectoriesAreRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		newer := strings.Replace(string(b), `"format": 1`, `"format": 99`, 1)
+		newer := strings.Replace(string(b), fmt.Sprintf(`"format": %d`, seal.Format), `"format": 99`, 1)
 		if err := os.WriteFile(name, []byte(newer), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -303,8 +303,7 @@ func TestForeignDirectoriesAreRefused(t *testing.T) {
 func TestNothingIsRemovedFromADirectoryOfOthers(t *testing.T) {
 	for _, c := range []struct{ name, file string }{
 		{"a log of another kind", filepath.Join(walName, "00000001")},
-		{"rows", filepath.Join(rowsName, "MANIFEST")},
-		{"mark of a seal", marker},
+		{"rows", filepath.Join(rowsName, "0000000000000007.rows")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -330,7 +329,7 @@ func TestNothingIsRemovedFromADirectoryOfOthers(t *testing.T) {
 	}
 	t.Run("a log with records", func(t *testing.T) {
 		dir := filled(t, false)
-		for _, name := range []string{identityName, historyName, rowsName, seal.FileName, marker} {
+		for _, name := range []string{identityName, historyName, rowsName, seal.FileName} {
 			if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 				t.Fatal(err)
 			}

@@ -199,8 +199,10 @@ func (m *kv) Load(next func() ([]byte, []byte, bool, error)) error {
 		if err != nil || !ok {
 			return err
 		}
-		m.put(string(k), string(v))
-		m.sealed[string(k)] = true
+		if m.drop(string(k)); v != nil {
+			m.put(string(k), string(v))
+		}
+		m.sealed[string(k)] = v != nil
 	}
 }
 

@@ -1,14 +1,13 @@
 package raftstore
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"os"
-	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,11 +28,11 @@ const (
 	rowEpochs = 'e'
 )
 
-// marker is a file that exists while rows may lie in the state database that no SEAL counts.
-const marker = "SEALING"
-
 // hurry is the growth of the log, in bytes a second, above which a seal spares the processor rather than space.
 const hurry = 4 << 20
+
+// paceRows is after how many rows a seal looks whether others should have the core.
+const paceRows = 16
 
 // sealer makes seals. It is raft's snapshot store, too: it lists exactly the SEAL.
 type sealer struct {
@@ -48,6 +47,7 @@ type sealer struct {
 	node     uint64
 	level    func() int // of free space
 	closing  func() bool
+	aborting func() bool // the seal under way is to be given up
 	unsealed *unsealed
 
 	dirty bool // a seal that failed is not undone yet; raft makes one seal at a time
@@ -67,6 +67,14 @@ func (s *sealer) index() uint64 {
 		return l.Index
 	}
 	return 0
+}
+
+// runs returns the files of rows that the last seal counts.
+func (s *sealer) runs() []seal.Run {
+	if l, _ := s.sealed(); l != nil {
+		return l.Runs
+	}
+	return nil
 }
 
 func (s *sealer) sealed() (*seal.Seal, time.Duration) {
@@ -113,6 +121,9 @@ func (s *sealer) freeze(f *fold) (raft.FSMSnapshot, error) {
 	if s.level() >= levelNoSeal {
 		return nil, fmt.Errorf("seal: %w", errLowSpace)
 	}
+	if sealed := s.index(); sealed > 0 && f.index <= sealed {
+		return nil, raft.ErrNothingNewToSnapshot
+	}
 	start := time.Now()
 	p := &pendingSeal{s: s, start: start, folded: f.folded, frozen: f.machine.Freeze()}
 	p.bytes, p.records = s.unsealed.bytes.Load(), s.unsealed.records.Load()
@@ -128,7 +139,21 @@ func (s *sealer) freeze(f *fold) (raft.FSMSnapshot, error) {
 	return p, nil
 }
 
-var errLowSpace = errors.New("too little free disk space")
+var (
+	errLowSpace = errors.New("too little free disk space")
+	errGivenUp  = errors.New("the store closes without it")
+)
+
+// stop returns why a seal must not go on.
+func (s *sealer) stop() error {
+	switch {
+	case s.level() >= levelRefuse:
+		return errLowSpace
+	case s.aborting():
+		return errGivenUp
+	}
+	return nil
+}
 
 // pendingSeal is what a seal is made of.
 type pendingSeal struct {
@@ -147,7 +172,6 @@ var _ raft.FSMSnapshot = (*pendingSeal)(nil)
 // its steps is what the store's promises rest on; DESIGN.md says why.
 func (p *pendingSeal) Persist(sink raft.SnapshotSink) (err error) {
 	k, s := sink.(*sealSink), p.s
-	mark := filepath.Join(s.cfg.Dir, marker)
 	if s.dirty {
 		if err := s.undo(); err != nil {
 			return err
@@ -171,7 +195,6 @@ func (p *pendingSeal) Persist(sink raft.SnapshotSink) (err error) {
 		name string
 		do   func() error
 	}{
-		{"mark", func() error { return seal.WriteFile(mark, nil) }},
 		{"history", func() error { return p.writeHistory(w, &k.seal) }},
 		{"rows", func() error { return p.writeRows(&k.seal) }},
 		{"syncfs", func() error { return s.sync() }},
@@ -181,8 +204,8 @@ func (p *pendingSeal) Persist(sink raft.SnapshotSink) (err error) {
 		if err := s.cfg.failpoint(step.name); err != nil {
 			return fmt.Errorf("seal, before step %s: %w", step.name, err)
 		}
-		if s.level() >= levelRefuse {
-			return fmt.Errorf("seal, before step %s: %w", step.name, errLowSpace)
+		if err := s.stop(); err != nil {
+			return fmt.Errorf("seal, before step %s: %w", step.name, err)
 		}
 		if err := step.do(); err != nil {
 			return fmt.Errorf("seal, step %s: %w", step.name, err)
@@ -192,7 +215,7 @@ func (p *pendingSeal) Persist(sink raft.SnapshotSink) (err error) {
 	if err := s.cfg.failpoint("commit"); err != nil {
 		return fmt.Errorf("seal, after the SEAL: %w", err)
 	}
-	return p.commit(w, &k.seal, mark)
+	return p.commit(w, &k.seal)
 }
 
 // undo removes what a seal wrote that did not come to its SEAL.
@@ -203,7 +226,7 @@ func (s *sealer) undo() error {
 		err = s.history.Undo()
 	}
 	if err == nil {
-		err = s.rows.Repair(s.index())
+		err = s.rows.Sweep(s.runs())
 	}
 	if err != nil {
 		return fmt.Errorf("undo a seal: %w", err)
@@ -234,8 +257,8 @@ func (p *pendingSeal) writeHistory(w *history.Writer, k *seal.Seal) error {
 			return fmt.Errorf("copy entry %d to history: %w", index, err)
 		}
 		pace.step()
-		if s.level() >= levelRefuse {
-			return errLowSpace
+		if err := s.stop(); err != nil {
+			return err
 		}
 	}
 	counts, err := w.Finish()
@@ -251,14 +274,30 @@ func (p *pendingSeal) writeHistory(w *history.Writer, k *seal.Seal) error {
 	return nil
 }
 
-// writeRows writes the rows that changed since the last seal, and all of the store's own.
-func (p *pendingSeal) writeRows(k *seal.Seal) error {
+// writeRows writes the rows that changed since the last seal, now and then all of them, and all of the store's own.
+func (p *pendingSeal) writeRows(k *seal.Seal) (err error) {
 	s := p.s
-	w := s.rows.Write(k.Index)
-	defer w.Cancel()
+	runs := s.runs()
+	full := seal.Due(runs, s.closing())
+	w, err := s.rows.Create(k.Index)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		run, e := w.Finish()
+		if err = errors.Join(err, e); full {
+			runs = nil
+		}
+		k.Runs = append(slices.Clone(runs), run)
+	}()
 	pace := newPacer(s.closing)
-	err := p.frozen.Rows(false, func(key, value []byte) error {
-		pace.step()
+	err = p.frozen.Rows(full, func(key, value []byte) error {
+		if w.Rows%paceRows == 0 {
+			pace.step()
+			if err := s.stop(); err != nil {
+				return err
+			}
+		}
 		return w.Put(rowMachine, key, value)
 	})
 	if err != nil {
@@ -280,7 +319,7 @@ func (p *pendingSeal) writeRows(k *seal.Seal) error {
 	k.Level = p.level
 	s.stats.rowBytes.Add(w.Bytes)
 	s.stats.rows.Add(w.Rows)
-	return w.Finish()
+	return nil
 }
 
 func (p *pendingSeal) ownRows(put func(key, value []byte) error) error {
@@ -321,7 +360,7 @@ func (p *pendingSeal) writeSeal(k *seal.Seal) error {
 }
 
 // commit makes the seal count in memory, now that it counts on disk, and removes what only the one before needed.
-func (p *pendingSeal) commit(w *history.Writer, k *seal.Seal, mark string) error {
+func (p *pendingSeal) commit(w *history.Writer, k *seal.Seal) error {
 	s := p.s
 	err := w.Commit(k.Index)
 	s.mu.Lock()
@@ -329,7 +368,6 @@ func (p *pendingSeal) commit(w *history.Writer, k *seal.Seal, mark string) error
 	s.mu.Unlock()
 	s.unsealed.bytes.Add(-p.bytes)
 	s.unsealed.records.Add(-p.records)
-	s.rows.Discard(k.Index)
 	s.notes.prune(k.Index)
 	for _, c := range s.history.Counts() {
 		if !p.epochs.has(Class(c.Class), c.Epoch) {
@@ -338,7 +376,7 @@ func (p *pendingSeal) commit(w *history.Writer, k *seal.Seal, mark string) error
 	}
 	s.stats.seals.Add(1)
 	s.stats.sealNanos.Add(uint64(time.Since(p.start)))
-	return errors.Join(err, os.Remove(mark))
+	return errors.Join(err, s.rows.Sweep(k.Runs))
 }
 
 // Release implements raft.FSMSnapshot.
@@ -378,7 +416,7 @@ func (d *rowDigest) bytes() []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, d.hi), d.lo)
 }
 
-// restore reads rows as of a seal from the database called file into the Machine and the store, and compares digests.
+// restore reads the rows that a seal counts from the database called file into the Machine and the store, and compares digests.
 func restore(file string, rows *seal.Rows, l *seal.Seal, m Machine, f *folded) error {
 	damaged := func(what string, want, found []byte) error {
 		return &DamagedError{
@@ -386,64 +424,31 @@ func restore(file string, rows *seal.Rows, l *seal.Seal, m Machine, f *folded) e
 			Advice: adviceRestore,
 		}
 	}
-	type row struct{ key, value []byte }
-	feed := make(chan []row, 4)
-	stop := make(chan struct{})
-	read := make(chan error, 1)
+	r := rows.Read(l.Runs)
+	defer r.Close()
 	var own rowDigest
-	go func() {
-		defer close(feed)
-		chunk := make([]row, 0, 256)
-		flush := func() error {
-			select {
-			case feed <- chunk:
-				chunk = make([]row, 0, 256)
-				return nil
-			case <-stop:
-				return context.Canceled
-			}
-		}
-		err := rows.Load(l.Index, func(k, v []byte) error {
-			if k[0] == rowStore {
-				own.add(k[1:], v)
-				return f.restoreRow(k[1:], v)
-			}
-			b := append(append(make([]byte, 0, len(k)-1+len(v)), k[1:]...), v...)
-			chunk = append(chunk, row{b[: len(k)-1 : len(k)-1], b[len(k)-1:]})
-			if len(chunk) < cap(chunk) {
-				return nil
-			}
-			return flush()
-		})
-		if err == nil && len(chunk) > 0 {
-			err = flush()
-		}
-		read <- err
-	}()
-	var chunk []row
-	var readErr error
-	ended := false
-	err := m.Load(func() ([]byte, []byte, bool, error) {
-		if len(chunk) == 0 {
-			var ok bool
-			if chunk, ok = <-feed; !ok {
-				if !ended {
-					readErr, ended = <-read, true
+	err := m.Load(func() (key, value []byte, ok bool, err error) {
+		for {
+			run, key, value, ok, err := r.Next()
+			if err != nil || !ok || key[0] == rowMachine {
+				if ok {
+					key = key[1:] // without its letter
 				}
-				return nil, nil, false, readErr
+				return key, value, ok, err
+			}
+			if run < len(l.Runs)-1 {
+				continue // each run holds all rows of the store
+			}
+			own.add(key[1:], value)
+			if err := f.restoreRow(key[1:], value); err != nil {
+				return nil, nil, false, err
 			}
 		}
-		r := chunk[0]
-		chunk = chunk[1:]
-		return r.key, r.value, true, nil
 	})
-	close(stop)
-	if !ended {
-		if e := <-read; err == nil {
-			readErr = e
-		}
+	if d := new(DamagedError); errors.As(err, &d) {
+		return d
 	}
-	if err = errors.Join(err, readErr); err != nil {
+	if err != nil {
 		return &DamagedError{File: file, Offset: -1, Reason: err.Error(), Advice: adviceRestore}
 	}
 	if d := m.Digest(); string(d[:]) != string(l.Machine) {

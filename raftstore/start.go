@@ -71,7 +71,7 @@ func identify(cfg *Config) (*identity, error) {
 	name := filepath.Join(cfg.Dir, identityName)
 	b, err := os.ReadFile(name)
 	if errors.Is(err, os.ErrNotExist) {
-		for _, left := range []string{seal.FileName, historyName, rowsName, marker} {
+		for _, left := range []string{seal.FileName, historyName, rowsName} {
 			if _, err := os.Stat(filepath.Join(cfg.Dir, left)); err == nil {
 				return nil, &DamagedError{File: name, Offset: -1, Reason: "it is missing beside " + left, Advice: adviceRestore}
 			}
@@ -85,9 +85,10 @@ func identify(cfg *Config) (*identity, error) {
 	if err := json.Unmarshal(b, id); err != nil || id.Node == 0 {
 		return nil, &DamagedError{File: name, Offset: -1, Reason: "it does not decode", Advice: adviceRestore}
 	}
+	if err := format(seal.CheckFormat(id.Format)); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
 	switch {
-	case id.Format > seal.Format:
-		return nil, fmt.Errorf("%s has format %d, this release reads up to %d: %w", name, id.Format, seal.Format, ErrNewerFormat)
 	case cfg.Cluster != "" && id.Cluster != cfg.Cluster:
 		return nil, fmt.Errorf("%s: cluster: expected %q, found %q: %w", name, cfg.Cluster, id.Cluster, ErrOtherNode)
 	case cfg.Node != 0 && id.Node != cfg.Node:
@@ -96,6 +97,14 @@ func identify(cfg *Config) (*identity, error) {
 		return nil, fmt.Errorf("%s: node: expected %q, found %q: %w", name, cfg.NodeName, id.Name, ErrOtherNode)
 	}
 	return id, nil
+}
+
+// format makes the error of a format that is too new one of this package.
+func format(err error) error {
+	if errors.Is(err, seal.ErrNewerFormat) {
+		return fmt.Errorf("%w: %w", ErrNewerFormat, err)
+	}
+	return err
 }
 
 func newIdentity(cfg *Config) *identity {
@@ -174,11 +183,8 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 
 func (s *Store) readSeal(id *identity) (*seal.Seal, error) {
 	last, err := seal.Read(s.cfg.Dir)
-	if errors.Is(err, seal.ErrNewerFormat) {
-		return nil, fmt.Errorf("%w: %w", ErrNewerFormat, err)
-	}
 	if err != nil || last == nil {
-		return nil, err
+		return nil, format(err)
 	}
 	if id == nil || last.Node != id.Node || last.Cluster != id.Cluster {
 		return nil, fmt.Errorf("%s is of node %016x of cluster %q: %w",
@@ -329,25 +335,15 @@ func (s *Store) load(last *seal.Seal) error {
 		return fmt.Errorf("open data directory: %w", err)
 	}
 	s.sealer = &sealer{dir: dir} // so that it is closed whatever comes
-	if s.rows, err = seal.OpenRows(filepath.Join(s.cfg.Dir, rows), badgerLogger{s.cfg.Logger}); err != nil {
+	if s.rows, err = seal.OpenRows(filepath.Join(s.cfg.Dir, rows)); err != nil {
 		return err
 	}
-	s.rows.Discard(index)
-	if mark := filepath.Join(s.cfg.Dir, marker); exists(mark) {
-		if err := s.rows.Repair(index); err != nil {
-			return err
-		}
-		// The repair must last before what tells of its need goes.
-		err := s.cfg.failpoint("repaired")
-		if err == nil {
-			err = seal.SyncFS(dir)
-		}
-		if err != nil {
-			return fmt.Errorf("repair rows: %w", err)
-		}
-		if err := os.Remove(mark); err != nil {
-			return fmt.Errorf("remove mark of a seal: %w", err)
-		}
+	var runs []seal.Run
+	if last != nil {
+		runs = last.Runs
+	}
+	if err := s.rows.Sweep(runs); err != nil {
+		return err
 	}
 	if last != nil {
 		if err := restore(filepath.Join(s.cfg.Dir, rows), s.rows, last, s.cfg.Machine, &f.folded); err != nil {
@@ -372,17 +368,12 @@ func (s *Store) load(last *seal.Seal) error {
 	}
 	s.sealer = &sealer{
 		cfg: &s.cfg, log: s.log, rows: s.rows, rowsDir: rows, history: s.history, notes: s.notes, stats: &s.stats, dir: dir,
-		unsealed: &s.unsealed, node: s.node, level: s.disk.levelNow, closing: s.isClosing, last: last,
+		unsealed: &s.unsealed, node: s.node, level: s.disk.levelNow, closing: s.isClosing, aborting: s.aborting.Load, last: last,
 	}
 	f.freeze = s.sealer.freeze
 	f.grown = s.grown
 	s.fold = f
 	return nil
-}
-
-func exists(name string) bool {
-	_, err := os.Stat(name)
-	return err == nil
 }
 
 // sweep removes state databases that no SEAL names.

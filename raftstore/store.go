@@ -22,9 +22,10 @@ const (
 	trailingEntries = 256
 	// maxAppendEntries is how many batches raft writes with one fsync, at most.
 	maxAppendEntries = maxInFlight
-	// cheapSeal is how much log may have come since the last seal for a closing store to make one.
-	cheapSeal = 16 << 20
-	never     = 10 * 365 * 24 * time.Hour
+	// closingSeal is how much log may have come since the last seal for a closing store to make one: it takes a second or two, which the
+	// next start saves.
+	closingSeal = 128 << 20
+	never       = 10 * 365 * 24 * time.Hour
 )
 
 // Store is one node's part of the replicated record log.
@@ -48,8 +49,10 @@ type Store struct {
 
 	unsealed    unsealed
 	sealNow     chan struct{}
+	sealing     sync.Mutex // held while a seal is made
 	notify      chan bool
 	closing     atomic.Bool
+	aborting    atomic.Bool // whoever closes waits no longer
 	failed      atomic.Bool
 	closed      chan struct{}
 	closeOnce   sync.Once
@@ -272,13 +275,18 @@ type unsealed struct{ bytes, records atomic.Int64 }
 
 // grown is told by Apply how much log there is to seal.
 func (s *Store) grown(bytes, records int) {
-	b, r := s.unsealed.bytes.Add(int64(bytes)), s.unsealed.records.Add(int64(records))
-	if b >= s.cfg.SealBytes || r >= int64(s.cfg.SealRecords) {
+	s.unsealed.bytes.Add(int64(bytes))
+	s.unsealed.records.Add(int64(records))
+	if s.sealDue() {
 		select {
 		case s.sealNow <- struct{}{}:
 		default:
 		}
 	}
+}
+
+func (s *Store) sealDue() bool {
+	return s.unsealed.bytes.Load() >= s.cfg.SealBytes || s.unsealed.records.Load() >= int64(s.cfg.SealRecords)
 }
 
 // sealLoop makes a seal whenever there is enough to seal.
@@ -289,10 +297,10 @@ func (s *Store) sealLoop() {
 		case <-s.closed:
 			return
 		}
-		if s.disk.levelNow() >= levelNoSeal {
+		if s.disk.levelNow() >= levelNoSeal || !s.sealDue() {
 			continue // the next record asks again
 		}
-		if err := s.seal(); err != nil && !s.isClosing() {
+		if err := s.seal(false); err != nil && !s.isClosing() {
 			s.cfg.Logger.Error("a seal failed; the log keeps growing until one succeeds", "error", err)
 			select {
 			case <-time.After(time.Second):
@@ -306,7 +314,7 @@ func (s *Store) sealLoop() {
 // Seal seals everything that is applied here now.
 func (s *Store) Seal(ctx context.Context) error {
 	done := make(chan error, 1)
-	go func() { done <- s.seal() }()
+	go func() { done <- s.seal(false) }()
 	select {
 	case err := <-done:
 		return err
@@ -315,7 +323,13 @@ func (s *Store) Seal(ctx context.Context) error {
 	}
 }
 
-func (s *Store) seal() error {
+// seal makes one seal after the other. Once the store closes, only its own, the last one, begins: raft must not end while it makes one.
+func (s *Store) seal(last bool) error {
+	s.sealing.Lock()
+	defer s.sealing.Unlock()
+	if s.isClosing() && !last {
+		return ErrClosed
+	}
 	err := s.raft.Snapshot().Error()
 	if errors.Is(err, raft.ErrNothingNewToSnapshot) {
 		return nil
@@ -351,8 +365,8 @@ func (s *Store) leave() {
 }
 
 // Close refuses new records, waits for those under way, moves leadership away if there is somebody to take it, makes a seal
-// if that is quick, and closes everything. When ctx ends it stops waiting, and still closes. Whatever was acknowledged is
-// durable either way.
+// if that is quick, and closes everything. When ctx ends it stops waiting, gives up a seal that is under way, and still closes. Whatever was
+// acknowledged is durable either way.
 func (s *Store) Close(ctx context.Context) error {
 	s.closeOnce.Do(func() { s.closeErr = s.close(ctx) })
 	return s.closeErr
@@ -361,6 +375,7 @@ func (s *Store) Close(ctx context.Context) error {
 func (s *Store) close(ctx context.Context) error {
 	s.closing.Store(true)
 	stop := context.AfterFunc(ctx, func() {
+		s.aborting.Store(true)
 		s.log.Abort()
 		s.batcher.nudge()
 	})
@@ -368,8 +383,8 @@ func (s *Store) close(ctx context.Context) error {
 	s.batcher.drain(func() bool { return ctx.Err() != nil || s.failed.Load() || s.disk.refuses() })
 	var err error
 	if s.disk.levelNow() < levelNoSeal && ctx.Err() == nil && !s.failed.Load() && s.unsealed.records.Load() > 0 &&
-		s.unsealed.bytes.Load() < cheapSeal {
-		if err = s.seal(); err != nil {
+		s.unsealed.bytes.Load() < closingSeal {
+		if err = s.seal(true); err != nil {
 			s.cfg.Logger.Warn("closing without a last seal", "error", err)
 		}
 	}
@@ -406,15 +421,12 @@ func (s *Store) awaitReaders(ctx context.Context) {
 
 func (s *Store) closeFiles() error {
 	var err error
-	if s.disk != nil && s.disk.refuses() && s.rows != nil {
+	if s.disk != nil && s.disk.refuses() && s.history != nil {
 		// Badger writes what is left in memory when it closes.
 		err = s.disk.drop()
 	}
 	if s.history != nil {
 		err = errors.Join(err, s.history.Close())
-	}
-	if s.rows != nil {
-		err = errors.Join(err, s.rows.Close())
 	}
 	if s.log != nil {
 		err = errors.Join(err, s.log.Close())

@@ -306,18 +306,62 @@ func TestCloseDoesNotWaitForSpaceOrAFailedStore(t *testing.T) {
 	}
 }
 
+// A seal takes as long as the log and the rows are many; whoever closes does not wait for it beyond his time.
+func TestCloseGivesUpASealWhenItsTimeIsOver(t *testing.T) {
+	for _, step := range []string{"history", "rows", "syncfs"} {
+		t.Run(step, func(t *testing.T) {
+			cfg := testConfig(t, t.TempDir())
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			armed := false
+			var aborting func() bool
+			cfg.failpoint = func(at string) error {
+				if armed && at == step {
+					cancel()
+					for !aborting() {
+						time.Sleep(time.Millisecond)
+					}
+				}
+				return nil
+			}
+			s := mustOpen(t, cfg)
+			aborting = s.aborting.Load
+			for i := range 100 {
+				mustPropose(t, s, op{0, opSet, fmt.Sprint("k", i), "v"})
+			}
+			mustSeal(t, s)
+			sealed := s.Status().SealIndex
+			for i := range 100 {
+				mustPropose(t, s, op{0, opSet, fmt.Sprint("k", 50+i), "w"})
+			}
+			digest := cfg.Machine.Digest()
+			armed = true
+			if err := s.Close(ctx); err != nil {
+				t.Fatal(err)
+			}
+			s = mustOpen(t, testConfig(t, cfg.Dir))
+			defer mustClose(t, s)
+			if got := s.Status().SealIndex; got != sealed {
+				t.Errorf("the seal is at %d, it was at %d", got, sealed)
+			}
+			if s.cfg.Machine.Digest() != digest {
+				t.Error("the rows differ after the restart")
+			}
+		})
+	}
+}
+
 func TestSealsAtTheSameTimeCountTheLogOnce(t *testing.T) {
 	cfg := testConfig(t, t.TempDir())
 	began, goOn := make(chan struct{}, 2), make(chan struct{})
 	cfg.failpoint = func(at string) error {
-		if at == "mark" {
+		if at == "history" {
 			began <- struct{}{}
 			<-goOn
 		}
 		return nil
 	}
 	s := mustOpen(t, cfg)
-	defer mustClose(t, s)
 	for i := range 20 {
 		mustPropose(t, s, op{0, opSet, fmt.Sprint("k", i), "v"})
 	}
@@ -335,6 +379,17 @@ func TestSealsAtTheSameTimeCountTheLogOnce(t *testing.T) {
 	seals.Wait()
 	if b, r := s.unsealed.bytes.Load(), s.unsealed.records.Load(); b != 0 || r != 0 {
 		t.Errorf("after two seals %d bytes and %d records are to be sealed", b, r)
+	}
+	// A second seal at the same entry has nothing to seal, and harms nothing.
+	if got := s.Stats().Seals; got != 1 {
+		t.Errorf("%d seals of the same", got)
+	}
+	digest := s.cfg.Machine.Digest()
+	mustClose(t, s)
+	s = mustOpen(t, testConfig(t, cfg.Dir))
+	defer mustClose(t, s)
+	if s.cfg.Machine.Digest() != digest {
+		t.Error("the rows differ after the restart")
 	}
 }
 

@@ -179,9 +179,14 @@ func TestForeignDataDirectoryIsRefusedAndLeftAlone(t *testing.T) {
 		{"another node's", nil, map[string]string{"node-name": "other"}, []string{identity, `"other"`, `"test"`, "another node", "--node-name", "--data"}},
 		{"a newer format", func(t *testing.T, data string) {
 			change(t, filepath.Join(data, identity), func(b []byte) []byte {
-				return bytes.Replace(b, []byte(`"format": 1`), []byte(`"format": 99`), 1)
+				return bytes.Replace(b, []byte(`"format": 2`), []byte(`"format": 99`), 1)
 			})
-		}, nil, []string{identity, "format 99", "reads up to 1", "newer", "the release that wrote it"}},
+		}, nil, []string{identity, "format 99", "reads format 2", "newer", "the release that wrote it"}},
+		{"an older format", func(t *testing.T, data string) {
+			change(t, filepath.Join(data, identity), func(b []byte) []byte {
+				return bytes.Replace(b, []byte(`"format": 2`), []byte(`"format": 1`), 1)
+			})
+		}, nil, []string{identity, "format 1", "reads format 2", "before the first release", "empty data directory"}},
 		{"a key that is missing", func(t *testing.T, data string) {
 			if err := os.Remove(filepath.Join(data, nodeKeyName)); err != nil {
 				t.Fatal(err)
@@ -286,10 +291,9 @@ func TestDamageIsNamed(t *testing.T) {
 			{"SEAL flipped", "log/SEAL", flipped(middle), []string{"SEAL is damaged", "checksum", "restore"}},
 			{"SEAL cut off", "log/SEAL", halved, []string{"SEAL is damaged", "restore"}},
 			{"SEAL empty", "log/SEAL", emptied, []string{"SEAL is damaged", "restore"}},
-			{"state flipped", "log/state-1/*.sst", flipped(middle), []string{"state-1", "is damaged", "restore"}},
-			{"state cut off", "log/state-1/*.sst", halved, []string{".sst is damaged at offset", "restore"}},
-			{"state empty", "log/state-1/*.sst", emptied, []string{".sst is damaged at offset 0", "restore"}},
-			{"state's list flipped", "log/state-1/MANIFEST", flipped(middle), []string{"MANIFEST is damaged", "restore"}},
+			{"state flipped", "log/state-1/*.rows", flipped(middle), []string{"state-1", ".rows is damaged at offset", "restore"}},
+			{"state cut off", "log/state-1/*.rows", halved, []string{".rows is damaged at offset", "restore"}},
+			{"state empty", "log/state-1/*.rows", emptied, []string{".rows is damaged at offset 0", "restore"}},
 			{"history cut off", "log/history/4-*/*.sst", halved, []string{"history/4-", ".sst is damaged at offset", "restore"}},
 			{"history's list flipped", "log/history/4-*/MANIFEST", flipped(middle), []string{"history/4-", "MANIFEST is damaged", "restore"}},
 			{"history's list empty", "log/history/4-*/MANIFEST", emptied, []string{"history/4-", "MANIFEST is damaged", "restore"}},

@@ -1,4 +1,3 @@
-// Package seal keeps the checkpoint of a store: a database with the rows of the views (Badger in managed mode, the version of
-// a row is the raft index at which it was sealed), and the SEAL file, the one thing that says up to which index that
-// database counts. What lies in the database beyond the SEAL does not exist.
+// Package seal keeps the checkpoint of a store: the rows of the views, in files that are written once, and the SEAL file, the one thing
+// that says which of those files count and up to which raft index. What the SEAL does not name does not exist.
 package seal

@@ -17,16 +17,21 @@ import (
 	"trine/raftstore/damage"
 )
 
-// Format is the version of the data directory that this release writes.
-const Format = 1
+// Format is the version of the data directory that this release writes, and the only one that it reads: those before it were never
+// released.
+const Format = 2
 
 // FileName is the name of the SEAL in the data directory.
 const FileName = "SEAL"
 
 const advice = "restore this node from a backup, or remove its data directory and let it join the cluster as a new node"
 
-// ErrNewerFormat means that a file was written by a newer release.
-var ErrNewerFormat = errors.New("seal: file has a newer format")
+var (
+	// ErrNewerFormat means that a file was written by a newer release.
+	ErrNewerFormat = errors.New("seal: file has a newer format")
+	// ErrOlderFormat means that a file was written before the first release.
+	ErrOlderFormat = errors.New("seal: file has a format of before the first release; start with an empty data directory")
+)
 
 // Seal says what the state database and the history hold for sure.
 type Seal struct {
@@ -37,6 +42,7 @@ type Seal struct {
 	Term     uint64 `json:"term"`
 	Level    uint16 `json:"level"` // the cluster's feature level
 	Rows     string `json:"rows"`  // directory of the state database
+	Runs     []Run  `json:"runs"`  // its files, in the order in which they were written
 	Machine  Hex    `json:"machine_digest"`
 	Store    Hex    `json:"store_digest"`
 	Chain    Hex    `json:"chain"` // hash chain over all entries up to Index
@@ -73,8 +79,19 @@ func (h *Hex) UnmarshalText(b []byte) error {
 // Time returns when the seal was made.
 func (s *Seal) Time() time.Time { return time.Unix(0, s.Sealed).UTC() }
 
+// CheckFormat returns ErrNewerFormat or ErrOlderFormat for a format that this release does not read.
+func CheckFormat(format int) error {
+	switch {
+	case format > Format:
+		return fmt.Errorf("format %d, this release reads format %d: %w", format, Format, ErrNewerFormat)
+	case format < Format:
+		return fmt.Errorf("format %d, this release reads format %d: %w", format, Format, ErrOlderFormat)
+	}
+	return nil
+}
+
 // Read reads the SEAL of a data directory. It returns nil and no error if there is none, a *damage.Error if it does not
-// hold, and ErrNewerFormat.
+// hold, ErrNewerFormat and ErrOlderFormat.
 func Read(dir string) (*Seal, error) {
 	name := filepath.Join(dir, FileName)
 	b, err := os.ReadFile(name)
@@ -85,7 +102,7 @@ func Read(dir string) (*Seal, error) {
 		return nil, fmt.Errorf("read seal: %w", err)
 	}
 	s, err := decode(b)
-	if errors.Is(err, ErrNewerFormat) {
+	if errors.Is(err, ErrNewerFormat) || errors.Is(err, ErrOlderFormat) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if err != nil {
@@ -173,8 +190,8 @@ func decode(b []byte) (*Seal, error) {
 	if err := json.Unmarshal(body, &head); err != nil {
 		return nil, fmt.Errorf("decode seal: %w", err)
 	}
-	if head.Format > Format {
-		return nil, fmt.Errorf("format %d, this release reads up to %d: %w", head.Format, Format, ErrNewerFormat)
+	if err := CheckFormat(head.Format); err != nil {
+		return nil, err
 	}
 	s := new(Seal)
 	if err := json.Unmarshal(body, s); err != nil {
