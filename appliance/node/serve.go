@@ -37,6 +37,9 @@ func Serve(ctx context.Context, s *Settings) error {
 	if err := calmMonitor(); err != nil {
 		logger.Debug("the runtime's monitor stays as it is", "error", err)
 	}
+	running, stopRunning := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopRunning()
+	go boundGarbage(running)
 	n, err := Start(ctx, s, logger)
 	if err != nil {
 		return err
