@@ -159,7 +159,11 @@ func (t *Trine) Version() string {
 		return "unknown version"
 	}
 	line, _, _ := strings.Cut(string(out), "\n")
-	return line
+	fields := strings.Fields(line)
+	if len(fields) == 0 {
+		return "unknown version"
+	}
+	return fields[len(fields)-1]
 }
 
 // Start starts the node on the given cores and waits until it serves.
