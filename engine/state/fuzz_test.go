@@ -59,6 +59,10 @@ func FuzzRows(f *testing.F) {
 			if b.ring != a.ring || sessionRing(again) != a.ring {
 				t.Fatal("keys are lost")
 			}
+			var k sessionKeys
+			if k.decode(again) != nil || k.hashes() != a.hashes() {
+				t.Fatalf("session row %x is found by %v", row, k.hashes())
+			}
 			if user, _, login := sessionOwner(again); !bytes.Equal(user, a.User) || login != a.Login {
 				t.Fatalf("owner is %q, %d", user, login)
 			}

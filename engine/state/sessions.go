@@ -398,20 +398,61 @@ const (
 // hashes holds a session's hash in each index; 0 means that it is not in it.
 type hashes [sessionFields]uint64
 
-func (x *Session) hashes() (h hashes) {
-	switch {
-	case len(x.User) > 0:
-		h[fieldUser] = hashUser(x.User)
-	case len(x.UserName) > 0:
-		h[fieldUser] = hashUser(x.UserName)
+func (x *Session) hashes() hashes {
+	k := sessionKeys{
+		nas: x.NAS, acctSessionID: x.AcctSessionID, user: x.User, userName: x.UserName, framedIP: x.FramedIP,
+		framedIPv6Prefix: x.FramedIPv6Prefix, calling: x.Calling,
 	}
-	h[fieldNAS] = hashField(x.NAS)
-	h[fieldIPv4] = hashField(x.FramedIP)
-	if prefix, ok := parsePrefix(x.FramedIPv6Prefix); ok {
+	return k.hashes()
+}
+
+// sessionKeys are the fields of a session by which it is found.
+type sessionKeys struct {
+	nas, acctSessionID, user, userName, framedIP, framedIPv6Prefix, calling []byte
+}
+
+// decode reads them, and nothing else, of a session row.
+func (k *sessionKeys) decode(row []byte) error {
+	for len(row) > 0 {
+		f, rest, ok := field.Next(row)
+		if !ok {
+			return fmt.Errorf("read session row: %w", errRow)
+		}
+		row = rest
+		switch f.Num {
+		case 5:
+			k.nas = f.Data
+		case 6:
+			k.acctSessionID = f.Data
+		case 7:
+			k.user = f.Data
+		case 8:
+			k.userName = f.Data
+		case 9:
+			k.framedIP = f.Data
+		case 10:
+			k.framedIPv6Prefix = f.Data
+		case 11:
+			k.calling = f.Data
+		}
+	}
+	return nil
+}
+
+func (k *sessionKeys) hashes() (h hashes) {
+	switch {
+	case len(k.user) > 0:
+		h[fieldUser] = hashUser(k.user)
+	case len(k.userName) > 0:
+		h[fieldUser] = hashUser(k.userName)
+	}
+	h[fieldNAS] = hashField(k.nas)
+	h[fieldIPv4] = hashField(k.framedIP)
+	if prefix, ok := parsePrefix(k.framedIPv6Prefix); ok {
 		h[fieldIPv6] = hashPrefix(prefix)
 	}
-	h[fieldCalling] = hashStation(x.Calling)
-	h[fieldAcctSessionID] = hashField(x.AcctSessionID)
+	h[fieldCalling] = hashStation(k.calling)
+	h[fieldAcctSessionID] = hashField(k.acctSessionID)
 	return h
 }
 
@@ -510,16 +551,13 @@ func (s *State) loadSessions() error {
 		s.prefixes[i].Store(0)
 	}
 	var bad error
-	var x Session
 	s.sessions.Scan(0, func(ref rows.Ref, key, row []byte) bool {
-		if len(key) != 8 {
+		var k sessionKeys
+		if len(key) != 8 || k.decode(row) != nil {
 			bad = fmt.Errorf("load session %x: %w", key, errRow)
 			return false
 		}
-		if bad = x.decode(binary.BigEndian.Uint64(key), row, &s.symbols); bad != nil {
-			return false
-		}
-		for i, hash := range x.hashes() {
+		for i, hash := range k.hashes() {
 			if hash == 0 {
 				continue
 			}
@@ -528,7 +566,7 @@ func (s *State) loadSessions() error {
 				entries[i] = entries[i][:0]
 			}
 		}
-		s.countPrefix(x.FramedIPv6Prefix, 1)
+		s.countPrefix(k.framedIPv6Prefix, 1)
 		return true
 	})
 	for i := range s.byField {

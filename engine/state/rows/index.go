@@ -160,7 +160,7 @@ func (x *Index) Reset(t *Table, hashes int) {
 	}
 	x.links = make([][]link, len(t.shards))
 	for i := range t.shards {
-		n := t.shards[i].extent()
+		n := t.shards[i].slotCount()
 		x.links[i] = make([]link, n, n+n/32)
 		for j := range x.links[i] {
 			x.links[i][j].prev = idle

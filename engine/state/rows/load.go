@@ -57,13 +57,16 @@ type loader struct {
 	shard *shard // it is locked
 	at    int    // its number
 	fresh bool   // it was empty
-	index int    // length of the index of the table's last shard: the next one's will be the same, more often than not
+	last  extent // of the table's last shard: the next one will be much the same
 }
+
+// extent says how large a shard is.
+type extent struct{ index, slots, bytes int }
 
 // turn goes to another table.
 func (l *loader) turn(t *Table) {
 	l.leave()
-	l.table, l.index = t, 0
+	l.table, l.last = t, extent{}
 }
 
 func (l *loader) enter(number int) {
@@ -71,8 +74,10 @@ func (l *loader) enter(number int) {
 	l.shard, l.at = &l.table.shards[number], number
 	s := l.shard
 	s.mu.Lock()
-	if l.fresh = len(s.slots) == 0; l.fresh && l.index > 0 {
-		s.index = make([]uint32, l.index)
+	if l.fresh = len(s.slots) == 0; l.fresh && l.last.slots > 0 {
+		s.index = make([]uint32, l.last.index)
+		s.slots = make([]uint32, 0, l.last.slots+l.last.slots/16)
+		s.arena.chunks = append(s.arena.chunks, make([]byte, 0, min(chunkBytes, max(firstBytes, l.last.bytes))))
 	}
 }
 
@@ -89,7 +94,7 @@ func (l *loader) leave() {
 	for len(s.index) > 8 && s.fits(len(s.index)/2) {
 		s.rehash(len(s.index) / 2)
 	}
-	l.index = len(s.index)
+	l.last = extent{len(s.index), len(s.slots), s.arena.used}
 }
 
 // row puts a row, or takes it out if value is nil.

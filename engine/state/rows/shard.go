@@ -341,8 +341,8 @@ func (s *shard) reset() {
 	s.dead, s.stored, s.dirty = nil, nil, nil
 }
 
-// extent returns the number of slots.
-func (s *shard) extent() int {
+// slotCount returns the number of slots.
+func (s *shard) slotCount() int {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return len(s.slots)
