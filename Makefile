@@ -46,6 +46,12 @@ bench-memory: build
 bench-restart: build
 	$(GO) run ./bench restart $(BENCHFLAGS)
 
+# The log with the node's own views behind it, on one core: records a second, records an fsync, bytes written for a byte of payload
+# over windows with seals in them, and how long a lone record takes.
+bench-log:
+	GOMAXPROCS=1 taskset -c 0 $(GO) test ./appliance/node -run '^$$' -bench '^BenchmarkLog$$' -benchtime 1000000x
+	GOMAXPROCS=1 taskset -c 0 $(GO) test ./appliance/node -run '^$$' -bench '^BenchmarkLone$$' -benchtime 2000x
+
 # Times and allocations of the parts. Compare runs with benchstat; nothing here is asserted.
 bench-parts:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
