@@ -99,11 +99,13 @@ func PrepareTrine(ctx context.Context, binary, data, secret string, people Peopl
 	}
 	file := data + ".csv"
 	defer os.Remove(file)
-	if err := people.write(file, columns); err != nil {
-		return nil, fmt.Errorf("write people: %w", err)
-	}
-	if err := t.Command(ctx, "", "user", "import", file); err != nil {
-		return nil, err
+	for from := 0; from < people.N; from += importRows {
+		if err := people.write(file, columns, from, min(from+importRows, people.N)); err != nil {
+			return nil, fmt.Errorf("write people: %w", err)
+		}
+		if err := t.Command(ctx, "", "user", "import", file); err != nil {
+			return nil, err
+		}
 	}
 	return t, t.Stop()
 }
@@ -116,14 +118,17 @@ const (
 	typicalGroups     = 30 // of which a person is in five
 )
 
-func (p *People) write(file, columns string) error {
+// importRows is how many people are in one file: an import is bounded.
+const importRows = 250_000
+
+func (p *People) write(file, columns string, from, to int) error {
 	f, err := os.Create(file)
 	if err != nil {
 		return err
 	}
 	w := bufio.NewWriter(f)
 	fmt.Fprintln(w, columns)
-	for i := range p.N {
+	for i := from; i < to; i++ {
 		fmt.Fprintf(w, "%s,%s", packets.User(i), packets.Password(i))
 		if p.Typical {
 			fmt.Fprint(w, ",")
