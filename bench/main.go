@@ -49,6 +49,7 @@ type measurement struct {
 }
 
 var measurements = []measurement{
+	{"machine", "what the machine itself does: how long its cores stand still, how long an fsync takes", measureMachine},
 	{"radius", "RADIUS beside FreeRADIUS and a bare echo", measureRADIUS},
 	{"passwords", "passwords kept as Argon2id: warm, cold, and under a flood of wrong ones", measurePasswords},
 	{"memory", "a million people and a million sessions: memory, seals, collection", measureMemory},

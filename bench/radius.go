@@ -235,7 +235,7 @@ func (b *bench) sample(ctx context.Context, subject subject, p *server.Process, 
 		return nil, err
 	}
 	defer g.Close()
-	options := generator.Options{Duration: time.Second, Window: sc.window, Segments: sc.segments, Share: subject.name == twoCores}
+	options := generator.Options{Duration: time.Second, Window: sc.window, Segments: sc.segments}
 	if _, err := g.Run(ctx, options); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"html"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -105,7 +106,7 @@ func (r *report) chart(title string, bars []bar) {
 // write prints the report, and keeps it in the folder under the day and, unless it is that of `make bench`, what was measured.
 func (r *report) write(folder string, chosen []measurement) error {
 	name := r.began.Format(time.DateOnly)
-	if chosen[0].name != "radius" {
+	if !slices.ContainsFunc(chosen, func(m measurement) bool { return m.name == "radius" }) {
 		name += "-" + chosen[0].name
 	}
 	text := r.md.String()

@@ -31,8 +31,14 @@ const (
 // hurry is the growth of the log, in bytes a second, above which a seal spares the processor rather than space.
 const hurry = 4 << 20
 
-// paceRows is after how many rows a seal looks whether others should have the core.
-const paceRows = 16
+// historyPart is the part of a seal's work that copying history is, more or less; the rest is rows, whose number nobody knows before.
+const historyPart = 0.75
+
+// So many facts or rows are written before a seal looks whether others should have the core. An entry of the log has hundreds of facts.
+const (
+	paceFacts = 32
+	paceRows  = 16
+)
 
 // sealer makes seals. It is raft's snapshot store, too: it lists exactly the SEAL.
 type sealer struct {
@@ -218,6 +224,12 @@ func (p *pendingSeal) Persist(sink raft.SnapshotSink) (err error) {
 	return p.commit(w, &k.seal)
 }
 
+// grown returns how much log has come since the seal began, 1 being what the next one waits for.
+func (p *pendingSeal) grown() float64 {
+	u, c := p.s.unsealed, p.s.cfg
+	return max(float64(u.bytes.Load()-p.bytes)/float64(c.SealBytes), float64(u.records.Load()-p.records)/float64(c.SealRecords))
+}
+
 // undo removes what a seal wrote that did not come to its SEAL.
 func (s *sealer) undo() error {
 	s.dirty = true
@@ -238,10 +250,11 @@ func (s *sealer) undo() error {
 // writeHistory copies the facts of the entries since the last seal.
 func (p *pendingSeal) writeHistory(w *history.Writer, k *seal.Seal) error {
 	s := p.s
-	pace := newPacer(s.closing)
+	pace := newPacer(s.closing, p.grown)
 	r := tailReader{log: s.log, notes: s.notes, machine: s.cfg.Machine}
 	var fact history.Fact
-	for index := s.index() + 1; index <= p.index; index++ {
+	sealed, facts := s.index(), 0
+	for index := sealed + 1; index <= p.index; index++ {
 		err := r.read(index, func(item *Item) error {
 			epoch, ok := p.epochs.at(item.Class, index)
 			if !ok {
@@ -251,12 +264,14 @@ func (p *pendingSeal) writeHistory(w *history.Writer, k *seal.Seal) error {
 				Index: index, Offset: item.Offset, Time: item.Time.UnixNano(), Node: item.Node,
 				Class: uint8(item.Class), Streams: item.Streams, Data: item.Data,
 			}
+			if facts++; facts%paceFacts == 0 {
+				pace.step(historyPart * float64(index-sealed) / float64(p.index-sealed))
+			}
 			return w.Add(epoch, &fact)
 		})
 		if err != nil {
 			return fmt.Errorf("copy entry %d to history: %w", index, err)
 		}
-		pace.step()
 		if err := s.stop(); err != nil {
 			return err
 		}
@@ -290,10 +305,10 @@ func (p *pendingSeal) writeRows(k *seal.Seal) (err error) {
 		}
 		k.Runs = append(slices.Clone(runs), run)
 	}()
-	pace := newPacer(s.closing)
+	pace := newPacer(s.closing, p.grown)
 	err = p.frozen.Rows(full, func(key, value []byte) error {
 		if w.Rows%paceRows == 0 {
-			pace.step()
+			pace.step(historyPart)
 			if err := s.stop(); err != nil {
 				return err
 			}

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/dgraph-io/badger/v4"
 
+	"trine/raftstore/aside"
 	"trine/raftstore/damage"
 )
 
@@ -72,6 +74,20 @@ func (e *epoch) settle() error {
 		return fmt.Errorf("close history epoch %s: %w", e.dir, err)
 	}
 	return nil
+}
+
+// writeback makes the kernel begin to write the newest of the files that hold blobs.
+func (e *epoch) writeback() {
+	names, err := filepath.Glob(filepath.Join(e.dir, "*.vlog")) // sorted
+	if err != nil || len(names) == 0 {
+		return
+	}
+	f, err := os.Open(names[len(names)-1])
+	if err != nil {
+		return
+	}
+	aside.Writeback(f)
+	_ = f.Close() // nothing was written through it
 }
 
 func (e *epoch) damaged(reason string) error {

@@ -184,7 +184,11 @@ type Writer struct {
 	open   map[id]*epoch
 	counts map[id]Count
 	Bytes  uint64 // compressed bytes written so far
+	begun  uint64 // of which the kernel was told to write so many
 }
+
+// writeback is how many bytes of blobs gather before the kernel is told to write them: all at the end would hold up the log.
+const writeback = 1 << 20
 
 // Writer starts a seal. Only one may be open at a time. Fast spares the processor and takes half as much space again.
 func (s *Set) Writer(fast bool) (*Writer, error) {
@@ -259,6 +263,10 @@ func (w *Writer) flush(k id, b *builder) error {
 	c.Bytes += uint64(len(stored))
 	w.counts[k] = c
 	w.Bytes += uint64(len(stored))
+	if w.Bytes-w.begun >= writeback {
+		e.writeback()
+		w.begun = w.Bytes
+	}
 	b.reset()
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/klauspost/compress/s2"
 
+	"trine/raftstore/aside"
 	"trine/raftstore/damage"
 )
 
@@ -96,9 +97,13 @@ type RowWriter struct {
 	packed []byte // room for one
 	err    error  // of a write
 	size   uint64 // of the file
+	begun  uint64 // bytes that the kernel was told to write
 	Bytes  uint64 // of keys and values written so far
 	Rows   uint64
 }
+
+// writeback is how many bytes of a run gather before the kernel is told to write them: all at the end would hold up the log.
+const writeback = 1 << 20
 
 // Create begins the run of an index, of which there must be none: what did not come to its SEAL has been swept.
 func (r *Rows) Create(index uint64) (*RowWriter, error) {
@@ -163,6 +168,10 @@ func (w *RowWriter) write(b []byte) {
 		w.err = fmt.Errorf("write rows: %w", err)
 	}
 	w.size += uint64(len(b))
+	if w.size-w.begun >= writeback {
+		aside.Writeback(w.file)
+		w.begun = w.size
+	}
 }
 
 // Finish writes what is left and returns the run. It is durable once the file system is synced.

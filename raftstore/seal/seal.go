@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"trine/raftstore/aside"
 	"trine/raftstore/damage"
 )
 
@@ -159,8 +160,8 @@ func SyncDir(dir string) error {
 // SyncFS makes everything on the file system of dir durable, also the files that Badger forgot to sync. The descriptor is
 // opened first, so errors of writes since then are reported.
 func SyncFS(dir *os.File) error {
-	if err := unix.Syncfs(int(dir.Fd())); err != nil {
-		return fmt.Errorf("sync file system of %s: %w", dir.Name(), err)
+	if errno := aside.Call(unix.SYS_SYNCFS, dir.Fd(), 0, 0, 0); errno != 0 {
+		return fmt.Errorf("sync file system of %s: %w", dir.Name(), errno)
 	}
 	return nil
 }

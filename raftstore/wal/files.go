@@ -5,14 +5,20 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"sync"
 	"time"
+	"unsafe"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/metadb"
 	"github.com/hashicorp/raft-wal/segment"
 	"github.com/hashicorp/raft-wal/types"
 	"golang.org/x/sys/unix"
+
+	"trine/raftstore/aside"
 )
 
 // retryFull is how long a write that found the disk full waits before it is tried again.
@@ -55,6 +61,9 @@ type vfs struct {
 	*guard
 	counters *counters
 	meta     meta
+	removing *sync.WaitGroup // segments
+	remover  sync.Mutex
+	logger   hclog.Logger
 }
 
 // newestKey is where the metadata names the newest segment in which an entry was acknowledged. Without it, a segment that is gone
@@ -86,6 +95,34 @@ func (v *vfs) OpenWriter(dir, name string) (types.WritableFile, error) {
 		return nil, err
 	}
 	return &file{WritableFile: f, vfs: v, dir: dir, name: name}, nil
+}
+
+// Delete implements types.VFS. Raft-wal removes segments while it holds the lock that every append needs, and its own Delete syncs the
+// directory after each; so they are removed beside it. What a crash leaves is no segment that the metadata names: opening the log
+// removes it.
+func (v *vfs) Delete(dir, name string) error {
+	v.removing.Go(func() {
+		v.remover.Lock() // one after the other: to give back the blocks of a large file holds up the file system's journal
+		defer v.remover.Unlock()
+		if err := unlink(filepath.Join(dir, name)); err != nil {
+			v.logger.Warn("a log segment that is no longer needed was not removed", "segment", name, "error", err)
+		}
+	})
+	return nil
+}
+
+// unlink removes a file. To give back the blocks of a large one takes the kernel milliseconds.
+func unlink(name string) error {
+	p, err := unix.BytePtrFromString(name)
+	if err != nil {
+		return fmt.Errorf("remove %q: %w", name, err)
+	}
+	errno := aside.Call(unix.SYS_UNLINK, uintptr(unsafe.Pointer(p)), 0, 0, 0)
+	runtime.KeepAlive(p)
+	if errno != 0 {
+		return &os.PathError{Op: "unlink", Path: name, Err: errno}
+	}
+	return nil
 }
 
 type file struct {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/hashicorp/raft-wal/types"
 	"golang.org/x/sys/unix"
+
+	"trine/raftstore/aside"
 )
 
 // fsync makes what was written to f durable. The build tag nosync leaves it out, so that a test can prove that its power
@@ -25,7 +27,7 @@ func fsync(f types.WritableFile) error {
 	var errno syscall.Errno
 	err = conn.Control(func(fd uintptr) {
 		for errno = unix.EINTR; errno == unix.EINTR; {
-			errno = fsyncAside(fd)
+			errno = aside.Call(unix.SYS_FSYNC, fd, 0, 0, 0)
 		}
 	})
 	if err == nil && errno != 0 {

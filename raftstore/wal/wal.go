@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -35,6 +36,7 @@ type Log struct {
 	counters counters
 	closing  chan struct{}
 	closed   atomic.Bool
+	removing sync.WaitGroup // segments
 	// Torn is how many bytes of a write that never completed were removed from the end of the log when it was opened.
 	Torn int64
 }
@@ -90,7 +92,7 @@ func Open(dir string, o Options) (l *Log, err error) {
 	if err := l.check(dir, state); err != nil {
 		return l, err
 	}
-	v := &vfs{FS: fs.New(), guard: g, counters: &l.counters, meta: l.meta}
+	v := &vfs{FS: fs.New(), guard: g, counters: &l.counters, meta: l.meta, removing: &l.removing, logger: o.Logger}
 	l.WAL, err = raftwal.Open(
 		dir,
 		raftwal.WithCodec(&codec{table: castagnoli()}),
@@ -219,7 +221,9 @@ func (l *Log) Abort() {
 // Close closes all files.
 func (l *Log) Close() error {
 	l.Abort()
-	if err := errors.Join(l.WAL.Close(), l.meta.Close()); err != nil {
+	err := l.WAL.Close()
+	l.removing.Wait()
+	if err := errors.Join(err, l.meta.Close()); err != nil {
 		return fmt.Errorf("close log: %w", err)
 	}
 	return nil
