@@ -8,7 +8,7 @@ import (
 // Reason is the stable code of why a decision came out as it did. Codes are recorded and never change their meaning.
 type Reason string
 
-// The reasons of this release. What each means and what to do about it stands in [All] and in docs/reasons.md.
+// The reasons of this release. What each means and what to do about it stands in infos, of which go generate makes docs/reasons.md.
 const (
 	OK Reason = "ok"
 
@@ -61,25 +61,33 @@ type Class uint8
 
 // The classes of reasons.
 const (
-	ClassUnknown  Class = iota // a code that this release does not know
-	ClassOK                    // nothing is wrong
-	ClassUser                  // the person: wrong name, wrong password, a limit reached
-	ClassClient                // the device: what it sent cannot be used
-	ClassConfig                // the configuration: an administrator has to change something
-	ClassOverload              // more work than the node takes on
-	ClassSystem                // the node or the cluster
+	ClassUnknown Class = iota
+	ClassOK
+	ClassUser
+	ClassClient
+	ClassConfig
+	ClassOverload
+	ClassSystem
 	classes
 )
 
-// classNames holds the name of each class at its number.
-var classNames = [classes]string{"unknown", "ok", "user", "client", "config", "overload", "system"}
+// classInfos holds the name of each class, as metrics use it, and whose doing its reasons are.
+var classInfos = [classes]struct{ name, about string }{
+	ClassUnknown:  {"unknown", "a code that this release does not know"},
+	ClassOK:       {"ok", "nothing is wrong"},
+	ClassUser:     {"user", "the person: wrong name, wrong password, a limit reached"},
+	ClassClient:   {"client", "the device: what it sent cannot be used"},
+	ClassConfig:   {"config", "the configuration: an administrator has to change something"},
+	ClassOverload: {"overload", "more work than the node takes on"},
+	ClassSystem:   {"system", "the node or the cluster"},
+}
 
 // String returns the class's name as metrics use it.
 func (c Class) String() string {
 	if c < classes {
-		return classNames[c]
+		return classInfos[c].name
 	}
-	return classNames[ClassUnknown]
+	return classInfos[ClassUnknown].name
 }
 
 // Info explains a reason.
@@ -87,7 +95,7 @@ type Info struct {
 	Code    Reason
 	Class   Class
 	Meaning string // one plain sentence
-	Remedy  string // what to do about it; empty if nothing
+	Remedy  string // what to do about it; empty for OK alone
 }
 
 // infos is sorted by code.

@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,58 +14,81 @@ import (
 	"unicode/utf8"
 )
 
-// declared returns the values of the constants of a type in a file, by name.
-func declared(t *testing.T, file, typ string) map[string]string {
+// declared returns the values of the constants of a type in the package, as they are written, by name.
+func declared(t *testing.T, typ string) map[string]string {
 	t.Helper()
-	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+	files, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	found := map[string]string{}
-	ast.Inspect(parsed, func(n ast.Node) bool {
-		spec, ok := n.(*ast.ValueSpec)
-		if !ok {
-			return true
+	for _, file := range files {
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if name, ok := spec.Type.(*ast.Ident); ok && name.Name == typ && len(spec.Values) == 1 {
-			if value, ok := spec.Values[0].(*ast.BasicLit); ok {
-				found[spec.Names[0].Name] = value.Value
+		ast.Inspect(parsed, func(n ast.Node) bool {
+			spec, ok := n.(*ast.ValueSpec)
+			if !ok {
+				return true
 			}
-		}
-		return true
-	})
+			if name, ok := spec.Type.(*ast.Ident); ok && name.Name == typ && len(spec.Values) == 1 {
+				if value, ok := spec.Values[0].(*ast.BasicLit); ok {
+					found[spec.Names[0].Name] = value.Value
+				}
+			}
+			return true
+		})
+	}
 	if len(found) == 0 {
-		t.Fatalf("%s declares no %s", file, typ)
+		t.Fatalf("the package declares no %s", typ)
 	}
 	return found
 }
 
-func TestEveryReasonIsExplained(t *testing.T) {
-	all := All()
-	if !slices.IsSortedFunc(all, func(a, b Info) int { return strings.Compare(string(a.Code), string(b.Code)) }) {
-		t.Error("the table is not sorted by code, so codes are not found")
-	}
-	codes := declared(t, "reason.go", "Reason")
-	if len(codes) != len(all) {
-		t.Errorf("%d codes are declared, %d explained", len(codes), len(all))
-	}
-	for name, quoted := range codes {
+// declaredReasons returns the reasons that have a constant, by its name.
+func declaredReasons(t *testing.T) map[string]Reason {
+	t.Helper()
+	reasons := map[string]Reason{}
+	for name, quoted := range declared(t, "Reason") {
 		code, err := strconv.Unquote(quoted)
 		if err != nil {
 			t.Fatal(err)
 		}
-		info, ok := Reason(code).Info()
+		reasons[name] = Reason(code)
+	}
+	return reasons
+}
+
+func TestEveryReasonHasMeaningAndRemedy(t *testing.T) {
+	all := All()
+	if !slices.IsSortedFunc(all, func(a, b Info) int { return strings.Compare(string(a.Code), string(b.Code)) }) {
+		t.Error("the table is not sorted by code, so codes are not found")
+	}
+	meanings := map[string]Reason{}
+	for _, i := range all {
+		if other, twice := meanings[i.Meaning]; twice {
+			t.Errorf("%s and %s mean the same", other, i.Code)
+		}
+		meanings[i.Meaning] = i.Code
+	}
+	codes := declaredReasons(t)
+	if len(codes) != len(all) {
+		t.Errorf("%d codes are declared, %d explained", len(codes), len(all))
+	}
+	for name, code := range codes {
+		info, ok := code.Info()
 		if !ok {
-			t.Errorf("%s (%s) is not explained", name, code)
+			t.Errorf("%s (%s) has no entry in the table of reasons", name, code)
 			continue
 		}
-		if info.Class == ClassUnknown || info.Class >= classes || Reason(code).Class() != info.Class {
+		if info.Class == ClassUnknown || info.Class >= classes || code.Class() != info.Class {
 			t.Errorf("%s has the class %v", code, info.Class)
 		}
 		if !strings.HasSuffix(info.Meaning, ".") || strings.Count(info.Meaning, ". ") != 0 {
-			t.Errorf("%s: %q is not one sentence", code, info.Meaning)
+			t.Errorf("%s: its meaning %q is not one sentence", code, info.Meaning)
 		}
-		if (info.Remedy == "") != (Reason(code) == OK) {
+		if (info.Remedy == "") != (code == OK) {
 			t.Errorf("%s: nothing is said about what to do", code)
 		}
 	}
@@ -74,7 +98,7 @@ func TestEveryReasonIsExplained(t *testing.T) {
 }
 
 func TestEveryStepHasWords(t *testing.T) {
-	codes := declared(t, "step.go", "StepCode")
+	codes := declared(t, "StepCode")
 	seen := map[int]string{}
 	for name, text := range codes {
 		n, err := strconv.Atoi(text)
