@@ -39,6 +39,7 @@ var arrows = []struct {
 	{"engine/script", nil},
 	{"engine/secret", nil},
 	{"engine/credential/chap", nil},
+	{"engine/credential/otp", []string{"engine/trace", "engine/secret"}},
 	{"engine/document", []string{"engine/event", "engine/trace", "engine/secret"}},
 	{"engine/state/rows", nil},
 	{"engine/state", []string{"engine/event", "engine/event/field", "engine/trace", "engine/state/rows"}},

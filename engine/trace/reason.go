@@ -18,8 +18,14 @@ const (
 
 	EndpointUnknown Reason = "endpoint.unknown"
 
+	FactorUnreadable Reason = "factor.unreadable"
+
 	LogNoLeader    Reason = "log.no-leader"
 	LogNotRecorded Reason = "log.not-recorded"
+
+	OTPClock    Reason = "otp.clock"
+	OTPReplayed Reason = "otp.replayed"
+	OTPWrong    Reason = "otp.wrong"
 
 	OverloadDeadline  Reason = "overload.deadline"
 	OverloadQueueFull Reason = "overload.queue-full"
@@ -103,10 +109,14 @@ var infos = [...]Info{
 	{ClientUnknown, ClassClient, "The request came from an address that no service provider claims.", "Add the address to the `sourceIPs` of the device's ServiceProvider document, or find out who sends from there."},
 	{ConfigBroken, ClassConfig, "The service provider, or the type or a group of the user, could not be compiled, so nothing is decided through it.", "`trine status` lists broken documents with what is wrong in them; correct the document and apply it."},
 	{EndpointUnknown, ClassUser, "The device asked for MAC authentication, and its address is not known.", "Register the device, or let it authenticate in another way."},
+	{FactorUnreadable, ClassSystem, "What is stored of a factor (a one-time password, a PIN, a code, a device or a key) cannot be opened: it is damaged, or this node lacks the cluster key that it was sealed with.", "`trine status` shows the keys that this node has. If they are all there, have the person enrol the factor anew."},
 	{IssuerMissing, ClassConfig, "No identity provider decides for this service provider: it is bound to none, and no local one has the profile enabled.", "Enable the `radius` profile of a local IdentityProvider, or name one in the service provider's `identityProvider`."},
 	{LogNoLeader, ClassSystem, "The login needs a record that only a leader can commit, and there is none now.", "`trine status` shows the cluster's state. The device should try another node meanwhile."},
 	{LogNotRecorded, ClassSystem, "The login needs a record, and the log did not take it: its queue is full, its disk is full, or the node is stopping.", "`trine status` shows the queue and the disk; free space or remove load."},
 	{OK, ClassOK, "Everything that was asked for holds.", ""},
+	{OTPClock, ClassSystem, "The one-time password is right, but one of a later time was used already: the clock of this node, or of the one that accepted the other, was wrong.", "Compare the nodes' clocks. If one had run ahead, have the person enrol the device anew, or wait until that time has come."},
+	{OTPReplayed, ClassUser, "The one-time password is right, but it or a later one was used before.", "Wait for the next one. If nobody used it, somebody else has the device or its secret."},
+	{OTPWrong, ClassUser, "The one-time password is wrong, or too old.", "Try the next one. If none fits, compare the device's clock, or resynchronise it with two codes in a row; else enrol it anew."},
 	{OverloadDeadline, ClassOverload, "Verifying the password took longer than the device waits, so the work was dropped.", "Let user types keep the `keyed` form, which is fast from the start, or add cores or nodes. After a restart this passes by itself."},
 	{OverloadQueueFull, ClassOverload, "Too many slow password verifications wait already, and the newest is refused.", "As for `overload.deadline`."},
 	{OverloadThrottled, ClassOverload, "This user or this source had too many failed logins in a short time; the password was not looked at.", "Nothing, if somebody is guessing. Otherwise find the device that keeps sending an old password."},

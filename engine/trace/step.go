@@ -75,6 +75,13 @@ const (
 	DeadlinePassed   StepCode = 103 // what was under way
 	StepsLeftOut     StepCode = 104 // count
 	ConditionDecided StepCode = 105 // rule, outcome
+
+	// With which other factors.
+	OTPChecked  StepCode = 200 // kind, counter
+	OTPDiffers  StepCode = 201 // kind
+	OTPUsed     StepCode = 202 // kind, lowest counter that was not used
+	OTPAhead    StepCode = 203 // kind, lowest counter that was not used
+	FactorIsBad StepCode = 219 // factor, error
 )
 
 // templates holds the words of each step; {s} is its subject, {d} its detail.
@@ -138,6 +145,12 @@ var templates = [...]string{
 	DeadlinePassed:   "The device no longer waits; dropped {s}.",
 	StepsLeftOut:     "{s} more steps were not kept.",
 	ConditionDecided: "The condition {s} is {d}.",
+
+	OTPChecked:  "The one-time password is the {s} code of counter {d}.",
+	OTPDiffers:  "The one-time password is no {s} code within the window.",
+	OTPUsed:     "The {s} code was used: only those from counter {d} on are good.",
+	OTPAhead:    "The {s} code is older than one that was used, and that is later than the clock allows: only those from counter {d} on are good.",
+	FactorIsBad: "What is stored of the factor {s} cannot be opened: {d}.",
 }
 
 // Words tells a step in one plain sentence.

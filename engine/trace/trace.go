@@ -2,6 +2,7 @@ package trace
 
 import (
 	"math"
+	"strconv"
 	"time"
 )
 
@@ -54,6 +55,12 @@ func (t *Trace) AddBytes(code StepCode, subject, detail []byte) { add(t, code, s
 
 // AddName records a step about bytes, which it copies, with a detail.
 func (t *Trace) AddName(code StepCode, subject []byte, detail string) { add(t, code, subject, detail) }
+
+// AddNumber records a step whose detail is a number.
+func (t *Trace) AddNumber(code StepCode, subject string, number uint64) {
+	var digits [20]byte
+	add(t, code, subject, strconv.AppendUint(digits[:0], number, 10))
+}
 
 // Len returns the number of recorded steps.
 func (t *Trace) Len() int { return int(t.n) }
