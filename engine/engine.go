@@ -12,9 +12,22 @@ import (
 	"trine/engine/state"
 )
 
+// People is the views as logins and accounting read them. *state.State is the one that lives; *state.Draft lays users over it.
+type People interface {
+	User(dst *state.User, login []byte) bool
+	UserName(dst, login []byte) ([]byte, bool)
+	CountSessions(user string, now time.Time) int
+	Check(at state.Stamp, proposal []byte) state.Result
+}
+
+var (
+	_ People = (*state.State)(nil)
+	_ People = (*state.Draft)(nil)
+)
+
 // Config is what an Engine is made of.
 type Config struct {
-	People   *state.State
+	People   People
 	Policies *policy.Holder
 	Log      Log
 	Verifier *credential.Verifier

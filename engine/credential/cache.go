@@ -72,6 +72,20 @@ func (c *cache) has(user uint64, t *tag) bool {
 	return false
 }
 
+// holds is has for one who only looks: it neither counts nor counts as use.
+func (c *cache) holds(user uint64, t *tag) bool {
+	shard, i := c.locate(user)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	set := &shard.sets[i]
+	for w := range set.users {
+		if set.users[w] == user && user != 0 && subtle.ConstantTimeCompare(set.tags[w][:], t[:]) == 1 {
+			return true
+		}
+	}
+	return false
+}
+
 // put remembers a verified password in place of the user's former one.
 func (c *cache) put(user uint64, t *tag) {
 	shard, i := c.locate(user)

@@ -83,6 +83,20 @@ func (b *buckets) leave(key uint64, now time.Time, failed bool) {
 	}
 }
 
+// spent reports whether a key has too many failures now. It changes nothing.
+func (b *buckets) spent(key uint64, now time.Time) bool {
+	if key == 0 {
+		key = 1
+	}
+	for _, k := range &b.sets[key%limitSets] {
+		if k.key == key {
+			past := max(now.UnixNano()-k.at, 0)
+			return min(b.burst, k.tokens+float32(past)/1e9*b.perSecond) < 1
+		}
+	}
+	return false
+}
+
 // bucket returns the key's bucket, filled up to now; a new one takes the place of the fullest with nothing under way. It
 // returns nil if all places have something under way.
 func (b *buckets) bucket(key uint64, now time.Time) *bucket {

@@ -18,17 +18,12 @@ func (v *Verifier) mschap(a *Attempt, t *target, s *scratch) Outcome {
 	}
 	switch p.Method {
 	case MSCHAPv1:
-		if !chap.VerifyV1(&s.nt, p.Challenge, p.Response) {
-			return matched(false, o.Form)
-		}
-		if t.lack == "" {
+		if o = v.matched(chap.VerifyV1(&s.nt, p.Challenge, p.Response), o.Form); o.Status == Matched && t.lack == "" {
 			t.grantV1(p, s)
 		}
 	case MSCHAPv2:
-		if !chap.VerifyV2(&s.nt, p.Challenge, p.PeerChallenge, p.HashName, p.Response) {
-			return matched(false, o.Form)
-		}
-		if t.lack == "" {
+		o = v.matched(chap.VerifyV2(&s.nt, p.Challenge, p.PeerChallenge, p.HashName, p.Response), o.Form)
+		if o.Status == Matched && t.lack == "" {
 			p.grantV2(&s.nt)
 		}
 	default:

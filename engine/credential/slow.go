@@ -5,6 +5,7 @@ import (
 	"errors"
 	"hash/maphash"
 	"sync"
+	"time"
 
 	"trine/engine/trace"
 )
@@ -14,8 +15,9 @@ const maxJoined = 256
 
 // slowPath sends attempts to the hasher. Its lock is held for table work only, never while the hasher or a Done runs.
 type slowPath struct {
-	v    *Verifier
-	seed maphash.Seed
+	v      *Verifier
+	seed   maphash.Seed
+	limits Limits
 
 	mu      sync.Mutex
 	users   buckets
@@ -46,7 +48,7 @@ var (
 )
 
 func (p *slowPath) init(v *Verifier, l Limits) {
-	p.v, p.seed, p.work = v, maphash.MakeSeed(), map[tag]*work{}
+	p.v, p.seed, p.limits, p.work = v, maphash.MakeSeed(), l, map[tag]*work{}
 	p.users.init(l.UserBurst, l.UserPerMinute, l.UserUnderWay)
 	p.sources.init(l.SourceBurst, l.SourcePerMinute, l.SourceUnderWay)
 }
@@ -79,6 +81,11 @@ func (p *slowPath) enter(a *Attempt, t *target, of tag) (*work, Outcome) {
 		keys[0] = maphash.Bytes(p.seed, appendFolded(room[:0], a.Name))
 	}
 	keys[1] = maphash.Bytes(p.seed, a.Source)
+	if original := p.v.original; original != nil {
+		if o, held := original.slow.heldBack(keys, len(a.Source) > 0, now); held {
+			return nil, o
+		}
+	}
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -138,7 +145,7 @@ func (w *work) Hashed(*Job) { w.path.finish(w, nil) }
 func (p *slowPath) finish(w *work, but Done) {
 	o := w.outcome(w.job.Err)
 	clear(w.job.Password)
-	if o.Status == Matched && p.v.cache != nil {
+	if o.Status == Matched && p.v.cache != nil && p.v.original == nil {
 		p.v.cache.put(w.user, &w.tag)
 	}
 	failed := o.Status == Wrong && w.job.Err == nil
@@ -158,6 +165,19 @@ func (p *slowPath) finish(w *work, but Done) {
 		}
 		done.Verified(o)
 	}
+}
+
+// heldBack reports whether an attempt would be refused because of failures before, and with which outcome. It takes nothing.
+func (p *slowPath) heldBack(keys [2]uint64, sourced bool, now time.Time) (Outcome, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.users.spent(keys[0], now):
+		return wrong(trace.OverloadThrottled, FormArgon2id, errUserLimit), true
+	case sourced && p.sources.spent(keys[1], now):
+		return wrong(trace.OverloadThrottled, FormArgon2id, errSourceLimit), true
+	}
+	return Outcome{}, false
 }
 
 func (p *slowPath) count(o Outcome, err error) {

@@ -53,12 +53,13 @@ const (
 
 // Outcome is the outcome of an attempt.
 type Outcome struct {
-	Status Status
-	Reason trace.Reason // OK if matched, empty while pending
-	Form   Form         // the form that decided, or that is missing or unreadable
-	Joined bool         // an equal attempt was under way, and this one waits with it
-	Decoy  bool         // there was no such password; the work was done for its time alone
-	Err    error        // more about a reason of the classes overload and system, for people; it holds no secret
+	Status  Status
+	Reason  trace.Reason // OK if matched, empty while pending
+	Form    Form         // the form that decided, or that is missing or unreadable
+	Joined  bool         // an equal attempt was under way, and this one waits with it
+	Decoy   bool         // there was no such password; the work was done for its time alone
+	Assumed bool         // the password was not looked at; see Verifier.Assuming
+	Err     error        // more about a reason of the classes overload and system, for people; it holds no secret
 }
 
 // Record adds the outcome to a trace. User is the user's name, or the name that was looked up; keeper names who decides which forms are
@@ -73,6 +74,10 @@ func (o Outcome) Record(t *trace.Trace, user []byte, keeper string) {
 		t.AddName(trace.JoinedWork, user, "")
 	case o.Status == Pending:
 		t.Add(trace.SentToWorker, o.Form.String(), "")
+	case o.Assumed && o.Status == Matched:
+		t.Add(trace.PasswordAssumed, "right", o.Form.String())
+	case o.Assumed:
+		t.Add(trace.PasswordAssumed, "wrong", o.Form.String())
 	case o.Status == Matched && o.Form == FormCache:
 		t.AddName(trace.PasswordFromCache, user, "")
 	case o.Status == Matched:
@@ -125,9 +130,12 @@ type Verifier struct {
 	clock   func() time.Time
 	boot    [32]byte // the key of the cache's tags: never leaves this process
 	cache   *cache   // nil if switched off
-	decoy   atomic.Pointer[decoy]
-	slow    slowPath
+	decoy   *atomic.Pointer[decoy]
+	slow    *slowPath // nil where passwords are assumed
 	scratch sync.Pool // of *scratch
+
+	original *Verifier // that this one was set aside from; nil for the one that counts
+	assumed  assumption
 }
 
 // decoy is what an unknown user's proof is verified against. Nothing fits it.
@@ -143,9 +151,11 @@ type scratch struct {
 	nt      [16]byte
 }
 
+func newScratch() any { return new(scratch) }
+
 // New returns a verifier. It fails only if the decoy's cost is out of bounds.
 func New(c Config) (*Verifier, error) {
-	v := &Verifier{keyring: c.Keyring, hasher: c.Hasher, clock: c.Clock}
+	v := &Verifier{keyring: c.Keyring, hasher: c.Hasher, clock: c.Clock, decoy: new(atomic.Pointer[decoy]), slow: new(slowPath)}
 	if v.clock == nil {
 		v.clock = time.Now
 	}
@@ -160,7 +170,7 @@ func New(c Config) (*Verifier, error) {
 		c.Limits = DefaultLimits()
 	}
 	v.slow.init(v, c.Limits)
-	v.scratch.New = func() any { return new(scratch) }
+	v.scratch.New = newScratch
 	if c.Decoy == (Keep{}) {
 		c.Decoy = DefaultKeep()
 	}
@@ -290,14 +300,14 @@ func (v *Verifier) pap(a *Attempt, t *target, s *scratch) Outcome {
 	if len(t.stored.Clear) > 0 {
 		clearText, err := t.open(s, FormClear)
 		if err == nil {
-			return matched(equal(clearText, password), FormClear)
+			return v.matched(equal(clearText, password), FormClear)
 		}
 		unreadable = wrong(trace.PasswordUnreadable, FormClear, err)
 	}
 	if len(t.stored.Keyed) > 0 {
 		ok, err := t.keyring.CheckMAC(t.stored.Keyed, appendContext(s.context[:0], t.stored.Name, FormKeyed), password)
 		if err == nil {
-			return matched(ok, FormKeyed)
+			return v.matched(ok, FormKeyed)
 		}
 		unreadable = wrong(trace.PasswordUnreadable, FormKeyed, err)
 	}
@@ -306,18 +316,32 @@ func (v *Verifier) pap(a *Attempt, t *target, s *scratch) Outcome {
 		hash, err := t.open(s, FormNT)
 		if err == nil {
 			got, ok := chap.NTHash(password)
-			return matched(ok && subtle.ConstantTimeCompare(got[:], hash) == 1, FormNT)
+			return v.matched(ok && subtle.ConstantTimeCompare(got[:], hash) == 1, FormNT)
 		}
 		unreadable = wrong(trace.PasswordUnreadable, FormNT, err)
 	}
 	if len(t.stored.Argon2id) == 0 {
 		return unreadable
 	}
+	if v.assumed != nothingAssumed {
+		return v.matched(false, FormArgon2id)
+	}
 	tag := v.tag(a)
-	if v.cache != nil && v.cache.has(a.User.cacheID(), &tag) && t.lack == "" {
+	if v.cached(a.User.cacheID(), &tag) && t.lack == "" {
 		return matched(true, FormCache)
 	}
 	return v.slow.verify(a, t, tag)
+}
+
+// cached reports whether the cache has the user's password with this tag. Who only looks changes nothing in it.
+func (v *Verifier) cached(user uint64, t *tag) bool {
+	switch {
+	case v.cache == nil:
+		return false
+	case v.original != nil:
+		return v.cache.holds(user, t)
+	}
+	return v.cache.has(user, t)
 }
 
 // chap needs the clear password (RFC 1994 section 4.1).
@@ -336,7 +360,7 @@ func (v *Verifier) chap(a *Attempt, t *target, s *scratch) Outcome {
 	if err != nil {
 		return wrong(trace.PasswordUnreadable, FormClear, err)
 	}
-	return matched(chap.Verify(p.Identifier, password, p.Challenge, p.Response), FormClear)
+	return v.matched(chap.Verify(p.Identifier, password, p.Challenge, p.Response), FormClear)
 }
 
 // open opens a sealed form into the scratch. The result must not be kept.

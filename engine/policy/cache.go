@@ -108,5 +108,12 @@ func (c *Cache) UserType(name []byte) *UserType {
 // Holder publishes caches.
 type Holder struct{ current atomic.Pointer[Cache] }
 
+// Holding returns a holder of one cache that stays, such as a draft's.
+func Holding(c *Cache) *Holder {
+	h := new(Holder)
+	h.current.Store(c)
+	return h
+}
+
 // Load returns the cache in force; never nil once the compiler has published its first.
 func (h *Holder) Load() *Cache { return h.current.Load() }

@@ -22,6 +22,8 @@ type Draft struct {
 	// Warnings name what in the changed documents has no effect, and the service providers whose logins would all be rejected
 	// because their identity provider is switched off: that can be what is wanted.
 	Warnings document.Problems
+	// Cache is what would be in force, with what is broken in it; its Index is that of the cache below.
+	Cache *Cache
 }
 
 // Draft compiles the given documents, without those whose keys ("Kind/name") are deleted, on top of what is published, and
@@ -51,6 +53,7 @@ func (c *Compiler) Draft(changed []*document.Document, deleted []string) Draft {
 		list = append(list, ch)
 	}
 	next, _ := base.apply(&c.env, list)
+	d.Cache = &Cache{Index: base.index, Built: c.clock(), tables: next.tables}
 
 	before := map[state.Key]bool{}
 	for _, b := range base.broken() {

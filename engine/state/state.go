@@ -16,6 +16,7 @@ import (
 // other methods from any goroutine at any time, Apply's included.
 type State struct {
 	store *rows.Store
+	turn  sync.Mutex // held by Apply, ApplyFact, Check and Load, which share work
 
 	docs         *rows.Table // "Kind/name" -> document
 	users        *rows.Table // folded name -> user
@@ -139,8 +140,32 @@ func (k Key) String() string { return k.Kind + "/" + k.Name }
 // Apply folds one proposal: it checks all expectations, then what the events themselves demand (claims, references, what must
 // exist), and then applies either all events or none. Bytes that it cannot read end the process.
 func (s *State) Apply(at Stamp, proposal []byte) Result {
-	w := &s.work
-	w.reset()
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	if r := s.examine(at, proposal); r.Code != 0 {
+		return r
+	}
+	var value uint64
+	for i := range s.work.events {
+		if v := s.fold(at, i); v != 0 {
+			value = v
+		}
+	}
+	s.finish(at)
+	return Result{Value: value}
+}
+
+// Check returns what Apply would return for a proposal, without its Value, and changes nothing. It waits for an Apply that runs, and
+// one that comes waits for it.
+func (s *State) Check(at Stamp, proposal []byte) Result {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	return s.examine(at, proposal)
+}
+
+// examine reads a proposal into the work, and reports whether it can take effect.
+func (s *State) examine(at Stamp, proposal []byte) Result {
+	s.work.reset()
 	for rest := proposal; len(rest) > 0; {
 		part, data, next, err := event.NextPart(rest)
 		if err != nil {
@@ -151,17 +176,7 @@ func (s *State) Apply(at Stamp, proposal []byte) Result {
 			return r
 		}
 	}
-	if r := s.check(at); r.Code != 0 {
-		return r
-	}
-	var value uint64
-	for i := range w.events {
-		if v := s.fold(at, i); v != 0 {
-			value = v
-		}
-	}
-	s.finish(at)
-	return Result{Value: value}
+	return s.check(at)
 }
 
 // collect adds a part to the work. The parts of a stage that is committed stand before the event that commits it.
@@ -244,6 +259,8 @@ func Streams(dst []uint64, data []byte) []uint64 {
 // ApplyFact folds one event that took effect, as history gives it back. Folding all facts of a log in order gives the same rows
 // as Apply gave.
 func (s *State) ApplyFact(at Stamp, data []byte) {
+	s.turn.Lock()
+	defer s.turn.Unlock()
 	s.work.reset()
 	if r := s.collect(at, event.PartEvent, data, false); r.Code != 0 {
 		violated("a fact that took effect", "one that cannot: %s", r.Detail)
@@ -345,6 +362,8 @@ func (s *State) Digest() [16]byte { return s.store.Digest() }
 // Load replaces everything by the rows that next returns, until it returns false; key and value need to be valid only until its
 // next call. A row that comes again takes the place of the one before, and with a nil value it is gone.
 func (s *State) Load(next func() (k, v []byte, ok bool, err error)) error {
+	s.turn.Lock()
+	defer s.turn.Unlock()
 	if err := s.store.Load(next); err != nil {
 		return err
 	}

@@ -60,7 +60,15 @@ func (l *log) propose(parts ...any) state.Result {
 			l.t.Fatalf("not a part of a proposal: %T", part)
 		}
 	}
+	before := l.Digest()
+	foretold := l.Check(l.at, l.b.Bytes())
+	if l.Digest() != before {
+		l.t.Fatal("Check changed something")
+	}
 	r := l.Apply(l.at, l.b.Bytes())
+	if foretold.Code != r.Code || foretold.Detail != r.Detail {
+		l.t.Fatalf("Check foretold %+v, Apply returned %+v", foretold, r)
+	}
 	n := 0
 	state.Facts(l.b.Bytes(), func(_ uint8, streams []uint64, data []byte) {
 		n++

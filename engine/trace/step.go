@@ -82,6 +82,9 @@ const (
 	OTPUsed     StepCode = 202 // kind, lowest counter that was not used
 	OTPAhead    StepCode = 203 // kind, lowest counter that was not used
 	FactorIsBad StepCode = 219 // factor, error
+
+	// Simulated logins, which are not recorded.
+	PasswordAssumed StepCode = 260 // right or wrong, form
 )
 
 // templates holds the words of each step; {s} is its subject, {d} its detail.
@@ -151,6 +154,8 @@ var templates = [...]string{
 	OTPUsed:     "The {s} code was used: only those from counter {d} on are good.",
 	OTPAhead:    "The {s} code is older than one that was used, and that is later than the clock allows: only those from counter {d} on are good.",
 	FactorIsBad: "What is stored of the factor {s} cannot be opened: {d}.",
+
+	PasswordAssumed: "The password was not looked at: it is assumed to be {s} ({d} form).",
 }
 
 // Words tells a step in one plain sentence.
