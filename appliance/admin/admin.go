@@ -57,6 +57,10 @@ type State interface {
 	Holder(claim string) (key string, ok bool)
 	// LastVersion returns the last version that a document had, also if it was deleted since; 0 if there never was one.
 	LastVersion(kind, name string) uint64
+	// References returns how many documents refer to a document.
+	References(kind, name string) int
+	// Owned returns the keys of the documents that belong to a user and go with him: his accounts and endpoints.
+	Owned(user string) []string
 	// Password returns the stored forms of a user's password; false if he has none.
 	Password(user string) (StoredPassword, bool)
 	// Sessions returns a page of live sessions in a stable order, and the cursor of the next page; 0 at the end.
@@ -71,6 +75,7 @@ type State interface {
 
 // Stored is a document as the state holds it.
 type Stored struct {
+	ID         uint64 // of a user; 0 for other kinds
 	Kind, Name string
 	Version    uint64
 	Spec       []byte   // as document.Stored made it

@@ -82,5 +82,5 @@ func checkScope(scope string, kinds []string) (string, error) {
 	return "", fmt.Errorf("there is no scope %q; scopes are %s and %sKIND", scope, strings.Join(scopeNames[:], ", "), scopeDocuments)
 }
 
-// documentKey names a document in expectations and streams: "Kind/name", user names folded.
+// documentKey names a document in expectations and streams: "Kind/name", the name in its canonical form.
 func documentKey(kind, name string) string { return event.Key(kind, name) }

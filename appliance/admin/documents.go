@@ -47,7 +47,7 @@ func (s *Server) registerDocuments(a huma.API) {
 	}, s.putDocument)
 	register(a, operation{
 		id: "deleteDocument", method: http.MethodDelete, path: "/documents/{kind}/{name}", tag: tag, summary: "Delete a document",
-		about: "Refused while another document refers to it. With If-Match the version in force must be that one.", scopes: s.writeScopes(),
+		about: "Refused while another document refers to it. With a User go his Accounts and Endpoints. With If-Match the version in force must be that one.", scopes: s.writeScopes(),
 	}, s.deleteDocument)
 	register(a, operation{
 		id: "exportDocuments", method: http.MethodGet, path: "/export", tag: tag, summary: "Stream all documents as YAML", stream: true,
@@ -90,12 +90,7 @@ func (s *Server) listDocuments(_ context.Context, in *listDocumentsInput) (*answ
 		return nil, err
 	}
 	list := api.DocumentList{Documents: []api.Document{}, Total: s.cfg.State.Count(k.Name)}
-	fold := func(name string) string {
-		if k.Name == document.KindUser {
-			return event.FoldName(name)
-		}
-		return name
-	}
+	fold := func(name string) string { return event.CanonicalName(k.Name, name) }
 	prefix := fold(in.Prefix)
 	after := in.After
 	if after == "" && prefix != "" {

@@ -3,6 +3,7 @@ package admin
 import (
 	"iter"
 	"net/http"
+	"slices"
 	"strings"
 
 	"trine/appliance/admin/api"
@@ -30,7 +31,7 @@ func view(stored *Stored) (api.Document, error) {
 		return api.Document{}, err
 	}
 	return api.Document{
-		Kind: stored.Kind, Name: stored.Name, Version: stored.Version, Spec: spec,
+		Kind: stored.Kind, Name: stored.Name, ID: stored.ID, Version: stored.Version, Spec: spec,
 		CreatedAt: optionalTime(stored.CreatedAt), CreatedBy: stored.CreatedBy,
 		ModifiedAt: optionalTime(stored.ModifiedAt), ModifiedBy: stored.ModifiedBy,
 	}, nil
@@ -79,15 +80,32 @@ func (l *lookup) Document(key string) *document.Document {
 // Holder implements document.Lookup.
 func (l *lookup) Holder(claim string) (string, bool) { return l.server.cfg.State.Holder(claim) }
 
-// Referrers implements document.Lookup. It reads all documents, which is asked for deletions only.
+// Referrers implements document.Lookup. Where there are any, it reads documents of all kinds until it has them; what refers to users
+// is found without.
 func (l *lookup) Referrers(key string) iter.Seq[string] {
+	kind, name, _ := strings.Cut(key, "/")
+	left := l.server.cfg.State.References(kind, name)
 	return func(yield func(string) bool) {
-		for _, kind := range l.server.names {
-			for stored := range l.server.cfg.State.Documents(kind, "") {
-				for _, ref := range stored.Refs {
-					if ref == key && !yield(documentKey(stored.Kind, stored.Name)) {
+		if kind == document.KindUser {
+			if owned := l.server.cfg.State.Owned(name); len(owned) >= left {
+				for _, by := range owned {
+					if !yield(by) {
 						return
 					}
+				}
+				return
+			}
+		}
+		for _, kind := range l.server.names {
+			if left <= 0 {
+				return
+			}
+			for stored := range l.server.cfg.State.Documents(kind, "") {
+				if !slices.Contains(stored.Refs, key) {
+					continue
+				}
+				if left--; !yield(documentKey(stored.Kind, stored.Name)) || left <= 0 {
+					return
 				}
 			}
 		}

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"hash"
 	"net/http"
+	"slices"
+	"strings"
 
 	"trine/appliance/admin/api"
 	"trine/engine/document"
@@ -96,6 +98,9 @@ func (s *Server) plan(ctx context.Context, caller *Caller, w wish) (*plan, error
 			return nil, err
 		}
 		p.steps = append(p.steps, st)
+	}
+	if err := s.planOwned(p, &w); err != nil {
+		return nil, err
 	}
 	if len(conflicts) > 0 {
 		c := api.NewProblem(http.StatusConflict, api.ReasonConflict, "documents were changed in between; nothing was changed; look at what is in force and try again")
@@ -265,6 +270,36 @@ func (s *Server) planDelete(del deletion, conflicts *document.Problems) (step, e
 		*conflicts = append(*conflicts, document.Problem{Kind: del.kind, Name: stored.Name, Field: "version", Reason: versionReason(del.version, stored.Version)})
 	}
 	return step{action: api.Delete, kind: del.kind, name: stored.Name, version: stored.Version, before: old, changes: document.Diff(old, nil), writes: true}, nil
+}
+
+// planOwned has what belongs to users who are deleted go with them, unless the wish says what becomes of it. Who may delete a user may
+// delete what is his.
+func (s *Server) planOwned(p *plan, w *wish) error {
+	if !slices.ContainsFunc(w.deletes, func(d deletion) bool { return d.kind == document.KindUser }) {
+		return nil
+	}
+	settled := map[string]bool{}
+	for i := range p.steps {
+		settled[documentKey(p.steps[i].kind, p.steps[i].name)] = true
+	}
+	for _, del := range w.deletes {
+		if del.kind != document.KindUser {
+			continue
+		}
+		for _, key := range s.cfg.State.Owned(del.name) {
+			if settled[key] {
+				continue
+			}
+			settled[key] = true
+			kind, name, _ := strings.Cut(key, "/")
+			st, err := s.planDelete(deletion{kind: kind, name: name}, nil)
+			if err != nil {
+				return err
+			}
+			p.steps = append(p.steps, st)
+		}
+	}
+	return nil
 }
 
 // check holds the whole plan against what is in force: references, claims, circles, and whether the policy cache could be

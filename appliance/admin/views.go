@@ -42,7 +42,7 @@ func (s stateReader) Documents(kind, after string) iter.Seq[Stored] {
 
 func storedOf(d *state.Document) Stored {
 	return Stored{
-		Kind: d.Kind, Name: d.Name, Version: d.Version, Spec: d.Spec, Refs: d.Refs,
+		ID: d.ID, Kind: d.Kind, Name: d.Name, Version: d.Version, Spec: d.Spec, Refs: d.Refs,
 		CreatedAt: d.CreatedAt, CreatedBy: d.CreatedBy, ModifiedAt: d.ModifiedAt, ModifiedBy: d.ModifiedBy,
 	}
 }
@@ -52,6 +52,19 @@ func (s stateReader) Count(kind string) int { return s.views.Count(kind) }
 
 // Holder implements State.
 func (s stateReader) Holder(claim string) (string, bool) { return s.views.Holder(claim) }
+
+// References implements State.
+func (s stateReader) References(kind, name string) int { return s.views.References(kind, name) }
+
+// Owned implements State.
+func (s stateReader) Owned(user string) []string {
+	keys := s.views.Owned(user)
+	out := make([]string, len(keys))
+	for i, k := range keys {
+		out[i] = k.String()
+	}
+	return out
+}
 
 // LastVersion implements State.
 func (s stateReader) LastVersion(kind, name string) uint64 { return s.views.LastVersion(kind, name) }

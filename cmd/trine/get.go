@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,14 +17,27 @@ import (
 // written is a document as a file holds it, so that what get shows can be edited and applied. Its version makes that apply
 // refuse if somebody else was faster.
 type written struct {
-	Kind    string          `json:"kind"`
-	Name    string          `json:"name"`
-	Version uint64          `json:"version,omitempty"`
-	Spec    json.RawMessage `json:"spec"`
+	Kind    string `json:"kind"`
+	Name    string `json:"name"`
+	Version uint64 `json:"version,omitempty"`
+	shown
+	Spec json.RawMessage `json:"spec"`
+}
+
+// shown is what is known of a document beside. An apply passes over it.
+type shown struct {
+	ID         uint64     `json:"id,omitempty"`
+	CreatedAt  *time.Time `json:"createdAt,omitempty"`
+	CreatedBy  string     `json:"createdBy,omitempty"`
+	ModifiedAt *time.Time `json:"modifiedAt,omitempty"`
+	ModifiedBy string     `json:"modifiedBy,omitempty"`
 }
 
 func writtenOf(d *api.Document) written {
-	return written{Kind: d.Kind, Name: d.Name, Version: d.Version, Spec: d.Spec}
+	return written{
+		Kind: d.Kind, Name: d.Name, Version: d.Version, Spec: d.Spec,
+		shown: shown{ID: d.ID, CreatedAt: d.CreatedAt, CreatedBy: d.CreatedBy, ModifiedAt: d.ModifiedAt, ModifiedBy: d.ModifiedBy},
+	}
 }
 
 // getCommand is trine get.

@@ -54,6 +54,7 @@ var csvColumns = map[string]func(d *Document, u *User, value string) string{
 	"userType":     func(_ *Document, u *User, v string) string { u.UserType = v; return "" },
 	"primaryGroup": func(_ *Document, u *User, v string) string { u.PrimaryGroup = v; return "" },
 	"groups":       func(_ *Document, u *User, v string) string { u.Groups = splitValues(v); return "" },
+	"roles":        csvRoles,
 	"active":       func(_ *Document, u *User, v string) string { return csvBool(&u.Active, v) },
 	"password": func(_ *Document, u *User, v string) string {
 		t, err := secret.Parse(v)
@@ -64,6 +65,17 @@ var csvColumns = map[string]func(d *Document, u *User, value string) string{
 		return ""
 	},
 	"passwordMustChange": func(_ *Document, u *User, v string) string { return csvBool(&u.PasswordMustChange, v) },
+}
+
+func csvRoles(_ *Document, u *User, v string) string {
+	for _, text := range splitValues(v) {
+		g, reason := parseGrant(text)
+		if reason != "" {
+			return reason
+		}
+		u.Roles = append(u.Roles, g)
+	}
+	return ""
 }
 
 func csvBool(to *bool, v string) string {

@@ -384,14 +384,21 @@ func (d *decoder) duration(f *field, n *yaml.Node, v reflect.Value, path string)
 
 func (d *decoder) time(n *yaml.Node, v reflect.Value, path string) {
 	if n.Kind == yaml.ScalarNode {
-		for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
-			if t, err := time.Parse(layout, n.Value); err == nil {
-				v.Set(reflect.ValueOf(t.UTC()))
-				return
-			}
+		if t, ok := parseTime(n.Value); ok {
+			v.Set(reflect.ValueOf(t))
+			return
 		}
 	}
 	d.fail(n, path, "", "expected a time such as 2027-01-31T12:00:00Z, or a day such as 2027-01-31 (UTC), found %s", found(n))
+}
+
+func parseTime(text string) (time.Time, bool) {
+	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UTC(), true
+		}
+	}
+	return time.Time{}, false
 }
 
 func (d *decoder) addressRange(n *yaml.Node, v reflect.Value, path string) {

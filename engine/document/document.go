@@ -49,6 +49,10 @@ var (
 	_ Spec = (*ServiceProvider)(nil)
 	_ Spec = (*AttributeDefinition)(nil)
 	_ Spec = (*AttributePolicy)(nil)
+	_ Spec = (*InformationSystem)(nil)
+	_ Spec = (*Role)(nil)
+	_ Spec = (*Account)(nil)
+	_ Spec = (*Endpoint)(nil)
 )
 
 // The names of the kinds.
@@ -61,6 +65,10 @@ const (
 	KindServiceProvider     = "ServiceProvider"
 	KindAttributeDefinition = "AttributeDefinition"
 	KindAttributePolicy     = "AttributePolicy"
+	KindInformationSystem   = "InformationSystem"
+	KindRole                = "Role"
+	KindAccount             = "Account"
+	KindEndpoint            = "Endpoint"
 )
 
 // Kind describes one kind of document.
@@ -90,8 +98,12 @@ func (k Kind) New() Spec {
 func Kinds() []Kind {
 	return []Kind{
 		{KindUserType, "user-types", []string{"user-type", "usertypes", "ut"}, "A kind of people and their password policy.", event.ClassOf(KindUserType), func() Spec { return new(UserType) }},
+		{KindInformationSystem, "information-systems", []string{"information-system", "informationsystems", "systems", "system"}, "A system in which people have accounts and roles.", event.ClassOf(KindInformationSystem), func() Spec { return new(InformationSystem) }},
+		{KindRole, "roles", nil, "What somebody may do in an information system.", event.ClassOf(KindRole), func() Spec { return new(Role) }},
 		{KindGroup, "groups", []string{"g"}, "A group of people and what it adds to replies.", event.ClassOf(KindGroup), func() Spec { return new(Group) }},
 		{KindUser, "users", []string{"u"}, "A person who logs in.", event.ClassOf(KindUser), func() Spec { return new(User) }},
+		{KindAccount, "accounts", []string{"acc"}, "An account that a person has in an information system.", event.ClassOf(KindAccount), func() Spec { return new(Account) }},
+		{KindEndpoint, "endpoints", []string{"ep"}, "A device that is known by its MAC address.", event.ClassOf(KindEndpoint), func() Spec { return new(Endpoint) }},
 		{KindEntityGroup, "entity-groups", []string{"entity-group", "entitygroups", "eg"}, "A group of identity providers and service providers.", event.ClassOf(KindEntityGroup), func() Spec { return new(EntityGroup) }},
 		{KindIdentityProvider, "identity-providers", []string{"identity-provider", "identityproviders", "idp"}, "Who decides about logins, and over which protocols.", event.ClassOf(KindIdentityProvider), func() Spec { return new(IdentityProvider) }},
 		{KindServiceProvider, "service-providers", []string{"service-provider", "serviceproviders", "sp"}, "Who asks for logins: a NAS, a network of them, an application.", event.ClassOf(KindServiceProvider), func() Spec { return new(ServiceProvider) }},
@@ -121,7 +133,17 @@ func New(kind, name string) *Document {
 	if !ok {
 		return nil
 	}
-	return &Document{Kind: k.Name, Name: name, Spec: k.New()}
+	d := &Document{Kind: k.Name, Name: name, Spec: k.New()}
+	d.nameCanonically()
+	return d
+}
+
+// nameCanonically brings the name into the one form that it has, where people write it in several. A user's name stays as it is
+// written.
+func (d *Document) nameCanonically() {
+	if d.Kind != KindUser {
+		d.Name = event.CanonicalName(d.Kind, d.Name)
+	}
 }
 
 // Key names the document in expectations, references and claims.

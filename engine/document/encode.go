@@ -232,11 +232,24 @@ func appendQuoted(b []byte, s string) []byte {
 	return append(b, bytes.TrimSuffix(buf.Bytes(), []byte("\n"))...)
 }
 
-// Stored returns the spec for the log: a UserSpec for a user, else canonical JSON with sealed secrets. It fails with
-// secret.ErrNotSealed where a secret has not been sealed. A user's password is no part of it.
+// packed is a spec of which there are so many that the log holds it as a message and not as JSON.
+type packed interface {
+	Spec
+	stored() proto.Message
+	fromStored(b []byte) error
+}
+
+var (
+	_ packed = (*User)(nil)
+	_ packed = (*Account)(nil)
+	_ packed = (*Endpoint)(nil)
+)
+
+// Stored returns the spec for the log: an event.UserSpec, AccountSpec or EndpointSpec for these, else canonical JSON with sealed
+// secrets. It fails with secret.ErrNotSealed where a secret has not been sealed. A user's password is no part of it.
 func (d *Document) Stored() ([]byte, error) {
-	if u, ok := d.Spec.(*User); ok {
-		b, err := proto.MarshalOptions{Deterministic: true}.Marshal(u.stored())
+	if p, ok := d.Spec.(packed); ok {
+		b, err := proto.MarshalOptions{Deterministic: true}.Marshal(p.stored())
 		if err != nil {
 			return nil, fmt.Errorf("encode %s: %w", d.Key(), err)
 		}
@@ -250,16 +263,13 @@ func (d *Document) Stored() ([]byte, error) {
 	return appendJSON(nil, n), nil
 }
 
-func (u *User) stored() *event.UserSpec {
-	s := &event.UserSpec{
+func (u *User) stored() proto.Message {
+	return &event.UserSpec{
 		FirstName: u.FirstName, LastName: u.LastName, FullName: u.FullName, ShortName: u.ShortName,
 		Mail: u.Mail, MailDomain: u.MailDomain, Mobile: u.Mobile, Aliases: u.Aliases, DirectoryDn: u.DirectoryDN,
 		UserType: u.UserType, PrimaryGroup: u.PrimaryGroup, Groups: u.Groups, Inactive: !u.Active,
+		Attributes: storedAttributes(u.Attributes), Roles: storedGrants(u.Roles),
 	}
-	for _, k := range slices.Sorted(maps.Keys(u.Attributes)) {
-		s.Attributes = append(s.Attributes, &event.UserSpec_Attribute{Name: k, Values: u.Attributes[k]})
-	}
-	return s
 }
 
 func (u *User) fromStored(b []byte) error {
@@ -271,14 +281,56 @@ func (u *User) fromStored(b []byte) error {
 		FirstName: s.FirstName, LastName: s.LastName, FullName: s.FullName, ShortName: s.ShortName,
 		Mail: s.Mail, MailDomain: s.MailDomain, Mobile: s.Mobile, Aliases: s.Aliases, DirectoryDN: s.DirectoryDn,
 		UserType: s.UserType, PrimaryGroup: s.PrimaryGroup, Groups: s.Groups, Active: !s.Inactive,
-	}
-	if len(s.Attributes) > 0 {
-		u.Attributes = make(map[string]Values, len(s.Attributes))
-		for _, a := range s.Attributes {
-			u.Attributes[a.GetName()] = append(u.Attributes[a.GetName()], a.GetValues()...)
-		}
+		Attributes: attributesOf(s.Attributes), Roles: grantsOf(s.Roles),
 	}
 	return nil
+}
+
+func (a *Account) stored() proto.Message {
+	return &event.AccountSpec{Description: a.Description, Owner: a.Owner, Disabled: !a.Enabled, Attributes: storedAttributes(a.Attributes)}
+}
+
+func (a *Account) fromStored(b []byte) error {
+	var s event.AccountSpec
+	if err := proto.Unmarshal(b, &s); err != nil {
+		return fmt.Errorf("decode account: %w", err)
+	}
+	*a = Account{Description: s.Description, Owner: s.Owner, Enabled: !s.Disabled, Attributes: attributesOf(s.Attributes)}
+	return nil
+}
+
+func (e *Endpoint) stored() proto.Message {
+	return &event.EndpointSpec{
+		Description: e.Description, Group: e.Group, Owner: e.Owner, NotAfterUnix: unixOf(e.NotAfter), Attributes: storedAttributes(e.Attributes),
+	}
+}
+
+func (e *Endpoint) fromStored(b []byte) error {
+	var s event.EndpointSpec
+	if err := proto.Unmarshal(b, &s); err != nil {
+		return fmt.Errorf("decode endpoint: %w", err)
+	}
+	*e = Endpoint{Description: s.Description, Group: s.Group, Owner: s.Owner, NotAfter: ofUnix(s.NotAfterUnix), Attributes: attributesOf(s.Attributes)}
+	return nil
+}
+
+func storedAttributes(attributes map[string]Values) []*event.UserSpec_Attribute {
+	var out []*event.UserSpec_Attribute
+	for _, k := range slices.Sorted(maps.Keys(attributes)) {
+		out = append(out, &event.UserSpec_Attribute{Name: k, Values: attributes[k]})
+	}
+	return out
+}
+
+func attributesOf(list []*event.UserSpec_Attribute) map[string]Values {
+	if len(list) == 0 {
+		return nil
+	}
+	out := make(map[string]Values, len(list))
+	for _, a := range list {
+		out[a.GetName()] = append(out[a.GetName()], a.GetValues()...)
+	}
+	return out
 }
 
 // nodes returns the whole document with its secrets as the mark.

@@ -115,6 +115,31 @@ func FuzzUsersFromCSV(f *testing.F) {
 	})
 }
 
+// drawGrant draws grants of roles whose names are drawn.
+func drawGrant(name *rapid.Generator[string]) *rapid.Generator[Grant] {
+	return rapid.Custom(func(t *rapid.T) Grant {
+		g := Grant{Role: name.Draw(t, "role")}
+		from := rapid.Int64Range(1, 1<<33).Draw(t, "from")
+		if rapid.Bool().Draw(t, "begins") {
+			g.NotBefore = ofUnix(from)
+		}
+		if rapid.Bool().Draw(t, "ends") {
+			g.NotAfter = ofUnix(from + rapid.Int64Range(1, 1<<33).Draw(t, "for"))
+		}
+		return g
+	})
+}
+
+func TestGrantReadsBackAsItWasWrittenInCSV(t *testing.T) {
+	name := rapid.StringMatching(`[a-z]([a-z0-9 ._@-]{0,10}[a-z0-9])?`)
+	rapid.Check(t, func(t *rapid.T) {
+		g := drawGrant(name).Draw(t, "grant")
+		if back, reason := parseGrant(g.String()); reason != "" || back != g {
+			t.Fatalf("%q is read as %+v, %s", g, back, reason)
+		}
+	})
+}
+
 func TestUserReadsBackAsItWasWritten(t *testing.T) {
 	text := rapid.StringMatching(`[a-zA-Z0-9äöü #:'"{}\[\],&*!|>%@` + "`" + `?.-]{0,12}[a-z]`)
 	name := rapid.StringMatching(`[a-z]([a-z0-9._@-]{0,10}[a-z0-9])?`)
@@ -129,6 +154,8 @@ func TestUserReadsBackAsItWasWritten(t *testing.T) {
 				v.SetString(text.Draw(t, f.name))
 			case f.typ.Kind() == reflect.Bool:
 				v.SetBool(rapid.Bool().Draw(t, f.name))
+			case f.name == "roles":
+				u.Roles = rapid.SliceOfNDistinct(drawGrant(name), 1, 4, rapid.ID[Grant]).Draw(t, f.name)
 			case f.typ.Kind() == reflect.Slice:
 				v.Set(reflect.ValueOf(rapid.SliceOfNDistinct(name, 1, 4, rapid.ID[string]).Draw(t, f.name)))
 			}

@@ -8,6 +8,8 @@ type Group struct {
 	Parent string `json:"parent" ref:"Group"`
 	// Reply lists what an Access-Accept for a member carries, a line an attribute: `Tunnel-Type:1 = VLAN`. A line with `=` counts unless the attribute was set by a template that comes first; a line with `+=` adds a value.
 	Reply []string `json:"reply"`
+	// Roles lists the roles that each member has, also through the groups below this one.
+	Roles []Grant `json:"roles"`
 	// Sessions limits simultaneous use by each member.
 	Sessions Sessions `json:"sessions"`
 }

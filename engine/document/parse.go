@@ -192,6 +192,10 @@ var topFields = []field{
 	{name: "spec", typ: reflect.TypeFor[Unsupported]()},
 }
 
+// shownFields say what is known of a document beside what it says. They are shown and cannot be written: a document that has them, as
+// one that was shown and edited, means the same without.
+var shownFields = []string{"id", "createdAt", "createdBy", "modifiedAt", "modifiedBy"}
+
 func (p *parser) document(n *yaml.Node) {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
@@ -296,6 +300,7 @@ func (d *decoder) topField(kind Kind, e pair, spec **yaml.Node) {
 		d.mark("name", value)
 		if s, ok := d.text(value, "name"); ok {
 			d.doc.Name = s
+			d.doc.nameCanonically()
 		}
 	case "version":
 		v, err := strconv.ParseUint(value.Value, 10, 64)
@@ -312,6 +317,9 @@ func (d *decoder) topField(kind Kind, e pair, spec **yaml.Node) {
 			*spec = value
 		}
 	default:
+		if slices.Contains(shownFields, e.key.Value) {
+			return
+		}
 		suggestion := suggestField(e.key.Value, topFields)
 		for _, f := range schemas[reflect.TypeOf(kind.blank()).Elem()] {
 			if suggestion == "" && strings.EqualFold(f.name, e.key.Value) {
@@ -328,8 +336,8 @@ func FromStored(kind, name string, spec []byte) (*Document, error) {
 	if doc == nil {
 		return nil, fmt.Errorf("read stored document %s: unknown kind", kind+"/"+name)
 	}
-	if u, ok := doc.Spec.(*User); ok {
-		if err := u.fromStored(spec); err != nil {
+	if p, ok := doc.Spec.(packed); ok {
+		if err := p.fromStored(spec); err != nil {
 			return nil, fmt.Errorf("read stored document %s: %w", doc.Key(), err)
 		}
 		return doc, nil

@@ -112,7 +112,7 @@ func reference(t *testing.T) []byte {
 			b.WriteString(referenceConditions)
 		}
 		if k.Name == KindUser {
-			fmt.Fprintf(&b, "\nA CSV file of users names its columns in the first line: %s, and `attributes.NAME` for each attribute. A cell with several values separates them by semicolons; a semicolon in a value is written `\\;`. An empty cell stands for a field that is not given.\n",
+			fmt.Fprintf(&b, "\nA CSV file of users names its columns in the first line: %s, and `attributes.NAME` for each attribute. A cell with several values separates them by semicolons; a semicolon in a value is written `\\;`. A role that counts for a time only has a blank and an interval behind it, of which either end may be missing: `admin@erp 2027-01-01/2027-07-01`. An empty cell stands for a field that is not given.\n",
 				"`"+strings.Join(slices.Sorted(maps.Keys(csvColumns)), "`, `")+"`")
 		}
 	}
@@ -239,9 +239,15 @@ spec:
 - A text that looks like a number or a truth value is put in quotes: ` + "`mobile: \"600000000\"`" + `. Secrets need none.
 - A duration is written ` + "`30s`, `10m`, `1h30m`" + `, or as a number of seconds. A time is written ` + "`2027-01-31T12:00:00Z`" + `, or as a day, which begins at midnight UTC.
 - A secret is sealed on the way in and shown as ` + "`«redacted»`" + ` ever after. Applied, ` + "`«redacted»`" + ` means the secret in force; so what was exported can be applied again.
-- A name has up to 253 bytes, none of ` + "`/` and `\\`" + `, and no blank at its ends. Names of users and their aliases are compared without regard to case.
+- A name has up to 253 bytes, none of ` + "`/` and `\\`" + `, and no blank at its ends. Names of users and their aliases are compared without regard to case. A MAC address may be written in any notation.
+- ` + "`trine get`" + ` shows beside these fields when and by whom a document was created and last changed, and a user's ` + "`id`" + `, a number that no other user ever gets. They cannot be
+  written: applied, a document means the same with them and without.
 - A field that belongs to a capability that this release does not have is stored and named in a warning. Where to ignore it could let somebody in, it is refused.
 - A reply attribute is written ` + "`Attribute = value`, `Attribute:tag = value` or `Attribute += value`" + `, with the names of the dictionaries.
+
+A document that others refer to cannot be deleted: the refusal names the first of them. A User takes with him, in the same change, what is his alone: his password, his Accounts and
+his Endpoints; to keep an endpoint, give it another owner first. Places that are reserved for him under a limit of sessions are given up; his network sessions stay until the device
+ends them, so that no accounting is lost.
 
 At most one document may hold each of: a login name (a user's name or alias), a public id (of an identity provider or a service provider), a source prefix, and a name of an attribute in a protocol.
 

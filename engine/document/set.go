@@ -218,7 +218,7 @@ func (s *set) deletion(key string, referred map[string]bool) {
 		s.problems = append(s.problems, one)
 		return
 	}
-	if !referable(kind) || referred[key] {
+	if referred[key] {
 		return
 	}
 	var by []string
@@ -240,18 +240,6 @@ func (s *set) deletion(key string, referred map[string]bool) {
 	if more {
 		one.Reason += " and others"
 	}
+	one.Suggestion = "change or delete those first"
 	s.problems = append(s.problems, one)
-}
-
-// referable reports whether any document can refer to documents of a kind.
-func referable(kind string) bool {
-	if kind == KindEntityGroup || kind == KindAttributeDefinition { // conditions name them
-		return true
-	}
-	for _, fields := range schemas {
-		if slices.ContainsFunc(fields, func(f field) bool { return f.ref == kind }) {
-			return true
-		}
-	}
-	return false
 }

@@ -28,6 +28,8 @@ type User struct {
 	PrimaryGroup string `json:"primaryGroup" ref:"Group"`
 	// Groups names the Groups that the person belongs to.
 	Groups []string `json:"groups" ref:"Group"`
+	// Roles lists the roles that the person has beside those of his groups.
+	Roles []Grant `json:"roles"`
 	// Active says whether the person may log in.
 	Active bool `json:"active" default:"true"`
 	// Attributes are values of any other attribute, each a text or a list of texts.

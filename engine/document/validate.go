@@ -107,20 +107,8 @@ func (u *User) check(c *checker) {
 	}
 	c.unique("spec.aliases", u.Aliases, true)
 	c.unique("spec.groups", u.Groups, false)
-	for name, values := range u.Attributes {
-		path := join("spec.attributes", name)
-		if reason := nameProblem(name); reason != "" {
-			c.fail(path, "", "the name of the attribute %s", reason)
-		}
-		for i, v := range values {
-			if v == "" {
-				c.fail(element(path, i), "leave it out", "the value is empty")
-			}
-		}
-		if len(values) == 0 {
-			c.fail(path, "leave it out", "the attribute has no value")
-		}
-	}
+	c.grants("spec.roles", u.Roles)
+	c.attributes(u.Attributes)
 	if u.Password.IsSealed() {
 		c.fail("spec.password", "", "a password comes in as clear text; as %s, or left out, it stays as it is", secret.Mark)
 	}
@@ -143,6 +131,7 @@ func (u *User) relations(name string, r *relations) {
 
 func (g *Group) check(c *checker) {
 	c.reply("spec.reply", g.Reply)
+	c.grants("spec.roles", g.Roles)
 	if g.Parent == c.doc.Name {
 		c.fail("spec.parent", "", "the group is its own parent")
 	}

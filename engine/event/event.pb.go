@@ -268,12 +268,12 @@ func (x *Event) GetBody() []byte {
 	return nil
 }
 
-// DocumentPut creates or replaces a document. Kind User has a UserSpec as its spec, every other kind canonical JSON with
-// sealed secrets.
+// DocumentPut creates or replaces a document. Kinds User, Account and Endpoint have a UserSpec, AccountSpec or EndpointSpec as
+// their spec, every other kind canonical JSON with sealed secrets.
 type DocumentPut struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`        // as written; compared without case for kind User
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`        // as written; compared in the form of CanonicalName
 	Version       uint64                 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"` // ignored by Apply, which counts; kept for readers of history
 	Spec          []byte                 `protobuf:"bytes,4,opt,name=spec,proto3" json:"spec,omitempty"`
 	Refs          []string               `protobuf:"bytes,5,rep,name=refs,proto3" json:"refs,omitempty"`     // "Kind/name" of each document that the spec refers to, once each
@@ -456,6 +456,7 @@ type UserSpec struct {
 	Groups        []string               `protobuf:"bytes,12,rep,name=groups,proto3" json:"groups,omitempty"`
 	Inactive      bool                   `protobuf:"varint,13,opt,name=inactive,proto3" json:"inactive,omitempty"`
 	Attributes    []*UserSpec_Attribute  `protobuf:"bytes,14,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	Roles         []*UserSpec_Grant      `protobuf:"bytes,15,rep,name=roles,proto3" json:"roles,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -588,6 +589,159 @@ func (x *UserSpec) GetAttributes() []*UserSpec_Attribute {
 	return nil
 }
 
+func (x *UserSpec) GetRoles() []*UserSpec_Grant {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+// AccountSpec is an account document as rows and events hold it.
+type AccountSpec struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Description   string                 `protobuf:"bytes,1,opt,name=description,proto3" json:"description,omitempty"`
+	Owner         string                 `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"` // user name
+	Disabled      bool                   `protobuf:"varint,3,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	Attributes    []*UserSpec_Attribute  `protobuf:"bytes,4,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccountSpec) Reset() {
+	*x = AccountSpec{}
+	mi := &file_event_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccountSpec) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccountSpec) ProtoMessage() {}
+
+func (x *AccountSpec) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccountSpec.ProtoReflect.Descriptor instead.
+func (*AccountSpec) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *AccountSpec) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *AccountSpec) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *AccountSpec) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
+}
+
+func (x *AccountSpec) GetAttributes() []*UserSpec_Attribute {
+	if x != nil {
+		return x.Attributes
+	}
+	return nil
+}
+
+// EndpointSpec is an endpoint document as rows and events hold it.
+type EndpointSpec struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Description   string                 `protobuf:"bytes,1,opt,name=description,proto3" json:"description,omitempty"`
+	Group         string                 `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
+	Owner         string                 `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`                                      // user name; empty if none
+	NotAfterUnix  int64                  `protobuf:"varint,4,opt,name=not_after_unix,json=notAfterUnix,proto3" json:"not_after_unix,omitempty"` // from then on it does not count; 0: never
+	Attributes    []*UserSpec_Attribute  `protobuf:"bytes,5,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndpointSpec) Reset() {
+	*x = EndpointSpec{}
+	mi := &file_event_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndpointSpec) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndpointSpec) ProtoMessage() {}
+
+func (x *EndpointSpec) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndpointSpec.ProtoReflect.Descriptor instead.
+func (*EndpointSpec) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *EndpointSpec) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *EndpointSpec) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *EndpointSpec) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *EndpointSpec) GetNotAfterUnix() int64 {
+	if x != nil {
+		return x.NotAfterUnix
+	}
+	return 0
+}
+
+func (x *EndpointSpec) GetAttributes() []*UserSpec_Attribute {
+	if x != nil {
+		return x.Attributes
+	}
+	return nil
+}
+
 // PasswordSet replaces a user's password by the forms that his user type keeps. No form is clear text.
 type PasswordSet struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -604,7 +758,7 @@ type PasswordSet struct {
 
 func (x *PasswordSet) Reset() {
 	*x = PasswordSet{}
-	mi := &file_event_proto_msgTypes[6]
+	mi := &file_event_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -616,7 +770,7 @@ func (x *PasswordSet) String() string {
 func (*PasswordSet) ProtoMessage() {}
 
 func (x *PasswordSet) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[6]
+	mi := &file_event_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -629,7 +783,7 @@ func (x *PasswordSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PasswordSet.ProtoReflect.Descriptor instead.
 func (*PasswordSet) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{6}
+	return file_event_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PasswordSet) GetUser() string {
@@ -692,7 +846,7 @@ type PasswordRemoved struct {
 
 func (x *PasswordRemoved) Reset() {
 	*x = PasswordRemoved{}
-	mi := &file_event_proto_msgTypes[7]
+	mi := &file_event_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -704,7 +858,7 @@ func (x *PasswordRemoved) String() string {
 func (*PasswordRemoved) ProtoMessage() {}
 
 func (x *PasswordRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[7]
+	mi := &file_event_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -717,7 +871,7 @@ func (x *PasswordRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PasswordRemoved.ProtoReflect.Descriptor instead.
 func (*PasswordRemoved) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{7}
+	return file_event_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PasswordRemoved) GetUser() string {
@@ -747,7 +901,7 @@ type SessionReserved struct {
 
 func (x *SessionReserved) Reset() {
 	*x = SessionReserved{}
-	mi := &file_event_proto_msgTypes[8]
+	mi := &file_event_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -759,7 +913,7 @@ func (x *SessionReserved) String() string {
 func (*SessionReserved) ProtoMessage() {}
 
 func (x *SessionReserved) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[8]
+	mi := &file_event_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -772,7 +926,7 @@ func (x *SessionReserved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionReserved.ProtoReflect.Descriptor instead.
 func (*SessionReserved) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{8}
+	return file_event_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SessionReserved) GetUser() string {
@@ -814,7 +968,7 @@ type SessionsExpired struct {
 
 func (x *SessionsExpired) Reset() {
 	*x = SessionsExpired{}
-	mi := &file_event_proto_msgTypes[9]
+	mi := &file_event_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -826,7 +980,7 @@ func (x *SessionsExpired) String() string {
 func (*SessionsExpired) ProtoMessage() {}
 
 func (x *SessionsExpired) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[9]
+	mi := &file_event_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -839,7 +993,7 @@ func (x *SessionsExpired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionsExpired.ProtoReflect.Descriptor instead.
 func (*SessionsExpired) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{9}
+	return file_event_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SessionsExpired) GetSessions() []uint64 {
@@ -866,7 +1020,7 @@ type TombstonesSwept struct {
 
 func (x *TombstonesSwept) Reset() {
 	*x = TombstonesSwept{}
-	mi := &file_event_proto_msgTypes[10]
+	mi := &file_event_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -878,7 +1032,7 @@ func (x *TombstonesSwept) String() string {
 func (*TombstonesSwept) ProtoMessage() {}
 
 func (x *TombstonesSwept) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[10]
+	mi := &file_event_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -891,7 +1045,7 @@ func (x *TombstonesSwept) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TombstonesSwept.ProtoReflect.Descriptor instead.
 func (*TombstonesSwept) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{10}
+	return file_event_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *TombstonesSwept) GetBeforeUnix() int64 {
@@ -912,7 +1066,7 @@ type SessionClosed struct {
 
 func (x *SessionClosed) Reset() {
 	*x = SessionClosed{}
-	mi := &file_event_proto_msgTypes[11]
+	mi := &file_event_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -924,7 +1078,7 @@ func (x *SessionClosed) String() string {
 func (*SessionClosed) ProtoMessage() {}
 
 func (x *SessionClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[11]
+	mi := &file_event_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -937,7 +1091,7 @@ func (x *SessionClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionClosed.ProtoReflect.Descriptor instead.
 func (*SessionClosed) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{11}
+	return file_event_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SessionClosed) GetSession() uint64 {
@@ -966,7 +1120,7 @@ type Consumed struct {
 
 func (x *Consumed) Reset() {
 	*x = Consumed{}
-	mi := &file_event_proto_msgTypes[12]
+	mi := &file_event_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -978,7 +1132,7 @@ func (x *Consumed) String() string {
 func (*Consumed) ProtoMessage() {}
 
 func (x *Consumed) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[12]
+	mi := &file_event_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -991,7 +1145,7 @@ func (x *Consumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Consumed.ProtoReflect.Descriptor instead.
 func (*Consumed) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{12}
+	return file_event_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Consumed) GetKey() string {
@@ -1042,7 +1196,7 @@ type Accounted struct {
 
 func (x *Accounted) Reset() {
 	*x = Accounted{}
-	mi := &file_event_proto_msgTypes[13]
+	mi := &file_event_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1054,7 +1208,7 @@ func (x *Accounted) String() string {
 func (*Accounted) ProtoMessage() {}
 
 func (x *Accounted) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[13]
+	mi := &file_event_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1067,7 +1221,7 @@ func (x *Accounted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Accounted.ProtoReflect.Descriptor instead.
 func (*Accounted) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{13}
+	return file_event_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Accounted) GetClient() string {
@@ -1271,7 +1425,7 @@ type Decided struct {
 
 func (x *Decided) Reset() {
 	*x = Decided{}
-	mi := &file_event_proto_msgTypes[14]
+	mi := &file_event_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1283,7 +1437,7 @@ func (x *Decided) String() string {
 func (*Decided) ProtoMessage() {}
 
 func (x *Decided) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[14]
+	mi := &file_event_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1296,7 +1450,7 @@ func (x *Decided) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decided.ProtoReflect.Descriptor instead.
 func (*Decided) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{14}
+	return file_event_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Decided) GetId() uint64 {
@@ -1431,7 +1585,7 @@ type DecisionsMissing struct {
 
 func (x *DecisionsMissing) Reset() {
 	*x = DecisionsMissing{}
-	mi := &file_event_proto_msgTypes[15]
+	mi := &file_event_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1443,7 +1597,7 @@ func (x *DecisionsMissing) String() string {
 func (*DecisionsMissing) ProtoMessage() {}
 
 func (x *DecisionsMissing) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[15]
+	mi := &file_event_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1456,7 +1610,7 @@ func (x *DecisionsMissing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecisionsMissing.ProtoReflect.Descriptor instead.
 func (*DecisionsMissing) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{15}
+	return file_event_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DecisionsMissing) GetCount() uint64 {
@@ -1498,7 +1652,7 @@ type ClusterKeyAdded struct {
 
 func (x *ClusterKeyAdded) Reset() {
 	*x = ClusterKeyAdded{}
-	mi := &file_event_proto_msgTypes[16]
+	mi := &file_event_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1510,7 +1664,7 @@ func (x *ClusterKeyAdded) String() string {
 func (*ClusterKeyAdded) ProtoMessage() {}
 
 func (x *ClusterKeyAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[16]
+	mi := &file_event_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1523,7 +1677,7 @@ func (x *ClusterKeyAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterKeyAdded.ProtoReflect.Descriptor instead.
 func (*ClusterKeyAdded) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{16}
+	return file_event_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ClusterKeyAdded) GetId() uint32 {
@@ -1555,7 +1709,7 @@ type ApiKeyCreated struct {
 
 func (x *ApiKeyCreated) Reset() {
 	*x = ApiKeyCreated{}
-	mi := &file_event_proto_msgTypes[17]
+	mi := &file_event_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1567,7 +1721,7 @@ func (x *ApiKeyCreated) String() string {
 func (*ApiKeyCreated) ProtoMessage() {}
 
 func (x *ApiKeyCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[17]
+	mi := &file_event_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1580,7 +1734,7 @@ func (x *ApiKeyCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeyCreated.ProtoReflect.Descriptor instead.
 func (*ApiKeyCreated) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{17}
+	return file_event_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ApiKeyCreated) GetId() string {
@@ -1636,7 +1790,7 @@ type ApiKeyRevoked struct {
 
 func (x *ApiKeyRevoked) Reset() {
 	*x = ApiKeyRevoked{}
-	mi := &file_event_proto_msgTypes[18]
+	mi := &file_event_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1648,7 +1802,7 @@ func (x *ApiKeyRevoked) String() string {
 func (*ApiKeyRevoked) ProtoMessage() {}
 
 func (x *ApiKeyRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[18]
+	mi := &file_event_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1661,7 +1815,7 @@ func (x *ApiKeyRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeyRevoked.ProtoReflect.Descriptor instead.
 func (*ApiKeyRevoked) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{18}
+	return file_event_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ApiKeyRevoked) GetId() string {
@@ -1691,7 +1845,7 @@ type Staged struct {
 
 func (x *Staged) Reset() {
 	*x = Staged{}
-	mi := &file_event_proto_msgTypes[19]
+	mi := &file_event_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1703,7 +1857,7 @@ func (x *Staged) String() string {
 func (*Staged) ProtoMessage() {}
 
 func (x *Staged) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[19]
+	mi := &file_event_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1716,7 +1870,7 @@ func (x *Staged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Staged.ProtoReflect.Descriptor instead.
 func (*Staged) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{19}
+	return file_event_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Staged) GetStage() uint64 {
@@ -1759,7 +1913,7 @@ type StageCommitted struct {
 
 func (x *StageCommitted) Reset() {
 	*x = StageCommitted{}
-	mi := &file_event_proto_msgTypes[20]
+	mi := &file_event_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1771,7 +1925,7 @@ func (x *StageCommitted) String() string {
 func (*StageCommitted) ProtoMessage() {}
 
 func (x *StageCommitted) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[20]
+	mi := &file_event_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1784,7 +1938,7 @@ func (x *StageCommitted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageCommitted.ProtoReflect.Descriptor instead.
 func (*StageCommitted) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{20}
+	return file_event_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *StageCommitted) GetStage() uint64 {
@@ -1818,7 +1972,7 @@ type StageAbandoned struct {
 
 func (x *StageAbandoned) Reset() {
 	*x = StageAbandoned{}
-	mi := &file_event_proto_msgTypes[21]
+	mi := &file_event_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1830,7 +1984,7 @@ func (x *StageAbandoned) String() string {
 func (*StageAbandoned) ProtoMessage() {}
 
 func (x *StageAbandoned) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[21]
+	mi := &file_event_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1843,7 +1997,7 @@ func (x *StageAbandoned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageAbandoned.ProtoReflect.Descriptor instead.
 func (*StageAbandoned) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{21}
+	return file_event_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *StageAbandoned) GetStage() uint64 {
@@ -1866,7 +2020,7 @@ type NodeStarted struct {
 
 func (x *NodeStarted) Reset() {
 	*x = NodeStarted{}
-	mi := &file_event_proto_msgTypes[22]
+	mi := &file_event_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1878,7 +2032,7 @@ func (x *NodeStarted) String() string {
 func (*NodeStarted) ProtoMessage() {}
 
 func (x *NodeStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[22]
+	mi := &file_event_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1891,7 +2045,7 @@ func (x *NodeStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeStarted.ProtoReflect.Descriptor instead.
 func (*NodeStarted) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{22}
+	return file_event_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *NodeStarted) GetNode() uint64 {
@@ -1932,7 +2086,7 @@ type UserSpec_Attribute struct {
 
 func (x *UserSpec_Attribute) Reset() {
 	*x = UserSpec_Attribute{}
-	mi := &file_event_proto_msgTypes[23]
+	mi := &file_event_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1944,7 +2098,7 @@ func (x *UserSpec_Attribute) String() string {
 func (*UserSpec_Attribute) ProtoMessage() {}
 
 func (x *UserSpec_Attribute) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[23]
+	mi := &file_event_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1974,6 +2128,66 @@ func (x *UserSpec_Attribute) GetValues() []string {
 	return nil
 }
 
+type UserSpec_Grant struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Role          string                 `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`                                           // "ROLE@SYSTEM"
+	NotBeforeUnix int64                  `protobuf:"varint,2,opt,name=not_before_unix,json=notBeforeUnix,proto3" json:"not_before_unix,omitempty"` // 0: from the first
+	NotAfterUnix  int64                  `protobuf:"varint,3,opt,name=not_after_unix,json=notAfterUnix,proto3" json:"not_after_unix,omitempty"`    // from then on it does not count; 0: for ever
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserSpec_Grant) Reset() {
+	*x = UserSpec_Grant{}
+	mi := &file_event_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserSpec_Grant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserSpec_Grant) ProtoMessage() {}
+
+func (x *UserSpec_Grant) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserSpec_Grant.ProtoReflect.Descriptor instead.
+func (*UserSpec_Grant) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{5, 1}
+}
+
+func (x *UserSpec_Grant) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *UserSpec_Grant) GetNotBeforeUnix() int64 {
+	if x != nil {
+		return x.NotBeforeUnix
+	}
+	return 0
+}
+
+func (x *UserSpec_Grant) GetNotAfterUnix() int64 {
+	if x != nil {
+		return x.NotAfterUnix
+	}
+	return 0
+}
+
 type Decided_Step struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Code          uint32                 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`      // trace.StepCode
@@ -1986,7 +2200,7 @@ type Decided_Step struct {
 
 func (x *Decided_Step) Reset() {
 	*x = Decided_Step{}
-	mi := &file_event_proto_msgTypes[24]
+	mi := &file_event_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1998,7 +2212,7 @@ func (x *Decided_Step) String() string {
 func (*Decided_Step) ProtoMessage() {}
 
 func (x *Decided_Step) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[24]
+	mi := &file_event_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2011,7 +2225,7 @@ func (x *Decided_Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decided_Step.ProtoReflect.Descriptor instead.
 func (*Decided_Step) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{14, 0}
+	return file_event_proto_rawDescGZIP(), []int{16, 0}
 }
 
 func (x *Decided_Step) GetCode() uint32 {
@@ -2052,7 +2266,7 @@ type ClusterKeyAdded_Wrap struct {
 
 func (x *ClusterKeyAdded_Wrap) Reset() {
 	*x = ClusterKeyAdded_Wrap{}
-	mi := &file_event_proto_msgTypes[25]
+	mi := &file_event_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2064,7 +2278,7 @@ func (x *ClusterKeyAdded_Wrap) String() string {
 func (*ClusterKeyAdded_Wrap) ProtoMessage() {}
 
 func (x *ClusterKeyAdded_Wrap) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[25]
+	mi := &file_event_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2077,7 +2291,7 @@ func (x *ClusterKeyAdded_Wrap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterKeyAdded_Wrap.ProtoReflect.Descriptor instead.
 func (*ClusterKeyAdded_Wrap) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{16, 0}
+	return file_event_proto_rawDescGZIP(), []int{18, 0}
 }
 
 func (x *ClusterKeyAdded_Wrap) GetNode() uint64 {
@@ -2135,7 +2349,7 @@ const file_event_proto_rawDesc = "" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x0e\n" +
 	"\x02by\x18\x03 \x01(\tR\x02by\x12\x18\n" +
-	"\acomment\x18\x04 \x01(\tR\acomment\"\xff\x03\n" +
+	"\acomment\x18\x04 \x01(\tR\acomment\"\xa0\x05\n" +
 	"\bUserSpec\x12\x1d\n" +
 	"\n" +
 	"first_name\x18\x01 \x01(\tR\tfirstName\x12\x1b\n" +
@@ -2156,10 +2370,30 @@ const file_event_proto_rawDesc = "" +
 	"\binactive\x18\r \x01(\bR\binactive\x12B\n" +
 	"\n" +
 	"attributes\x18\x0e \x03(\v2\".trine.event.v1.UserSpec.AttributeR\n" +
-	"attributes\x1a7\n" +
+	"attributes\x124\n" +
+	"\x05roles\x18\x0f \x03(\v2\x1e.trine.event.v1.UserSpec.GrantR\x05roles\x1a7\n" +
 	"\tAttribute\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
-	"\x06values\x18\x02 \x03(\tR\x06values\"\xaa\x01\n" +
+	"\x06values\x18\x02 \x03(\tR\x06values\x1ai\n" +
+	"\x05Grant\x12\x12\n" +
+	"\x04role\x18\x01 \x01(\tR\x04role\x12&\n" +
+	"\x0fnot_before_unix\x18\x02 \x01(\x03R\rnotBeforeUnix\x12$\n" +
+	"\x0enot_after_unix\x18\x03 \x01(\x03R\fnotAfterUnix\"\xa5\x01\n" +
+	"\vAccountSpec\x12 \n" +
+	"\vdescription\x18\x01 \x01(\tR\vdescription\x12\x14\n" +
+	"\x05owner\x18\x02 \x01(\tR\x05owner\x12\x1a\n" +
+	"\bdisabled\x18\x03 \x01(\bR\bdisabled\x12B\n" +
+	"\n" +
+	"attributes\x18\x04 \x03(\v2\".trine.event.v1.UserSpec.AttributeR\n" +
+	"attributes\"\xc6\x01\n" +
+	"\fEndpointSpec\x12 \n" +
+	"\vdescription\x18\x01 \x01(\tR\vdescription\x12\x14\n" +
+	"\x05group\x18\x02 \x01(\tR\x05group\x12\x14\n" +
+	"\x05owner\x18\x03 \x01(\tR\x05owner\x12$\n" +
+	"\x0enot_after_unix\x18\x04 \x01(\x03R\fnotAfterUnix\x12B\n" +
+	"\n" +
+	"attributes\x18\x05 \x03(\v2\".trine.event.v1.UserSpec.AttributeR\n" +
+	"attributes\"\xaa\x01\n" +
 	"\vPasswordSet\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x1a\n" +
 	"\bargon2id\x18\x02 \x01(\fR\bargon2id\x12\x14\n" +
@@ -2297,7 +2531,7 @@ func file_event_proto_rawDescGZIP() []byte {
 }
 
 var file_event_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_event_proto_goTypes = []any{
 	(Expectation_Kind)(0),        // 0: trine.event.v1.Expectation.Kind
 	(*Proposal)(nil),             // 1: trine.event.v1.Proposal
@@ -2306,41 +2540,47 @@ var file_event_proto_goTypes = []any{
 	(*DocumentPut)(nil),          // 4: trine.event.v1.DocumentPut
 	(*DocumentDeleted)(nil),      // 5: trine.event.v1.DocumentDeleted
 	(*UserSpec)(nil),             // 6: trine.event.v1.UserSpec
-	(*PasswordSet)(nil),          // 7: trine.event.v1.PasswordSet
-	(*PasswordRemoved)(nil),      // 8: trine.event.v1.PasswordRemoved
-	(*SessionReserved)(nil),      // 9: trine.event.v1.SessionReserved
-	(*SessionsExpired)(nil),      // 10: trine.event.v1.SessionsExpired
-	(*TombstonesSwept)(nil),      // 11: trine.event.v1.TombstonesSwept
-	(*SessionClosed)(nil),        // 12: trine.event.v1.SessionClosed
-	(*Consumed)(nil),             // 13: trine.event.v1.Consumed
-	(*Accounted)(nil),            // 14: trine.event.v1.Accounted
-	(*Decided)(nil),              // 15: trine.event.v1.Decided
-	(*DecisionsMissing)(nil),     // 16: trine.event.v1.DecisionsMissing
-	(*ClusterKeyAdded)(nil),      // 17: trine.event.v1.ClusterKeyAdded
-	(*ApiKeyCreated)(nil),        // 18: trine.event.v1.ApiKeyCreated
-	(*ApiKeyRevoked)(nil),        // 19: trine.event.v1.ApiKeyRevoked
-	(*Staged)(nil),               // 20: trine.event.v1.Staged
-	(*StageCommitted)(nil),       // 21: trine.event.v1.StageCommitted
-	(*StageAbandoned)(nil),       // 22: trine.event.v1.StageAbandoned
-	(*NodeStarted)(nil),          // 23: trine.event.v1.NodeStarted
-	(*UserSpec_Attribute)(nil),   // 24: trine.event.v1.UserSpec.Attribute
-	(*Decided_Step)(nil),         // 25: trine.event.v1.Decided.Step
-	(*ClusterKeyAdded_Wrap)(nil), // 26: trine.event.v1.ClusterKeyAdded.Wrap
+	(*AccountSpec)(nil),          // 7: trine.event.v1.AccountSpec
+	(*EndpointSpec)(nil),         // 8: trine.event.v1.EndpointSpec
+	(*PasswordSet)(nil),          // 9: trine.event.v1.PasswordSet
+	(*PasswordRemoved)(nil),      // 10: trine.event.v1.PasswordRemoved
+	(*SessionReserved)(nil),      // 11: trine.event.v1.SessionReserved
+	(*SessionsExpired)(nil),      // 12: trine.event.v1.SessionsExpired
+	(*TombstonesSwept)(nil),      // 13: trine.event.v1.TombstonesSwept
+	(*SessionClosed)(nil),        // 14: trine.event.v1.SessionClosed
+	(*Consumed)(nil),             // 15: trine.event.v1.Consumed
+	(*Accounted)(nil),            // 16: trine.event.v1.Accounted
+	(*Decided)(nil),              // 17: trine.event.v1.Decided
+	(*DecisionsMissing)(nil),     // 18: trine.event.v1.DecisionsMissing
+	(*ClusterKeyAdded)(nil),      // 19: trine.event.v1.ClusterKeyAdded
+	(*ApiKeyCreated)(nil),        // 20: trine.event.v1.ApiKeyCreated
+	(*ApiKeyRevoked)(nil),        // 21: trine.event.v1.ApiKeyRevoked
+	(*Staged)(nil),               // 22: trine.event.v1.Staged
+	(*StageCommitted)(nil),       // 23: trine.event.v1.StageCommitted
+	(*StageAbandoned)(nil),       // 24: trine.event.v1.StageAbandoned
+	(*NodeStarted)(nil),          // 25: trine.event.v1.NodeStarted
+	(*UserSpec_Attribute)(nil),   // 26: trine.event.v1.UserSpec.Attribute
+	(*UserSpec_Grant)(nil),       // 27: trine.event.v1.UserSpec.Grant
+	(*Decided_Step)(nil),         // 28: trine.event.v1.Decided.Step
+	(*ClusterKeyAdded_Wrap)(nil), // 29: trine.event.v1.ClusterKeyAdded.Wrap
 }
 var file_event_proto_depIdxs = []int32{
 	2,  // 0: trine.event.v1.Proposal.expect:type_name -> trine.event.v1.Expectation
 	3,  // 1: trine.event.v1.Proposal.events:type_name -> trine.event.v1.Event
 	0,  // 2: trine.event.v1.Expectation.kind:type_name -> trine.event.v1.Expectation.Kind
-	24, // 3: trine.event.v1.UserSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
-	25, // 4: trine.event.v1.Decided.steps:type_name -> trine.event.v1.Decided.Step
-	26, // 5: trine.event.v1.ClusterKeyAdded.wraps:type_name -> trine.event.v1.ClusterKeyAdded.Wrap
-	3,  // 6: trine.event.v1.Staged.events:type_name -> trine.event.v1.Event
-	2,  // 7: trine.event.v1.Staged.expect:type_name -> trine.event.v1.Expectation
-	8,  // [8:8] is the sub-list for method output_type
-	8,  // [8:8] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	26, // 3: trine.event.v1.UserSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
+	27, // 4: trine.event.v1.UserSpec.roles:type_name -> trine.event.v1.UserSpec.Grant
+	26, // 5: trine.event.v1.AccountSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
+	26, // 6: trine.event.v1.EndpointSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
+	28, // 7: trine.event.v1.Decided.steps:type_name -> trine.event.v1.Decided.Step
+	29, // 8: trine.event.v1.ClusterKeyAdded.wraps:type_name -> trine.event.v1.ClusterKeyAdded.Wrap
+	3,  // 9: trine.event.v1.Staged.events:type_name -> trine.event.v1.Event
+	2,  // 10: trine.event.v1.Staged.expect:type_name -> trine.event.v1.Expectation
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_event_proto_init() }
@@ -2354,7 +2594,7 @@ func file_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_event_proto_rawDesc), len(file_event_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   26,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

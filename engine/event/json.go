@@ -203,14 +203,22 @@ func (w *jsonWriter) plain(fd protoreflect.FieldDescriptor, v protoreflect.Value
 	return nil
 }
 
-// spec writes a document: a user's fields, or the JSON that it is, with sealed secrets left out.
+// spec writes a document: the fields of a user, account or endpoint, or the JSON that any other is, with sealed secrets left out.
 func (w *jsonWriter) spec(kind string, spec []byte) error {
-	if kind == "User" {
-		var u UserSpec
-		if err := proto.Unmarshal(spec, &u); err != nil {
-			return fmt.Errorf("read user: %w: %v", ErrFormat, err)
+	var m proto.Message
+	switch kind {
+	case "User":
+		m = new(UserSpec)
+	case "Account":
+		m = new(AccountSpec)
+	case "Endpoint":
+		m = new(EndpointSpec)
+	}
+	if m != nil {
+		if err := proto.Unmarshal(spec, m); err != nil {
+			return fmt.Errorf("read %s: %w: %v", kind, ErrFormat, err)
 		}
-		return w.message(u.ProtoReflect())
+		return w.message(m.ProtoReflect())
 	}
 	var doc any
 	dec := json.NewDecoder(bytes.NewReader(spec))

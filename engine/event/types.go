@@ -39,7 +39,7 @@ type Class uint32
 // The classes.
 const (
 	ClassConfig     Class = 1 // configuration documents
-	ClassIdentity   Class = 2 // users, groups, passwords
+	ClassIdentity   Class = 2 // users, groups, roles, accounts, endpoints, passwords
 	ClassSession    Class = 3 // reservations, expiries
 	ClassAccounting Class = 4 // accounting records of NASes
 	ClassDecision   Class = 5 // login decisions
@@ -69,7 +69,8 @@ func ParseClass(name string) (Class, bool) {
 
 // ClassOf returns the class in which documents of a kind are recorded.
 func ClassOf(kind string) Class {
-	if kind == "User" || kind == "Group" {
+	switch kind {
+	case "User", "Group", "Role", "Account", "Endpoint":
 		return ClassIdentity
 	}
 	return ClassConfig
@@ -134,13 +135,22 @@ func StreamKey[T ~string | ~[]byte](namespace string, name T) uint64 {
 // FoldName returns the form in which user names and login names are compared: ASCII and Unicode lower case.
 func FoldName(name string) string { return strings.ToLower(name) }
 
-// Key names an object in expectations, references and claims: "Kind/name", user names folded.
-func Key(kind, name string) string {
-	if kind == "User" {
-		name = FoldName(name)
+// CanonicalName returns the form in which names of documents of a kind are compared: users' folded, endpoints' as MAC
+// prints, all others as they are. A name of an endpoint that is no MAC address stays what it is.
+func CanonicalName(kind, name string) string {
+	switch kind {
+	case "User":
+		return FoldName(name)
+	case "Endpoint":
+		if mac, ok := ParseMAC(name); ok {
+			return mac.String()
+		}
 	}
-	return kind + "/" + name
+	return name
 }
+
+// Key names an object in expectations, references and claims: "Kind/name", the name in its canonical form.
+func Key(kind, name string) string { return kind + "/" + CanonicalName(kind, name) }
 
 // SessionID returns the id of the network session that a NAS names by Acct-Session-Id. The NAS is the service provider and
 // the NAS's own identifier, so that equal session ids of two NASes behind one prefix stay apart.

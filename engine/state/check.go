@@ -313,28 +313,43 @@ func eachPart(body []byte, num int, visit func(data []byte) bool) {
 	}
 }
 
-// kindUser is the kind of documents that are users; its names are compared without case.
-const kindUser = "User"
+// The kinds of documents that have tables of their own.
+const (
+	kindUser     = "User"
+	kindAccount  = "Account"
+	kindEndpoint = "Endpoint"
+)
 
 var userPrefix = []byte(kindUser + "/")
 
-// appendKey appends "Kind/name", user names folded.
+// appendKey appends "Kind/name", the name in its canonical form (event.CanonicalName).
 func appendKey(dst, kind, name []byte) []byte {
 	dst = append(dst, kind...)
 	dst = append(dst, '/')
-	if string(kind) == kindUser {
+	switch string(kind) {
+	case kindUser:
 		return appendFolded(dst, name)
+	case kindEndpoint:
+		if mac, ok := event.ParseMAC(name); ok {
+			return mac.AppendText(dst)
+		}
 	}
 	return append(dst, name...)
 }
 
-// canonicalKey returns "Kind/name" with a user's name folded.
+// canonicalKey returns "Kind/name" with the name in its canonical form.
 func canonicalKey(key []byte) []byte {
-	name, isUser := bytes.CutPrefix(key, userPrefix)
-	if !isUser || isFolded(name) {
+	kind, name, _ := bytes.Cut(key, []byte("/"))
+	switch string(kind) {
+	case kindUser:
+		if isFolded(name) {
+			return key
+		}
+	case kindEndpoint:
+	default:
 		return key
 	}
-	return appendFolded(append([]byte(nil), userPrefix...), name)
+	return appendKey(nil, kind, name)
 }
 
 // isFolded reports whether folding leaves the name as it is, for all it can tell at once.

@@ -19,6 +19,7 @@ type rowRef = rows.Ref
 // Document is a document as it stands. A user's Spec is an encoded event.UserSpec, any other what its DocumentPut held. Refs are in
 // the order of the DocumentPut.
 type Document struct {
+	ID         uint64 // of a user; 0 for other kinds
 	Kind       string
 	Name       string // as written
 	Version    uint64
@@ -46,7 +47,7 @@ func (s *State) Document(kind, name string) (Document, bool) {
 		_, r.name, _ = bytes.Cut(appendKey(nil, []byte(kind), []byte(name)), []byte("/"))
 	}
 	d = Document{
-		Kind: kind, Name: string(r.name), Version: r.version, Spec: r.spec,
+		ID: r.id, Kind: kind, Name: string(r.name), Version: r.version, Spec: r.spec,
 		CreatedBy: s.person(r.createdBy), CreatedAt: time.Unix(r.createdAt, 0).UTC(),
 		ModifiedBy: s.person(r.modifiedBy), ModifiedAt: time.Unix(r.modifiedAt, 0).UTC(),
 	}
@@ -63,13 +64,11 @@ func (s *State) Document(kind, name string) (Document, bool) {
 	return d, true
 }
 
-// Documents returns up to limit documents of a kind in the order of their names, users' folded, from the first name behind after
+// Documents returns up to limit documents of a kind in the order of their canonical names, from the first name behind after
 // (empty: from the first). A page takes time for its own length and for what changed since the last page of that kind; the first
 // page of all takes time for the whole kind.
 func (s *State) Documents(kind, after string, limit int) []Document {
-	if kind == kindUser {
-		after = event.FoldName(after)
-	}
+	after = event.CanonicalName(kind, after)
 	o := s.order(kind)
 	var docs []Document
 	for len(docs) < limit {
@@ -139,10 +138,25 @@ func (s *State) References(kind, name string) int {
 
 // place returns the table in which a document is a row, and the row's key.
 func (s *State) place(key []byte) (*rows.Table, []byte) {
-	if name, isUser := bytes.CutPrefix(key, userPrefix); isUser {
-		return s.users, name
+	kind, name, _ := bytes.Cut(key, []byte("/"))
+	if table := s.personal(kind); table != nil {
+		return table, name
 	}
 	return s.docs, key
+}
+
+// personal returns the table of a kind of documents that belong to people, of which there are as many as people; nil for other kinds,
+// which are configuration.
+func (s *State) personal(kind []byte) *rows.Table {
+	switch string(kind) {
+	case kindUser:
+		return s.users
+	case kindAccount:
+		return s.accounts
+	case kindEndpoint:
+		return s.endpoints
+	}
+	return nil
 }
 
 func (s *State) exists(key []byte) bool {
@@ -227,14 +241,18 @@ func (s *State) foldDocumentPut(at Stamp, body []byte) uint64 {
 		r.spec = w.user
 	}
 	w.row = r.append(w.row[:0])
+	before := s.ownerHashes(table, k, old.spec) // points into the row that Put replaces
 	ref, _ := table.Put(k, w.row)
 	if !existed {
 		s.order(string(c.kind)).note(key[len(c.kind)+1:], false)
 	}
-	if isUser {
+	switch table {
+	case s.users:
 		s.ids.set(r.id, ref)
-	} else {
+	case s.docs:
 		w.changed = append(w.changed, Key{Kind: string(c.kind), Name: string(c.name)})
+	default:
+		s.reown(table, ref, before, s.ownerHashes(table, k, c.spec))
 	}
 	return r.version
 }
@@ -247,7 +265,7 @@ func (s *State) foldDocumentDeleted(at Stamp, body []byte) {
 	}
 	key := appendKey(nil, c.kind, c.name)
 	table, k := s.place(key)
-	value, _, ok := table.Peek(k)
+	value, ref, ok := table.Peek(k)
 	if !ok {
 		violated("a document to delete", "none with key %s", key)
 	}
@@ -258,10 +276,14 @@ func (s *State) foldDocumentDeleted(at Stamp, body []byte) {
 	s.unrefer(old.refs)
 	s.release(old.claims, nil, key, old.id)
 	s.graves.Put(key, protowire.AppendVarint(nil, old.version))
-	if table == s.users {
+	switch table {
+	case s.users:
 		s.ids.clear(old.id)
-	} else {
+		s.dropReservationsOf(k)
+	case s.docs:
 		s.work.changed = append(s.work.changed, Key{Kind: string(c.kind), Name: string(c.name)})
+	default:
+		s.reown(table, ref, s.ownerHashes(table, k, old.spec), owners{})
 	}
 	table.Delete(k)
 	s.order(string(c.kind)).note(key[len(c.kind)+1:], true)
@@ -405,11 +427,11 @@ func (s *State) order(kind string) *order {
 	return o
 }
 
-// scanNames yields the names of a kind, users' folded, in no order.
+// scanNames yields the canonical names of a kind in no order.
 func (s *State) scanNames(kind string, yield func(name []byte)) {
-	table, prefix := s.docs, []byte(kind+"/")
-	if kind == kindUser {
-		table, prefix = s.users, nil
+	table, prefix := s.personal([]byte(kind)), []byte(nil)
+	if table == nil {
+		table, prefix = s.docs, []byte(kind+"/")
 	}
 	table.Scan(0, func(_ rowRef, key, _ []byte) bool {
 		if name, ok := bytes.CutPrefix(key, prefix); ok {
@@ -421,8 +443,11 @@ func (s *State) scanNames(kind string, yield func(name []byte)) {
 
 // loadOrders counts the documents of each kind; lists are made when asked for.
 func (s *State) loadOrders() error {
-	orders := map[string]*order{kindUser: {}}
-	orders[kindUser].count.Store(int64(s.users.Len()))
+	orders := map[string]*order{}
+	for _, kind := range []string{kindUser, kindAccount, kindEndpoint} {
+		orders[kind] = &order{}
+		orders[kind].count.Store(int64(s.personal([]byte(kind)).Len()))
+	}
 	var bad error
 	s.docs.Scan(0, func(_ rowRef, key, _ []byte) bool {
 		kind, _, ok := bytes.Cut(key, []byte("/"))

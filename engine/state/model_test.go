@@ -144,6 +144,11 @@ func (m *machine) documents(t *rapid.T) {
 		m.expect(t, parts, ok)
 	}
 	if ok {
+		maps.DeleteFunc(m.reserved, func(_ uint64, r naiveReservation) bool {
+			_, was := m.docs["User/"+r.user]
+			_, is := after["User/"+r.user]
+			return was && !is
+		})
 		m.docs, m.versions = after, versions
 	}
 }

@@ -95,6 +95,18 @@ func (s *State) dropReservation(login uint64) {
 	s.reservations.Delete(key)
 }
 
+// dropReservationsOf gives up the places of a user who is no more. His sessions stay: only their devices know when they end.
+func (s *State) dropReservationsOf(user []byte) {
+	for _, ref := range s.reservedBy.Append(nil, hashUser(user), 1<<31) {
+		if key, row, ok := s.reservations.PeekAt(ref); ok {
+			login := binary.BigEndian.Uint64(key)
+			if r := s.readReservation(login, row); sameName(r.user, user) {
+				s.dropReservation(login)
+			}
+		}
+	}
+}
+
 func (s *State) readReservation(login uint64, row []byte) reservation {
 	r, err := decodeReservation(row)
 	if err != nil {

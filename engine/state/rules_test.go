@@ -345,7 +345,8 @@ func TestRecordsThatCannotBeReadEndTheProcess(t *testing.T) {
 		"password":   {0x12, 7, 8, 10, 0x10, 4, 0x22, 1, 0xff},
 		"document":   {0x12, 7, 8, 1, 0x10, 4, 0x22, 1, 0xff},
 		"expect":     {0x0a, 2, 8, 99},
-		"user field": append([]byte{0x12, 19, 8, 1, 0x10, 2, 0x22, 13}, "\x0a\x04User\x12\x01u\x22\x02\x78\x01"...),
+		"user field": append([]byte{0x12, 20, 8, 1, 0x10, 2, 0x22, 14}, "\x0a\x04User\x12\x01u\x22\x03\x80\x01\x01"...),
+		"user role":  append([]byte{0x12, 19, 8, 1, 0x10, 2, 0x22, 13}, "\x0a\x04User\x12\x01u\x22\x02\x78\x01"...),
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {

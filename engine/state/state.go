@@ -33,12 +33,17 @@ type State struct {
 	apiKeys      *rows.Table // id -> API key
 	clusterKeys  *rows.Table // id -> cluster key
 	meta         *rows.Table // counters
+	accounts     *rows.Table // "ACCOUNT@SYSTEM" -> account
+	endpoints    *rows.Table // MAC address -> endpoint
 
 	symbols      symbols
 	ids          ids
 	byField      [sessionFields]rows.Index // of sessions
 	prefixes     [129]atomic.Int32         // how many sessions have an IPv6 prefix of each length
 	reservedBy   rows.Index                // of reservations, by user
+	accountsOf   rows.Index                // of accounts, by owner
+	accountsIn   rows.Index                // of accounts, by owner and system
+	endpointsOf  rows.Index                // of endpoints, by owner
 	endings      endings
 	ordersLock   sync.RWMutex
 	orders       map[string]*order // by kind
@@ -87,6 +92,8 @@ const (
 	tableAPIKeys      = 13
 	tableClusterKeys  = 14
 	tableMeta         = 15
+	tableAccounts     = 16
+	tableEndpoints    = 17
 )
 
 // New returns an empty State.
@@ -109,6 +116,8 @@ func New() *State {
 		apiKeys:      store.Table(tableAPIKeys, 0),
 		clusterKeys:  store.Table(tableClusterKeys, 0),
 		meta:         store.Table(tableMeta, 0),
+		accounts:     store.Table(tableAccounts, 8),
+		endpoints:    store.Table(tableEndpoints, 6),
 		orders:       make(map[string]*order),
 	}
 }
@@ -343,11 +352,12 @@ func (s *State) finish(at Stamp) {
 	}
 }
 
-// ConfigIndex returns the log index of the last change of a document other than a user.
+// ConfigIndex returns the log index of the last change of a document that logins are decided by: of any kind but User, Account
+// and Endpoint, which are looked up row by row.
 func (s *State) ConfigIndex() uint64 { return s.configIndex.Load() }
 
-// OnConfig sets the function that Apply calls when documents other than users have changed, with the log index and their keys,
-// once a proposal. It must not block. It is set before the first Apply.
+// OnConfig sets the function that Apply calls when documents have changed that ConfigIndex is about, with the log index and their
+// keys, once a proposal. It must not block. It is set before the first Apply.
 func (s *State) OnConfig(changed func(index uint64, changed []Key)) { s.onConfig = changed }
 
 // Freeze marks the rows as of the last proposal applied. How long it takes does not grow with the number of rows.
@@ -377,12 +387,14 @@ func (s *State) Load(next func() (k, v []byte, ok bool, err error)) error {
 	// Sessions have the most indexes; everything else is found again beside them.
 	sessions := make(chan error, 1)
 	go func() { sessions <- s.loadSessions() }()
-	return errors.Join(s.loadUsers(), s.loadOrders(), s.loadReservations(), s.loadEndings(), <-sessions)
+	return errors.Join(s.loadUsers(), s.loadOwned(), s.loadOrders(), s.loadReservations(), s.loadEndings(), <-sessions)
 }
 
 // Counts is numbers of rows, and what this node counted since it was started or loaded.
 type Counts struct {
 	Users        int
+	Accounts     int
+	Endpoints    int
 	Sessions     int // live, stale ones included
 	Reservations int
 	Tombstones   int    // ended sessions that are remembered
@@ -396,9 +408,10 @@ type Counts struct {
 // Counts returns numbers for metrics.
 func (s *State) Counts() Counts {
 	c := Counts{
-		Users: s.users.Len(), Sessions: s.sessions.Len(), Reservations: s.reservations.Len(), Tombstones: s.ended.Len(),
+		Users: s.users.Len(), Accounts: s.accounts.Len(), Endpoints: s.endpoints.Len(), Sessions: s.sessions.Len(), Reservations: s.reservations.Len(), Tombstones: s.ended.Len(),
 		Consumed: s.consumed.Len(), Stages: s.stages.Len(), Decisions: s.decisions.Load(), Missing: s.missing.Load(),
-		Bytes: s.store.Bytes() + s.reservedBy.Bytes() + s.ids.bytes() + s.endings.bytes(),
+		Bytes: s.store.Bytes() + s.reservedBy.Bytes() + s.ids.bytes() + s.endings.bytes() +
+			s.accountsOf.Bytes() + s.accountsIn.Bytes() + s.endpointsOf.Bytes(),
 	}
 	for i := range s.byField {
 		c.Bytes += s.byField[i].Bytes()

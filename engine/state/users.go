@@ -33,6 +33,7 @@ type User struct {
 
 	PrimaryGroup []byte
 	Groups       [][]byte
+	Roles        []Grant // his own, without those of his groups
 	Aliases      [][]byte
 	Attributes   []Attribute
 
@@ -56,6 +57,12 @@ type User struct {
 type Attribute struct {
 	Name   []byte
 	Values [][]byte
+}
+
+// Grant is a role for a time. NotBefore and NotAfter are unix seconds; 0 is from the first, and for ever.
+type Grant struct {
+	Role                []byte
+	NotBefore, NotAfter int64
 }
 
 // Form is one form of a password. It prints as «redacted».
@@ -202,7 +209,7 @@ func (u *User) read(buf []byte, size int, y *symbols) {
 
 // decode fills the user from a row and its key, without copying them.
 func (u *User) decode(row, key []byte, y *symbols) error {
-	*u = User{buf: u.buf, values: u.values[:0], ranges: u.ranges[:0], Groups: u.Groups[:0], Aliases: u.Aliases[:0], Attributes: u.Attributes[:0]}
+	*u = User{buf: u.buf, values: u.values[:0], ranges: u.ranges[:0], Groups: u.Groups[:0], Roles: u.Roles[:0], Aliases: u.Aliases[:0], Attributes: u.Attributes[:0]}
 	var r docRow
 	if err := r.decode(row); err != nil {
 		return err
@@ -219,7 +226,7 @@ func (u *User) decode(row, key []byte, y *symbols) error {
 }
 
 // The fields of a user's spec in his row are those of event.UserSpec by number, but for texts that many users share, which are
-// symbols, and for attributes: a symbol and the values, each with its length in front.
+// symbols, and for attributes, a symbol and the values, each with its length in front, and roles, a symbol and two times.
 func (u *User) decodeSpec(b []byte, y *symbols) error {
 	for len(b) > 0 {
 		f, rest, ok := field.Next(b)
@@ -266,6 +273,14 @@ func (u *User) decodeSpec(b []byte, y *symbols) error {
 				u.values = append(u.values, v)
 			}
 			u.ranges = append(u.ranges, len(u.values))
+		case 15:
+			n, rest, ok := nextSymbol(f.Data)
+			from, rest, ok2 := nextSymbol(rest)
+			until, _, ok3 := nextSymbol(rest)
+			if !ok || !ok2 || !ok3 {
+				return fmt.Errorf("read role of user row: %w", errRow)
+			}
+			u.Roles = append(u.Roles, Grant{Role: y.text(n), NotBefore: int64(from), NotAfter: int64(until)})
 		}
 	}
 	start := 0
@@ -337,6 +352,8 @@ func (s *State) appendUserSpec(dst []byte, at Stamp, spec []byte) []byte {
 			dst = field.AppendFlag(dst, f.Num, f.Value != 0)
 		case 14:
 			dst = field.AppendBytes(dst, f.Num, s.attribute(at, f.Data))
+		case 15:
+			dst = field.AppendBytes(dst, f.Num, s.grant(at, f.Data))
 		default:
 			unreadable("user", at, fmt.Errorf("field %d: %w", f.Num, event.ErrFormat))
 		}
@@ -365,6 +382,31 @@ func (s *State) attribute(at Stamp, b []byte) []byte {
 	return w.row
 }
 
+// grant returns an encoded event.UserSpec_Grant as a user's row has it, in the work's row buffer.
+func (s *State) grant(at Stamp, b []byte) []byte {
+	var role []byte
+	var times [2]uint64
+	for len(b) > 0 {
+		f, rest, ok := field.Next(b)
+		if !ok || f.Num > 3 {
+			unreadable("role of user", at, event.ErrFormat)
+		}
+		if b = rest; f.Num == 1 {
+			role = f.Data
+		} else {
+			times[f.Num-2] = f.Value
+		}
+	}
+	if len(role) == 0 {
+		unreadable("role of user", at, event.ErrFormat)
+	}
+	w := &s.work
+	w.row = protowire.AppendVarint(w.row[:0], s.symbol(role))
+	w.row = protowire.AppendVarint(w.row, times[0])
+	w.row = protowire.AppendVarint(w.row, times[1])
+	return w.row
+}
+
 // userSpec returns the event.UserSpec that a user's row was made of.
 func (s *State) userSpec(spec []byte) *event.UserSpec {
 	var u User
@@ -376,6 +418,9 @@ func (s *State) userSpec(spec []byte) *event.UserSpec {
 		ShortName: string(u.ShortName), Mail: string(u.Mail), MailDomain: string(u.MailDomain), Mobile: string(u.Mobile),
 		DirectoryDn: string(u.DirectoryDN), UserType: string(u.UserType), PrimaryGroup: string(u.PrimaryGroup),
 		Inactive: u.Inactive, Aliases: texts(u.Aliases), Groups: texts(u.Groups),
+	}
+	for _, g := range u.Roles {
+		m.Roles = append(m.Roles, &event.UserSpec_Grant{Role: string(g.Role), NotBeforeUnix: g.NotBefore, NotAfterUnix: g.NotAfter})
 	}
 	for _, a := range u.Attributes {
 		m.Attributes = append(m.Attributes, &event.UserSpec_Attribute{Name: string(a.Name), Values: texts(a.Values)})

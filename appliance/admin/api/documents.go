@@ -10,6 +10,7 @@ import (
 type Document struct {
 	Kind       string          `json:"kind" doc:"Kind of the document, such as ServiceProvider"`
 	Name       string          `json:"name" doc:"Name, unique within its kind"`
+	ID         uint64          `json:"id,omitempty" doc:"Number of a user, which no other user ever gets; other kinds have none"`
 	Version    uint64          `json:"version,omitempty" doc:"Version, counted from 1; the ETag"`
 	Spec       json.RawMessage `json:"spec" doc:"The fields of the kind; see the configuration reference"`
 	CreatedAt  *time.Time      `json:"createdAt,omitempty" doc:"When the document was created"`
