@@ -18,8 +18,11 @@ import (
 	"sync/atomic"
 )
 
-// KeySize is the length of a cluster key in bytes.
-const KeySize = 32
+// KeySize is the length of a cluster key in bytes, MACSize that of a keyed form.
+const (
+	KeySize = 32
+	MACSize = headSize + sha256.Size
+)
 
 // Both forms begin with a format byte and the id of the cluster key, big endian.
 const (
@@ -29,7 +32,6 @@ const (
 	nonceSize      = 12
 	tagSize        = 16
 	sealedOverhead = headSize + nonceSize + tagSize
-	macSize        = headSize + sha256.Size
 )
 
 // What the keys derived from a cluster key are for. These texts are for ever.
@@ -191,7 +193,7 @@ func (k *Keyring) MAC(dst, context, message []byte) ([]byte, error) {
 // CheckMAC reports, in constant time and without allocation for messages of usual length, whether mac is a keyed form of message for the context.
 // Errors are ErrForm and ErrNoKey.
 func (k *Keyring) CheckMAC(mac, context, message []byte) (bool, error) {
-	if len(mac) != macSize || mac[0] != macFormat {
+	if len(mac) != MACSize || mac[0] != macFormat {
 		return false, ErrForm
 	}
 	n := k.ring.Load().keys[binary.BigEndian.Uint32(mac[1:])]

@@ -13,6 +13,10 @@ const (
 	OK Reason = "ok"
 
 	ClientUnknown Reason = "client.unknown"
+	CodeAttempts  Reason = "code.attempts"
+	CodeExpired   Reason = "code.expired"
+	CodeWrong     Reason = "code.wrong"
+
 	ConfigBroken  Reason = "config.broken"
 	IssuerMissing Reason = "issuer.missing"
 
@@ -40,6 +44,8 @@ const (
 	PasswordUnreadable    Reason = "password.unreadable"
 	PasswordWrong         Reason = "password.wrong"
 
+	PINWrong Reason = "pin.wrong"
+
 	ProofMalformed Reason = "proof.malformed"
 	ProofMissing   Reason = "proof.missing"
 
@@ -50,6 +56,9 @@ const (
 	RadiusReplyBroken        Reason = "radius.reply.broken"
 	RadiusReplyTooLarge      Reason = "radius.reply.too-large"
 	RadiusServiceUnsupported Reason = "radius.service.unsupported"
+
+	RecoveryUsed  Reason = "recovery.used"
+	RecoveryWrong Reason = "recovery.wrong"
 
 	RealmUnknown Reason = "realm.unknown"
 	SessionLimit Reason = "session.limit"
@@ -107,6 +116,9 @@ type Info struct {
 // infos is sorted by code.
 var infos = [...]Info{
 	{ClientUnknown, ClassClient, "The request came from an address that no service provider claims.", "Add the address to the `sourceIPs` of the device's ServiceProvider document, or find out who sends from there."},
+	{CodeAttempts, ClassUser, "The code that was sent was guessed wrong too often and is void.", "Log in anew, for a new code."},
+	{CodeExpired, ClassUser, "The code that was sent came back too late.", "Log in anew, for a new code. If they keep coming late, look at how long mails or messages take."},
+	{CodeWrong, ClassUser, "The code is not the one that was sent.", "Try again with the newest code; an older one is void."},
 	{ConfigBroken, ClassConfig, "The service provider, or the type or a group of the user, could not be compiled, so nothing is decided through it.", "`trine status` lists broken documents with what is wrong in them; correct the document and apply it."},
 	{EndpointUnknown, ClassUser, "The device asked for MAC authentication, and its address is not known.", "Register the device, or let it authenticate in another way."},
 	{FactorUnreadable, ClassSystem, "What is stored of a factor (a one-time password, a PIN, a code, a device or a key) cannot be opened: it is damaged, or this node lacks the cluster key that it was sealed with.", "`trine status` shows the keys that this node has. If they are all there, have the person enrol the factor anew."},
@@ -128,6 +140,7 @@ var infos = [...]Info{
 	{PasswordPolicy, ClassUser, "The new password does not meet the policy of the user's type.", "Choose another one; the UserType document says what is asked for."},
 	{PasswordUnreadable, ClassSystem, "The stored password cannot be opened: it is damaged, or this node lacks the cluster key that it was sealed with.", "`trine status` shows the keys that this node has. If they are all there, set the password anew."},
 	{PasswordWrong, ClassUser, "The password is wrong.", "Try again, or set a new one with `trine user passwd`. If every user of one device fails, compare that device's shared secret."},
+	{PINWrong, ClassUser, "The PIN is wrong.", "Try again, or have the PIN set anew."},
 	{ProofMalformed, ClassClient, "What should prove the password has the wrong length or form.", "Look at the device's release notes and settings; the trace says what was malformed."},
 	{ProofMissing, ClassClient, "The request brings nothing that could prove a password.", "Set the device to PAP, CHAP, MS-CHAP or MS-CHAPv2."},
 	{RadiusCHAPSecretNotKept, ClassConfig, "CHAP needs the clear password, and the user's type does not keep it.", "Set the device to PAP or MS-CHAPv2; or add `clear` to `password.keep` of the UserType and have the password set anew."},
@@ -138,6 +151,8 @@ var infos = [...]Info{
 	{RadiusReplyTooLarge, ClassConfig, "The reply would exceed the 4,096 bytes that RADIUS allows.", "Shorten the reply templates, or release fewer attributes to this service provider."},
 	{RadiusServiceUnsupported, ClassClient, "The device asked for a service that this release does not offer.", "The trace names the service; set the device to another one."},
 	{RealmUnknown, ClassUser, "The login name has a realm or domain that the service provider does not list.", "Add it to the service provider's `realms`, or leave it out of the login name."},
+	{RecoveryUsed, ClassUser, "The recovery code is right, but was used before.", "Use another one of the set. If nobody used it, somebody else has seen the set: have a new one made."},
+	{RecoveryWrong, ClassUser, "The recovery code is none of the person's set.", "Compare it with the paper; a set that was replaced is void."},
 	{SessionLimit, ClassUser, "The user has as many sessions as he may have at once.", "`trine sessions` lists them. End one, raise the limit, or wait until stale ones expire."},
 	{UserInactive, ClassUser, "The user exists and is switched off.", "Set `active: true` in the User document."},
 	{UserMissing, ClassClient, "The request names no user.", "Look at the device's settings; the trace shows what it sent."},

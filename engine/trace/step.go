@@ -77,11 +77,20 @@ const (
 	ConditionDecided StepCode = 105 // rule, outcome
 
 	// With which other factors.
-	OTPChecked  StepCode = 200 // kind, counter
-	OTPDiffers  StepCode = 201 // kind
-	OTPUsed     StepCode = 202 // kind, lowest counter that was not used
-	OTPAhead    StepCode = 203 // kind, lowest counter that was not used
-	FactorIsBad StepCode = 219 // factor, error
+	OTPChecked      StepCode = 200 // kind, counter
+	OTPDiffers      StepCode = 201 // kind
+	OTPUsed         StepCode = 202 // kind, lowest counter that was not used
+	OTPAhead        StepCode = 203 // kind, lowest counter that was not used
+	RecoveryChecked StepCode = 204 // nothing, codes left
+	RecoveryDiffers StepCode = 205
+	RecoverySpent   StepCode = 206
+	PINChecked      StepCode = 207
+	PINDiffers      StepCode = 208
+	CodeChecked     StepCode = 209 // channel
+	CodeDiffers     StepCode = 210 // channel, attempts left
+	CodeTooLate     StepCode = 211 // channel, when it ended
+	CodeSpent       StepCode = 212 // channel, failures
+	FactorIsBad     StepCode = 219 // factor
 
 	// Simulated logins, which are not recorded.
 	PasswordAssumed StepCode = 260 // right or wrong, form
@@ -149,11 +158,20 @@ var templates = [...]string{
 	StepsLeftOut:     "{s} more steps were not kept.",
 	ConditionDecided: "The condition {s} is {d}.",
 
-	OTPChecked:  "The one-time password is the {s} code of counter {d}.",
-	OTPDiffers:  "The one-time password is no {s} code within the window.",
-	OTPUsed:     "The {s} code was used: only those from counter {d} on are good.",
-	OTPAhead:    "The {s} code is older than one that was used, and that is later than the clock allows: only those from counter {d} on are good.",
-	FactorIsBad: "What is stored of the factor {s} cannot be opened: {d}.",
+	OTPChecked:      "The one-time password is the {s} code of counter {d}.",
+	OTPDiffers:      "The one-time password is no {s} code within the window.",
+	OTPUsed:         "The {s} code was used: only those from counter {d} on are good.",
+	OTPAhead:        "The {s} code is older than one that was used, and that is later than the clock allows: only those from counter {d} on are good.",
+	RecoveryChecked: "The recovery code is one of the set; {d} are left.",
+	RecoveryDiffers: "The recovery code is none of the set.",
+	RecoverySpent:   "The recovery code is one of the set and was used before.",
+	PINChecked:      "The PIN fits.",
+	PINDiffers:      "The PIN does not fit.",
+	CodeChecked:     "The code that was sent by {s} fits.",
+	CodeDiffers:     "The code that was sent by {s} does not fit; attempts left: {d}.",
+	CodeTooLate:     "The code that was sent by {s} was good until {d}.",
+	CodeSpent:       "The code that was sent by {s} is void after {d} wrong ones.",
+	FactorIsBad:     "What is stored of the factor {s} cannot be opened.",
 
 	PasswordAssumed: "The password was not looked at: it is assumed to be {s} ({d} form).",
 }
