@@ -219,7 +219,18 @@ name: rooms
 spec: {condition: any, attributes: [{attribute: room}]}
 `
 
+// newRig returns a rig with a house and its people.
 func newRig(t testing.TB, change func(*Config)) *rig {
+	t.Helper()
+	r := newEmptyRig(t, change)
+	r.apply(house)
+	r.password("Alice", "wonderland", all())
+	r.password("bob", "builder", credential.Keep{Argon2id: true})
+	return r
+}
+
+// newEmptyRig returns a rig without documents.
+func newEmptyRig(t testing.TB, change func(*Config)) *rig {
 	t.Helper()
 	r := &rig{t: t, clock: &clock{now: start}, people: state.New(), ring: secret.NewKeyring(), bench: &bench{}, inbox: newInbox()}
 	if err := r.ring.Add(1, secret.NewClusterKey()); err != nil {
@@ -246,9 +257,6 @@ func newRig(t testing.TB, change func(*Config)) *rig {
 	}
 	r.engine = New(c)
 	r.lane = r.engine.NewLane()
-	r.apply(house)
-	r.password("Alice", "wonderland", all())
-	r.password("bob", "builder", credential.Keep{Argon2id: true})
 	return r
 }
 

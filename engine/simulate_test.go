@@ -22,7 +22,7 @@ import (
 func (r *rig) simulate(q *Request, c Circumstances) *event.Decided {
 	r.t.Helper()
 	digest, counts, done := r.people.Digest(), r.people.Counts(), len(r.log.done)
-	verified := r.verifier.Stats()
+	verified, missing := r.verifier.Stats(), r.engine.Stats()
 	if c.Verifier == nil {
 		c.Verifier = r.verifier.Aside()
 	}
@@ -39,7 +39,7 @@ func (r *rig) simulate(q *Request, c Circumstances) *event.Decided {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if r.people.Digest() != digest || r.people.Counts() != counts || len(r.log.done) != done || r.verifier.Stats() != verified || s.Stats().DecisionsMissing != 0 {
+	if r.people.Digest() != digest || r.people.Counts() != counts || len(r.log.done) != done || r.verifier.Stats() != verified || r.engine.Stats() != missing {
 		r.t.Fatal("a simulation left something behind")
 	}
 	return d

@@ -1,14 +1,13 @@
 package policy
 
 import (
-	"flag"
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/cockroachdb/datadriven"
 
 	"trine/engine/attribute"
 	"trine/engine/document"
@@ -16,9 +15,8 @@ import (
 	"trine/engine/trace"
 )
 
-var update = flag.Bool("update", false, "rewrite the outputs in testdata")
-
 // TestScenarios runs testdata/*.txt: blocks of a command, its input, ---- and its output. Each file is a cluster of its own.
+// `go test ./engine/policy -run Scenarios -rewrite` writes the outputs anew: review the difference.
 //
 //	apply                         documents: stores and compiles them
 //	delete KEY...                 deletes documents
@@ -29,66 +27,24 @@ var update = flag.Bool("update", false, "rewrite the outputs in testdata")
 //	draft [KEY...]                documents: what storing them, and deleting the keys, would break
 //	broken                        what is broken
 func TestScenarios(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no scenarios: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { runScenario(t, file) })
-	}
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		r := newRig(t)
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			args := make([]string, len(d.CmdArgs))
+			for i, a := range d.CmdArgs {
+				args[i] = a.Key
+			}
+			if got := r.run(t, d.Cmd, args, d.Input); got != "" {
+				return got
+			}
+			return "nothing"
+		})
+	})
 }
 
-func runScenario(t *testing.T, file string) {
-	content, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := newRig(t)
-	var out strings.Builder
-	lines := strings.Split(strings.TrimRight(string(content), "\n"), "\n")
-	for i := 0; i < len(lines); {
-		if lines[i] == "" || strings.HasPrefix(lines[i], "#") {
-			out.WriteString(lines[i] + "\n")
-			i++
-			continue
-		}
-		command, at := lines[i], i+1
-		var input []string
-		for i++; i < len(lines) && lines[i] != "----"; i++ {
-			input = append(input, lines[i])
-		}
-		if i == len(lines) {
-			t.Fatalf("%s:%d: %q has no ----", file, at, command)
-		}
-		var want []string
-		for i++; i < len(lines) && lines[i] != ""; i++ {
-			want = append(want, lines[i])
-		}
-		got := strings.TrimRight(r.run(t, command, strings.Join(input, "\n")), "\n")
-		if got == "" {
-			got = "nothing"
-		}
-		if !*update && got != strings.Join(want, "\n") {
-			t.Errorf("%s:%d: %s\n%s\nwant\n%s", file, at, command, got, strings.Join(want, "\n"))
-		}
-		out.WriteString(command + "\n")
-		for _, l := range input {
-			out.WriteString(l + "\n")
-		}
-		out.WriteString("----\n" + got + "\n")
-	}
-	if *update {
-		if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func (r *rig) run(t *testing.T, command, input string) string {
+func (r *rig) run(t *testing.T, command string, args []string, input string) string {
 	t.Helper()
-	args := strings.Fields(command)
-	args, name := args[1:], args[0]
-	switch name {
+	switch command {
 	case "apply":
 		docs, err := r.parse(input)
 		if err != nil {
@@ -144,7 +100,7 @@ func (r *rig) run(t *testing.T, command, input string) string {
 	case "broken":
 		return r.broken()
 	}
-	t.Fatalf("unknown command %q", name)
+	t.Fatalf("unknown command %q", command)
 	return ""
 }
 

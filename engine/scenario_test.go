@@ -1,0 +1,322 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"net/netip"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+	"google.golang.org/protobuf/proto"
+
+	"trine/engine/credential"
+	"trine/engine/document"
+	"trine/engine/event"
+	"trine/engine/state"
+	"trine/engine/trace"
+)
+
+// TestScenarios runs testdata/*.txt: blocks of a command, its input, ---- and what comes of it. Each file is a cluster of its own that begins
+// empty, on Sunday, 2026-03-01 at 12:00 UTC. `go test ./engine -run Scenarios -rewrite` writes the outputs anew: review the difference.
+//
+//	apply                 documents, all of which are put in force, or none
+//	delete KIND/NAME...   deletes documents
+//	passwords             NAME PASSWORD [keep FORM,...] [must-change]: the forms are argon2id (alone, if none is named), keyed, nt, clear
+//	login [trace]         NAME PASSWORD [by METHOD] [from ADDRESS] [calling STATION] [called STATION] [nas NAME] [port N]: what each login
+//	                      gets, and with trace why. METHOD is pap (if none is named), chap, mschapv1, mschapv2, mschap-cpw or none; "" is nothing
+//	session               start|interim|stop NAME SESSION: accounting of the name's last accepted login
+//	sessions              NAME: how many sessions and reservations of his count
+//	advance DURATION      lets time pass
+//	leader on|off         whether the log has a leader
+//	hasher works|full|fails|late
+//
+// Every login is simulated first, and the simulation must have said the same.
+func TestScenarios(t *testing.T) {
+	cases := 0
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		s := &scenario{rig: newEmptyRig(t, func(c *Config) { c.TraceAccepts = 1 }), logins: map[string]uint64{}}
+		s.aside = s.verifier.Aside()
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			s.t = t
+			return s.run(d)
+		})
+		cases += s.cases
+	})
+	if cases < 150 && !t.Failed() {
+		t.Errorf("only %d logins are covered", cases)
+	}
+}
+
+// scenario is the cluster of one file.
+type scenario struct {
+	*rig
+	aside  *credential.Verifier
+	logins map[string]uint64 // the last accepted one of each name
+	cases  int
+}
+
+func (s *scenario) run(d *datadriven.TestData) string {
+	var out strings.Builder
+	lines := strings.Split(d.Input, "\n")
+	each := func(f func(words []string) error) string {
+		for _, line := range lines {
+			if err := f(strings.Fields(line)); err != nil {
+				d.Fatalf(s.t, "%s: %v", line, err)
+			}
+		}
+		return out.String()
+	}
+	switch d.Cmd {
+	case "apply":
+		return s.put(d)
+	case "delete":
+		for _, a := range d.CmdArgs {
+			kind, name, _ := strings.Cut(a.Key, "/")
+			s.rig.delete(kind, name)
+		}
+		return "ok"
+	case "passwords":
+		return each(func(words []string) error { return s.setPassword(words) }) + "ok"
+	case "login":
+		traced := d.HasArg("trace")
+		return each(func(words []string) error { return s.login(&out, words, traced) })
+	case "session":
+		return each(func(words []string) error { return s.session(&out, words) })
+	case "sessions":
+		return each(func(words []string) error {
+			_, err := fmt.Fprintf(&out, "%s: %d\n", words[0], s.people.CountSessions(words[0], s.clock.Now()))
+			return err
+		})
+	case "advance":
+		by, err := time.ParseDuration(d.CmdArgs[0].Key)
+		if err != nil {
+			d.Fatalf(s.t, "%v", err)
+		}
+		s.clock.move(by)
+		return s.clock.Now().Format("2006-01-02 15:04:05")
+	case "leader":
+		s.log.set(func(l *memoryLog) { l.leaderless = d.HasArg("off") })
+		return "ok"
+	case "hasher":
+		return s.hasher(d)
+	}
+	d.Fatalf(s.t, "there is no command %q", d.Cmd)
+	return ""
+}
+
+// put applies documents, and says which objects are broken.
+func (s *scenario) put(d *datadriven.TestData) string {
+	docs, err := document.Parse("scenario", strings.NewReader(d.Input))
+	if err != nil {
+		return err.Error()
+	}
+	if problems := document.ValidateAll(docs, nil, present{s.people}); len(problems) > 0 {
+		return problems.Error()
+	}
+	s.rig.apply(d.Input)
+	out := "ok"
+	for _, b := range s.compiler.Broken() {
+		out += fmt.Sprintf("\nbroken %s %s: %s", b.Kind, b.Name, strings.ReplaceAll(b.Err.Error(), "\n", "; "))
+	}
+	return out
+}
+
+// setPassword reads NAME PASSWORD [keep FORM,...] [must-change].
+func (s *scenario) setPassword(words []string) error {
+	keep, must := credential.Keep{Argon2id: true}, false
+	for i := 2; i < len(words); i++ {
+		switch words[i] {
+		case "keep":
+			i++
+			keep = credential.Keep{}
+			for _, form := range strings.Split(words[i], ",") {
+				switch form {
+				case "argon2id":
+					keep.Argon2id = true
+				case "keyed":
+					keep.Keyed = true
+				case "nt":
+					keep.NT = true
+				case "clear":
+					keep.Clear = true
+				default:
+					return fmt.Errorf("there is no form %q", form)
+				}
+			}
+		case "must-change":
+			must = true
+		default:
+			return fmt.Errorf("%q is not understood", words[i])
+		}
+	}
+	set := s.forms(words[0], words[1], keep)
+	set.MustChange = must
+	s.propose(set)
+	return nil
+}
+
+var methods = map[string]credential.Method{
+	"pap": credential.PAP, "chap": credential.CHAP, "mschapv1": credential.MSCHAPv1, "mschapv2": credential.MSCHAPv2,
+	"mschap-cpw": credential.MSCHAPCPW, "none": credential.NoProof,
+}
+
+// request reads NAME PASSWORD and what may follow.
+func (s *scenario) request(words []string) (*Request, error) {
+	if len(words) < 2 || len(words)%2 != 0 {
+		return nil, errors.New("a login is a name, a password and pairs of words")
+	}
+	for i := range words[:2] {
+		if words[i] == `""` {
+			words[i] = ""
+		}
+	}
+	q := s.rig.request(words[0], words[1])
+	method := credential.PAP
+	for i := 2; i < len(words); i += 2 {
+		value := words[i+1]
+		var err error
+		switch words[i] {
+		case "by":
+			var known bool
+			if method, known = methods[value]; !known {
+				err = fmt.Errorf("there is no method %q", value)
+			}
+		case "from":
+			var source netip.Addr
+			if source, err = netip.ParseAddr(value); err == nil {
+				q.Source = netip.AddrPortFrom(source, 3000)
+			}
+		case "calling":
+			q.Calling = []byte(value)
+		case "called":
+			q.Called = []byte(value)
+		case "nas":
+			q.NAS = []byte(value)
+		case "port":
+			var port uint64
+			port, err = strconv.ParseUint(value, 10, 32)
+			q.NASPort = uint32(port)
+		default:
+			err = fmt.Errorf("%q is not understood", words[i])
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	q.Client = q.Cache.ClientFor(document.TypeRadius, q.Source.Addr())
+	return prove(s.t, q, method, words[1]), nil
+}
+
+// login has a login simulated and decided, and tells what it got.
+func (s *scenario) login(out *strings.Builder, words []string, traced bool) error {
+	s.cases++
+	line := strings.Join(words, " ")
+	q, err := s.request(words)
+	if err != nil {
+		return err
+	}
+	if q.Client == nil {
+		fmt.Fprintf(out, "%s -> no answer: no service provider claims %s\n", line, q.Source.Addr())
+		return nil
+	}
+	again := *q
+	told := s.simulate(&again, Circumstances{Verifier: s.aside})
+	d := s.decide(q)
+	fmt.Fprintf(out, "%s -> %s %s\n", line, d.Verdict, d.Reason)
+	for _, reply := range d.Replies {
+		for _, item := range strings.Split(reply.(string), "\n") {
+			fmt.Fprintf(out, "  reply %s\n", item)
+		}
+	}
+	for _, r := range d.Released {
+		fmt.Fprintf(out, "  release %s: %s\n", r.Attribute.Wire, strings.Join(stringsOf(r.Values), ", "))
+	}
+	if d.Verdict == event.Accept {
+		s.logins[words[0]] = d.ID
+	}
+	found := s.found(q)
+	if traced {
+		for i, step := range found.Steps {
+			fmt.Fprintf(out, "  %d. %s\n", i+1, trace.StepCode(step.Code).Words(step.Subject, step.Detail))
+		}
+	}
+	if !proto.Equal(comparable(found), comparable(told)) {
+		return fmt.Errorf("it was simulated as %s\n%s", told.Reason, wordsOf(told))
+	}
+	return nil
+}
+
+// found returns what there is to be known of a decision, whether it was recorded or not.
+func (s *scenario) found(q *Request) *event.Decided {
+	d, err := Simulation{s.engine}.Decided(q)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return d
+}
+
+func stringsOf(values [][]byte) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = string(v)
+	}
+	return out
+}
+
+// session reads start|interim|stop NAME SESSION.
+func (s *scenario) session(out *strings.Builder, words []string) error {
+	status, known := map[string]uint32{"start": event.StatusStart, "interim": event.StatusInterim, "stop": event.StatusStop}[words[0]]
+	if !known || len(words) != 3 {
+		return errors.New("a session is start, interim or stop, a name and an id")
+	}
+	a := s.record(status, words[2])
+	a.Record.UserName, a.Record.Login = []byte(words[1]), s.logins[words[1]]
+	s.lane.Account(a)
+	if a.Err != nil {
+		return a.Err
+	}
+	fmt.Fprintf(out, "%s -> of %s\n", strings.Join(words, " "), a.Record.User)
+	return nil
+}
+
+func (s *scenario) hasher(d *datadriven.TestData) string {
+	s.bench.set(func(b *bench) {
+		b.refuse, b.fail = nil, nil
+		switch {
+		case d.HasArg("works"):
+		case d.HasArg("full"):
+			b.refuse = credential.ErrQueueFull
+		case d.HasArg("fails"):
+			b.fail = credential.ErrHasherFailed
+		case d.HasArg("late"):
+			b.fail = credential.ErrDeadline
+		default:
+			d.Fatalf(s.t, "a hasher works, is full, fails or is late")
+		}
+	})
+	return "ok"
+}
+
+// present lets documents be held against those in force.
+type present struct{ *state.State }
+
+// Document implements document.Lookup.
+func (p present) Document(key string) *document.Document {
+	kind, name, _ := strings.Cut(key, "/")
+	stored, ok := p.State.Document(kind, name)
+	if !ok {
+		return nil
+	}
+	d, err := document.FromStored(kind, stored.Name, stored.Spec)
+	if err != nil {
+		return nil
+	}
+	return d
+}
+
+// Referrers implements document.Lookup; it is asked for deletions only, which are not validated here.
+func (present) Referrers(string) iter.Seq[string] { return func(func(string) bool) {} }
