@@ -41,6 +41,7 @@ var arrows = []struct {
 	{"engine/credential/chap", nil},
 	{"engine/credential/code", []string{"engine/trace", "engine/secret"}},
 	{"engine/credential/pin", []string{"engine/trace", "engine/secret"}},
+	{"engine/credential/push", []string{"engine/trace", "engine/secret"}},
 	{"engine/credential/recovery", []string{"engine/trace", "engine/secret"}},
 	{"engine/credential/otp", []string{"engine/trace", "engine/secret"}},
 	{"engine/document", []string{"engine/event", "engine/trace", "engine/secret"}},

@@ -49,6 +49,12 @@ const (
 	ProofMalformed Reason = "proof.malformed"
 	ProofMissing   Reason = "proof.missing"
 
+	PushDenied    Reason = "push.denied"
+	PushEnrolment Reason = "push.enrolment"
+	PushExpired   Reason = "push.expired"
+	PushNumber    Reason = "push.number"
+	PushSignature Reason = "push.signature"
+
 	RadiusCHAPSecretNotKept  Reason = "radius.chap.secret-not-kept"
 	RadiusEAPUnsupported     Reason = "radius.eap.unsupported"
 	RadiusMethodDisabled     Reason = "radius.method.disabled"
@@ -143,6 +149,11 @@ var infos = [...]Info{
 	{PINWrong, ClassUser, "The PIN is wrong.", "Try again, or have the PIN set anew."},
 	{ProofMalformed, ClassClient, "What should prove the password has the wrong length or form.", "Look at the device's release notes and settings; the trace says what was malformed."},
 	{ProofMissing, ClassClient, "The request brings nothing that could prove a password.", "Set the device to PAP, CHAP, MS-CHAP or MS-CHAPv2."},
+	{PushDenied, ClassUser, "The person denied the login on the enrolled device.", "If it was not he who logged in, somebody has his password: have it changed."},
+	{PushEnrolment, ClassUser, "A device cannot be enrolled: its token is not the one that was shown, or belongs to somebody else, or its key is none.", "Begin the enrolment anew."},
+	{PushExpired, ClassUser, "The device came too late, with its answer or to be enrolled.", "Try again. If it keeps happening, look at how the device gets its notifications."},
+	{PushNumber, ClassUser, "The person approved with another number than the one that the login page shows.", "Log in anew. If the person saw no login page, somebody else has his password: have it changed."},
+	{PushSignature, ClassClient, "What came in the device's name is not signed with the device's key.", "Have the person enrol the device anew. If many of these come, somebody tries to answer for others."},
 	{RadiusCHAPSecretNotKept, ClassConfig, "CHAP needs the clear password, and the user's type does not keep it.", "Set the device to PAP or MS-CHAPv2; or add `clear` to `password.keep` of the UserType and have the password set anew."},
 	{RadiusEAPUnsupported, ClassConfig, "The device speaks EAP, which this release does not.", "Set the device or the supplicant to PAP, CHAP or MS-CHAPv2."},
 	{RadiusMethodDisabled, ClassConfig, "The identity provider's `radius` profile has this method switched off.", "Switch it on in `profiles.radius`, or set the device to one that is on."},

@@ -90,6 +90,9 @@ const (
 	CodeDiffers     StepCode = 210 // channel, attempts left
 	CodeTooLate     StepCode = 211 // channel, when it ended
 	CodeSpent       StepCode = 212 // channel, failures
+	PushApproved    StepCode = 213 // device
+	PushRejected    StepCode = 214 // device
+	PushIgnored     StepCode = 215 // device, why
 	FactorIsBad     StepCode = 219 // factor
 
 	// Simulated logins, which are not recorded.
@@ -171,6 +174,9 @@ var templates = [...]string{
 	CodeDiffers:     "The code that was sent by {s} does not fit; attempts left: {d}.",
 	CodeTooLate:     "The code that was sent by {s} was good until {d}.",
 	CodeSpent:       "The code that was sent by {s} is void after {d} wrong ones.",
+	PushApproved:    "The device {s} approved.",
+	PushRejected:    "The device {s} denied.",
+	PushIgnored:     "What the device {s} said does not count: {d}.",
 	FactorIsBad:     "What is stored of the factor {s} cannot be opened.",
 
 	PasswordAssumed: "The password was not looked at: it is assumed to be {s} ({d} form).",
