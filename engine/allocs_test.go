@@ -2,6 +2,7 @@ package engine
 
 import (
 	"testing"
+	"time"
 
 	"trine/engine/credential"
 	"trine/engine/event"
@@ -30,6 +31,17 @@ func TestFastWaysAllocateNothing(t *testing.T) {
 		{name: "MS-CHAPv2", request: func(r *rig) *Request { return prove(t, r.alice(), credential.MSCHAPv2, "wonderland") }},
 		{name: "wrong password", request: func(r *rig) *Request { return r.request("alice", "rabbit") }, reason: trace.PasswordWrong},
 		{name: "CHAP of nobody", request: func(r *rig) *Request { return prove(t, r.request("nobody", ""), credential.CHAP, "x") }, reason: trace.UserUnknown},
+		{name: "PAP, with lockout", arrange: func(r *rig) { r.lockout("{}") }},
+		{name: "wrong password that counts", arrange: func(r *rig) {
+			r.lockout("{attempts: 1000, total: 100000}")
+			now := r.clock.Now()
+			r.engine.clock = func() time.Time { now = now.Add(time.Second); return now } // so that no guess comes too soon after another
+		}, request: func(r *rig) *Request { return r.request("alice", "rabbit") }, reason: trace.PasswordWrong},
+		{name: "locked out", arrange: func(r *rig) {
+			r.lockout("{attempts: 1}")
+			r.decide(r.request("alice", "rabbit"))
+			r.lane.Flush()
+		}, request: func(r *rig) *Request { return r.request("alice", "wonderland") }, reason: trace.UserLockedSource},
 		{name: "realm stripped", arrange: func(r *rig) {
 			r.apply(`{kind: ServiceProvider, name: wlan, spec: {type: radius, radius: {sourceIPs: [10.0.0.0/8], secret: one, realms: [{name: "*"}]}}}`)
 		}, request: func(r *rig) *Request { return r.request("alice@example.org", "wonderland") }},

@@ -20,6 +20,7 @@ type work struct {
 	limit   int  // of simultaneous sessions
 	text    []byte
 	source  []byte
+	failing failing
 	builder event.Builder // of what the request itself waits for
 	steps   [trace.MaxSteps + 1]event.StepView
 }
@@ -36,13 +37,16 @@ const (
 // Authenticate decides a login. It returns true if r.Decision is made; otherwise r.Done is told later, exactly once and possibly
 // before Authenticate returns, and the request is the engine's until then.
 //
-// The order is: the client, the method, the person, the password, then what depends on who it is. A password is verified
+// The order is: the client, the method, the person, locks, the password, then what depends on who it is. A password is verified
 // also for people who are unknown or switched off, so that neither time nor words tell them apart.
 func (l *Lane) Authenticate(r *Request) bool {
 	e := l.engine
 	e.begin(r, l.newID())
 	reason := e.admit(r)
 	e.identify(r)
+	if reason == trace.OK {
+		reason = e.Locked(r, password)
+	}
 	if reason != trace.OK {
 		r.reject(reason)
 		return l.settle(r)
@@ -104,6 +108,7 @@ func (e *Engine) begin(r *Request, id uint64) {
 	r.Decision.ID = id
 	w := &r.work
 	w.engine, w.stage, w.late, w.traced, w.limit = e, atPassword, false, false, 0
+	w.failing.reset()
 	r.trace.Start(e.clock())
 }
 
@@ -204,6 +209,9 @@ func (r *Request) Verified(outcome credential.Outcome) {
 // verified goes on once the password is verified or not. It returns true if the request waits for a commit.
 func (e *Engine) verified(r *Request, outcome credential.Outcome) (waits bool) {
 	e.explain(r, outcome)
+	if guessed(outcome.Reason) {
+		e.Failed(r, password)
+	}
 	switch {
 	case outcome.Status == credential.Matched && r.work.attempt.User != nil:
 	case unanswerable(outcome.Reason):
@@ -293,6 +301,7 @@ func (e *Engine) kind(r *Request, userType *policy.UserType) trace.Reason {
 func (e *Engine) grant(r *Request) {
 	d := &r.Decision
 	d.Verdict, d.Reason = event.Accept, trace.OK
+	e.forgive(r)
 	r.work.traced = e.traces()
 	d.Replies = r.Cache.Replies(d.Replies[:0], r.Client, &r.user)
 	f := &r.facts

@@ -20,15 +20,16 @@ type journal struct {
 // into a record of the log beside it.
 const journalBytes = 48 << 10
 
-// add adds a decision, and reports whether the journal should be handed over now.
-func (j *journal) add(d *event.DecidedView, at time.Time) (full bool) {
+// add adds the decision on a request, with what it changes of failures, and reports whether the journal should be handed over now.
+func (j *journal) add(d *event.DecidedView, r *Request) (full bool) {
 	if j.count == 0 {
 		j.builder.Reset()
-		j.first = at
+		j.first = r.Arrived
 	}
 	j.builder.AddDecided(d)
+	r.addFailure(&j.builder)
 	j.count++
-	j.last = at
+	j.last = r.Arrived
 	return j.builder.Len() >= journalBytes
 }
 
@@ -73,10 +74,10 @@ type sharedJournal struct {
 	spare   *journal // nil while it is handed over
 }
 
-func (s *sharedJournal) add(d *event.DecidedView, at time.Time) (full bool) {
+func (s *sharedJournal) add(d *event.DecidedView, r *Request) (full bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.journal.add(d, at)
+	return s.journal.add(d, r)
 }
 
 func (s *sharedJournal) flush(to Proposer, missing *gaps) {

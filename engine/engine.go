@@ -17,6 +17,8 @@ type People interface {
 	User(dst *state.User, login []byte) bool
 	UserName(dst, login []byte) ([]byte, bool)
 	CountSessions(user string, now time.Time) int
+	LoginLocks(name []byte, apart uint32, source uint64) state.LoginLocks
+	Time() time.Time
 	Check(at state.Stamp, proposal []byte) state.Result
 }
 
@@ -48,6 +50,8 @@ type Engine struct {
 	salt    uint64        // high bits of decision ids, different for each start of each node
 	accepts atomic.Uint64 // how many were made, where some of them are traced
 	latest  atomic.Int64  // unix nanoseconds: the latest that the clock ever said to now
+	guesses *guesses
+	aside   bool // nothing that is decided counts: it is a simulation
 
 	waiting   *waiting      // logins that wait for a commit
 	late      sharedJournal // decisions that were made off the lanes' goroutines
@@ -68,6 +72,7 @@ func New(c Config) *Engine {
 		c.Waiting = 8192
 	}
 	e := &Engine{config: c, clock: c.Clock, salt: rand.Uint64(), late: sharedJournal{journal: new(journal), spare: new(journal)}}
+	e.guesses = newGuesses(e.clock())
 	e.decisions = c.Log.Proposer(decisionsCommitted{e})
 	e.gaps = c.Log.Proposer(gapCommitted{e})
 	e.waiting = newWaiting(e, c.Waiting)

@@ -25,7 +25,7 @@ func (r *Request) waitsForRecord() bool {
 func (l *Lane) record(r *Request) {
 	var d event.DecidedView
 	l.engine.describe(r, &d)
-	if l.journal.add(&d, r.Arrived) {
+	if l.journal.add(&d, r) {
 		l.Flush()
 	}
 }
@@ -39,7 +39,7 @@ func (e *Engine) settleLate(r *Request) {
 	} else {
 		var d event.DecidedView
 		e.describe(r, &d)
-		if e.late.add(&d, r.Arrived) {
+		if e.late.add(&d, r) {
 			e.late.flush(e.decisions, &e.missing)
 		}
 	}
@@ -55,6 +55,7 @@ func (e *Engine) recordFirst(r *Request) (waits bool) {
 	b.Reset()
 	e.describe(r, &d)
 	b.AddDecided(&d)
+	r.addFailure(b)
 	if err := e.waiting.propose(b.Bytes(), r); err != nil {
 		e.missing.add(1, r.Arrived, r.Arrived, err)
 		e.unrecorded(r, err)

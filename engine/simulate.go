@@ -41,7 +41,9 @@ func (e *Engine) Simulate(c Circumstances) Simulation {
 		config.Verifier = c.Verifier
 	}
 	config.Log = &rehearsal{real: e.config.Log, people: config.People, clock: config.Clock}
-	return Simulation{New(config)}
+	s := Simulation{New(config)}
+	s.guesses, s.aside = e.guesses, true
+	return s
 }
 
 // Decided returns the record that a login which is decided would have left, as explanations are made of it.

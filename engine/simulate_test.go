@@ -127,7 +127,7 @@ func TestSimulationAgreesWithWhatWasDecided(t *testing.T) {
 	for _, reason := range []trace.Reason{
 		trace.OK, trace.UserUnknown, trace.UserInactive, trace.PasswordWrong, trace.PasswordMissing, trace.PasswordMustChange, trace.SessionLimit,
 		trace.RealmUnknown, trace.RadiusMethodDisabled, trace.RadiusCHAPSecretNotKept, trace.RadiusMSCHAPHashNotKept, trace.ConfigBroken,
-		trace.OverloadThrottled, trace.PasswordChangeDenied, trace.ProofMissing,
+		trace.OverloadThrottled, trace.PasswordChangeDenied, trace.ProofMissing, trace.UserLocked, trace.UserLockedSource,
 	} {
 		if seen[string(reason)] == 0 {
 			t.Errorf("no login came out as %s: the worlds are too tame; %v", reason, seen)
@@ -180,6 +180,9 @@ func newWorld(t *testing.T, seed uint64) *world {
 		doc("{kind: Group, name: g%d, spec: {reply: [%s]%s%s}}", i, reply, parent, limit)
 	}
 	doc("{kind: UserType, name: guests, spec: {sessions: {limit: %d}}}", 1+w.IntN(3))
+	if w.one(2) {
+		doc("{kind: UserType, name: default, spec: {password: {lockout: {attempts: 2, total: 4, window: 10m, duration: 5m, progressive: %v}}}}", w.one(2))
+	}
 	for i := range 4 {
 		doc("{kind: AttributePolicy, name: p%d, spec: {condition: %s, attributes: [{attribute: room}]}}", i,
 			w.pick("any", "{principalName: u1}", "{authenticationMethod: P}", "{not: {attributeRequester: sp0}}", "{attributeValue: {attribute: room, value: A1}}"))

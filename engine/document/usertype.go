@@ -50,8 +50,8 @@ type PasswordPolicy struct {
 	MaxAge time.Duration `json:"maxAge" min:"0s" max:"87600h" later:"password ageing"`
 	// Grace is how long a password may still be used to change it after its maxAge.
 	Grace time.Duration `json:"grace" min:"0s" max:"8760h" later:"password ageing"`
-	// Lockout stops guessing.
-	Lockout *Lockout `json:"lockout" later:"lockout"`
+	// Lockout stops guessing. Without it nobody is locked out.
+	Lockout *Lockout `json:"lockout"`
 }
 
 // Argon2 is the cost of an Argon2id hash (RFC 9106).
@@ -66,14 +66,24 @@ type Argon2 struct {
 
 // Lockout says when wrong passwords lock a person out.
 type Lockout struct {
-	// Attempts is how many wrong passwords lock the person out.
+	// Attempts is how many wrong passwords from one source, such as a device, lock the person out from there.
 	Attempts int `json:"attempts" default:"10" min:"1" max:"1000"`
+	// Total is how many wrong passwords from all sources together lock the person out everywhere; 0 stands for five times attempts. Of one source no more than attempts count.
+	Total int `json:"total" min:"0" max:"100000"`
 	// Window is the time within which the attempts count.
 	Window time.Duration `json:"window" default:"15m" min:"1s" max:"24h"`
-	// Duration is how long the person stays locked out.
+	// Duration is how long the lock lasts.
 	Duration time.Duration `json:"duration" default:"15m" min:"1s" max:"8760h"`
-	// Progressive doubles the duration each time.
+	// Progressive doubles the duration with each lock in a row, up to a day or else the duration itself.
 	Progressive bool `json:"progressive"`
+}
+
+// Everywhere returns how many wrong passwords lock the person out everywhere.
+func (l *Lockout) Everywhere() int {
+	if l.Total == 0 {
+		return 5 * l.Attempts
+	}
+	return l.Total
 }
 
 // DefaultUserType returns the user type that applies where no UserType named default exists.

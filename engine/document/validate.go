@@ -159,6 +159,9 @@ func (t *UserType) check(c *checker) {
 	if p.MaxAge > 0 && p.MinAge > p.MaxAge {
 		c.fail("spec.password.minAge", "", "the least age is above the greatest")
 	}
+	if l := p.Lockout; l != nil && l.Total != 0 && l.Total < l.Attempts {
+		c.fail("spec.password.lockout.total", "", "fewer wrong passwords lock the person out everywhere than from one source (%d)", l.Attempts)
+	}
 	if p.Classes > p.MinLength && p.MinLength > 0 {
 		c.fail("spec.password.minLength", "", "%d classes do not fit into %d characters", p.Classes, p.MinLength)
 	}

@@ -71,6 +71,12 @@ func (b *Builder) AddDecided(v *DecidedView) {
 	b.AddBody(TypeDecided, ClassDecision, nil, b.body)
 }
 
+// AddLoginFailed adds a failure; its stream keys follow from it. It does not allocate once the buffers have grown.
+func (b *Builder) AddLoginFailed(v *LoginFailedView) {
+	b.body = AppendLoginFailed(b.body[:0], v)
+	b.AddBody(TypeLoginFailed, ClassDecision, nil, b.body)
+}
+
 // AddBody adds an event whose body is encoded already.
 func (b *Builder) AddBody(t Type, c Class, streams []uint64, body []byte) {
 	size := eventSize(t, c, streams, body)

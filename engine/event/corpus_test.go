@@ -79,6 +79,11 @@ func examples(t *testing.T) map[event.Type]proto.Message {
 		&event.StageCommitted{Stage: 0x0a0b0c0d0e0f1011, Pieces: 1, By: "import"},
 		&event.StageAbandoned{Stage: 0x0a0b0c0d0e0f1012},
 		&event.NodeStarted{Node: 1, Name: "trine1", Version: "0.1.0", Boot: 3},
+		&event.LoginFailed{
+			Name: []byte("alice"), Source: 0xa1b2c3d4e5f60718, Factor: 1, Apart: true, Attempts: 10, Total: 50, Window: 900, Duration: 600,
+			Progressive: true, Login: 0x1122334455667788,
+		},
+		&event.FailuresCleared{Name: []byte("alice"), Source: 0xa1b2c3d4e5f60718, Apart: 7, By: "admin", Login: 0x1122334455667788},
 	}
 	byType := make(map[event.Type]proto.Message)
 	for _, m := range list {
@@ -95,7 +100,7 @@ func classOfType(t event.Type) event.Class {
 		return event.ClassSession
 	case t == event.TypeAccounted:
 		return event.ClassAccounting
-	case t < event.TypeClusterKeyAdded:
+	case t < event.TypeClusterKeyAdded, t == event.TypeLoginFailed, t == event.TypeFailuresCleared:
 		return event.ClassDecision
 	}
 	return event.ClassSystem

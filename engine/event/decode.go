@@ -20,7 +20,7 @@ func Types() []Type {
 		TypeDocumentPut, TypeDocumentDeleted, TypePasswordSet, TypePasswordRemoved, TypeSessionReserved, TypeSessionsExpired,
 		TypeTombstonesSwept, TypeSessionClosed, TypeConsumed, TypeAccounted, TypeDecided, TypeDecisionsMissing,
 		TypeClusterKeyAdded, TypeAPIKeyCreated, TypeAPIKeyRevoked, TypeStaged, TypeStageCommitted, TypeStageAbandoned,
-		TypeNodeStarted,
+		TypeNodeStarted, TypeLoginFailed, TypeFailuresCleared,
 	}
 }
 
@@ -65,6 +65,10 @@ func TypeOf(m proto.Message) Type {
 		return TypeStageAbandoned
 	case *NodeStarted:
 		return TypeNodeStarted
+	case *LoginFailed:
+		return TypeLoginFailed
+	case *FailuresCleared:
+		return TypeFailuresCleared
 	}
 	return 0
 }
@@ -110,6 +114,10 @@ func (t Type) message() proto.Message {
 		return &StageAbandoned{}
 	case TypeNodeStarted:
 		return &NodeStarted{}
+	case TypeLoginFailed:
+		return &LoginFailed{}
+	case TypeFailuresCleared:
+		return &FailuresCleared{}
 	}
 	return nil
 }

@@ -34,6 +34,7 @@ const (
 	Expectation_UNREFERENCED   Expectation_Kind = 4 // after this proposal, nothing refers to the key
 	Expectation_UNCONSUMED     Expectation_Kind = 5 // the one-shot key was never consumed
 	Expectation_SESSIONS_BELOW Expectation_Kind = 6 // the user named by the key has fewer than value live sessions and reservations
+	Expectation_CREDENTIAL     Expectation_Kind = 7 // the password of the user named by the key is the one that was set as number value: his credential's version
 )
 
 // Enum value maps for Expectation_Kind.
@@ -46,6 +47,7 @@ var (
 		4: "UNREFERENCED",
 		5: "UNCONSUMED",
 		6: "SESSIONS_BELOW",
+		7: "CREDENTIAL",
 	}
 	Expectation_Kind_value = map[string]int32{
 		"UNSPECIFIED":    0,
@@ -55,6 +57,7 @@ var (
 		"UNREFERENCED":   4,
 		"UNCONSUMED":     5,
 		"SESSIONS_BELOW": 6,
+		"CREDENTIAL":     7,
 	}
 )
 
@@ -142,7 +145,7 @@ func (x *Proposal) GetEvents() []*Event {
 type Expectation struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          Expectation_Kind       `protobuf:"varint,1,opt,name=kind,proto3,enum=trine.event.v1.Expectation_Kind" json:"kind,omitempty"`
-	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"` // "Kind/name" for objects, the user name for SESSIONS_BELOW
+	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"` // "Kind/name" for objects, the user name for SESSIONS_BELOW and CREDENTIAL
 	Value         uint64                 `protobuf:"varint,3,opt,name=value,proto3" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1641,6 +1644,202 @@ func (x *DecisionsMissing) GetCause() string {
 	return ""
 }
 
+// LoginFailed says that a factor was not proved, so that failures are counted and lock out whoever guesses. What the user type asks for
+// stands in it, since Apply reads no documents.
+type LoginFailed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          []byte                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`                // the login name, folded and cut, see state.AppendLoginName; also one that nobody has
+	Source        uint64                 `protobuf:"fixed64,2,opt,name=source,proto3" json:"source,omitempty"`          // hash of the device or address that it came from
+	Factor        uint32                 `protobuf:"varint,3,opt,name=factor,proto3" json:"factor,omitempty"`           // login.Factor
+	Apart         bool                   `protobuf:"varint,4,opt,name=apart,proto3" json:"apart,omitempty"`             // the factor's failures count by themselves, and lock this factor alone
+	Attempts      uint32                 `protobuf:"varint,5,opt,name=attempts,proto3" json:"attempts,omitempty"`       // failures from one source that lock it out
+	Total         uint32                 `protobuf:"varint,6,opt,name=total,proto3" json:"total,omitempty"`             // failures from all sources that lock the name out everywhere
+	Window        uint32                 `protobuf:"varint,7,opt,name=window,proto3" json:"window,omitempty"`           // seconds within which they count
+	Duration      uint32                 `protobuf:"varint,8,opt,name=duration,proto3" json:"duration,omitempty"`       // seconds of a lock
+	Progressive   bool                   `protobuf:"varint,9,opt,name=progressive,proto3" json:"progressive,omitempty"` // each lock in a row lasts twice as long as the one before
+	Login         uint64                 `protobuf:"fixed64,10,opt,name=login,proto3" json:"login,omitempty"`           // decision id
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LoginFailed) Reset() {
+	*x = LoginFailed{}
+	mi := &file_event_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoginFailed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoginFailed) ProtoMessage() {}
+
+func (x *LoginFailed) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoginFailed.ProtoReflect.Descriptor instead.
+func (*LoginFailed) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *LoginFailed) GetName() []byte {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *LoginFailed) GetSource() uint64 {
+	if x != nil {
+		return x.Source
+	}
+	return 0
+}
+
+func (x *LoginFailed) GetFactor() uint32 {
+	if x != nil {
+		return x.Factor
+	}
+	return 0
+}
+
+func (x *LoginFailed) GetApart() bool {
+	if x != nil {
+		return x.Apart
+	}
+	return false
+}
+
+func (x *LoginFailed) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *LoginFailed) GetTotal() uint32 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *LoginFailed) GetWindow() uint32 {
+	if x != nil {
+		return x.Window
+	}
+	return 0
+}
+
+func (x *LoginFailed) GetDuration() uint32 {
+	if x != nil {
+		return x.Duration
+	}
+	return 0
+}
+
+func (x *LoginFailed) GetProgressive() bool {
+	if x != nil {
+		return x.Progressive
+	}
+	return false
+}
+
+func (x *LoginFailed) GetLogin() uint64 {
+	if x != nil {
+		return x.Login
+	}
+	return 0
+}
+
+// FailuresCleared forgets failures: those from one source, after a good login from there, or all of a name with their locks, by an
+// administrator's word.
+type FailuresCleared struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          []byte                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // as in LoginFailed
+	Source        uint64                 `protobuf:"fixed64,2,opt,name=source,proto3" json:"source,omitempty"`
+	Apart         uint32                 `protobuf:"varint,3,opt,name=apart,proto3" json:"apart,omitempty"`  // the factor whose failures count by themselves; 0: what counts together
+	By            string                 `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`         // the administrator; then all failures of the name are forgotten
+	Login         uint64                 `protobuf:"fixed64,5,opt,name=login,proto3" json:"login,omitempty"` // decision id
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FailuresCleared) Reset() {
+	*x = FailuresCleared{}
+	mi := &file_event_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FailuresCleared) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FailuresCleared) ProtoMessage() {}
+
+func (x *FailuresCleared) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FailuresCleared.ProtoReflect.Descriptor instead.
+func (*FailuresCleared) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *FailuresCleared) GetName() []byte {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *FailuresCleared) GetSource() uint64 {
+	if x != nil {
+		return x.Source
+	}
+	return 0
+}
+
+func (x *FailuresCleared) GetApart() uint32 {
+	if x != nil {
+		return x.Apart
+	}
+	return 0
+}
+
+func (x *FailuresCleared) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *FailuresCleared) GetLogin() uint64 {
+	if x != nil {
+		return x.Login
+	}
+	return 0
+}
+
 // ClusterKeyAdded introduces a cluster key, wrapped for each node. The newest seals; all open.
 type ClusterKeyAdded struct {
 	state         protoimpl.MessageState  `protogen:"open.v1"`
@@ -1652,7 +1851,7 @@ type ClusterKeyAdded struct {
 
 func (x *ClusterKeyAdded) Reset() {
 	*x = ClusterKeyAdded{}
-	mi := &file_event_proto_msgTypes[18]
+	mi := &file_event_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1664,7 +1863,7 @@ func (x *ClusterKeyAdded) String() string {
 func (*ClusterKeyAdded) ProtoMessage() {}
 
 func (x *ClusterKeyAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[18]
+	mi := &file_event_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1677,7 +1876,7 @@ func (x *ClusterKeyAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterKeyAdded.ProtoReflect.Descriptor instead.
 func (*ClusterKeyAdded) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{18}
+	return file_event_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ClusterKeyAdded) GetId() uint32 {
@@ -1709,7 +1908,7 @@ type ApiKeyCreated struct {
 
 func (x *ApiKeyCreated) Reset() {
 	*x = ApiKeyCreated{}
-	mi := &file_event_proto_msgTypes[19]
+	mi := &file_event_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1721,7 +1920,7 @@ func (x *ApiKeyCreated) String() string {
 func (*ApiKeyCreated) ProtoMessage() {}
 
 func (x *ApiKeyCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[19]
+	mi := &file_event_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1734,7 +1933,7 @@ func (x *ApiKeyCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeyCreated.ProtoReflect.Descriptor instead.
 func (*ApiKeyCreated) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{19}
+	return file_event_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ApiKeyCreated) GetId() string {
@@ -1790,7 +1989,7 @@ type ApiKeyRevoked struct {
 
 func (x *ApiKeyRevoked) Reset() {
 	*x = ApiKeyRevoked{}
-	mi := &file_event_proto_msgTypes[20]
+	mi := &file_event_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1802,7 +2001,7 @@ func (x *ApiKeyRevoked) String() string {
 func (*ApiKeyRevoked) ProtoMessage() {}
 
 func (x *ApiKeyRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[20]
+	mi := &file_event_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1815,7 +2014,7 @@ func (x *ApiKeyRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeyRevoked.ProtoReflect.Descriptor instead.
 func (*ApiKeyRevoked) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{20}
+	return file_event_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ApiKeyRevoked) GetId() string {
@@ -1845,7 +2044,7 @@ type Staged struct {
 
 func (x *Staged) Reset() {
 	*x = Staged{}
-	mi := &file_event_proto_msgTypes[21]
+	mi := &file_event_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1857,7 +2056,7 @@ func (x *Staged) String() string {
 func (*Staged) ProtoMessage() {}
 
 func (x *Staged) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[21]
+	mi := &file_event_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1870,7 +2069,7 @@ func (x *Staged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Staged.ProtoReflect.Descriptor instead.
 func (*Staged) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{21}
+	return file_event_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Staged) GetStage() uint64 {
@@ -1913,7 +2112,7 @@ type StageCommitted struct {
 
 func (x *StageCommitted) Reset() {
 	*x = StageCommitted{}
-	mi := &file_event_proto_msgTypes[22]
+	mi := &file_event_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1925,7 +2124,7 @@ func (x *StageCommitted) String() string {
 func (*StageCommitted) ProtoMessage() {}
 
 func (x *StageCommitted) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[22]
+	mi := &file_event_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1938,7 +2137,7 @@ func (x *StageCommitted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageCommitted.ProtoReflect.Descriptor instead.
 func (*StageCommitted) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{22}
+	return file_event_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StageCommitted) GetStage() uint64 {
@@ -1972,7 +2171,7 @@ type StageAbandoned struct {
 
 func (x *StageAbandoned) Reset() {
 	*x = StageAbandoned{}
-	mi := &file_event_proto_msgTypes[23]
+	mi := &file_event_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1984,7 +2183,7 @@ func (x *StageAbandoned) String() string {
 func (*StageAbandoned) ProtoMessage() {}
 
 func (x *StageAbandoned) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[23]
+	mi := &file_event_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1997,7 +2196,7 @@ func (x *StageAbandoned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageAbandoned.ProtoReflect.Descriptor instead.
 func (*StageAbandoned) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{23}
+	return file_event_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *StageAbandoned) GetStage() uint64 {
@@ -2020,7 +2219,7 @@ type NodeStarted struct {
 
 func (x *NodeStarted) Reset() {
 	*x = NodeStarted{}
-	mi := &file_event_proto_msgTypes[24]
+	mi := &file_event_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2032,7 +2231,7 @@ func (x *NodeStarted) String() string {
 func (*NodeStarted) ProtoMessage() {}
 
 func (x *NodeStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[24]
+	mi := &file_event_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2045,7 +2244,7 @@ func (x *NodeStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeStarted.ProtoReflect.Descriptor instead.
 func (*NodeStarted) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{24}
+	return file_event_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *NodeStarted) GetNode() uint64 {
@@ -2086,7 +2285,7 @@ type UserSpec_Attribute struct {
 
 func (x *UserSpec_Attribute) Reset() {
 	*x = UserSpec_Attribute{}
-	mi := &file_event_proto_msgTypes[25]
+	mi := &file_event_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2098,7 +2297,7 @@ func (x *UserSpec_Attribute) String() string {
 func (*UserSpec_Attribute) ProtoMessage() {}
 
 func (x *UserSpec_Attribute) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[25]
+	mi := &file_event_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2139,7 +2338,7 @@ type UserSpec_Grant struct {
 
 func (x *UserSpec_Grant) Reset() {
 	*x = UserSpec_Grant{}
-	mi := &file_event_proto_msgTypes[26]
+	mi := &file_event_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2151,7 +2350,7 @@ func (x *UserSpec_Grant) String() string {
 func (*UserSpec_Grant) ProtoMessage() {}
 
 func (x *UserSpec_Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[26]
+	mi := &file_event_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2200,7 +2399,7 @@ type Decided_Step struct {
 
 func (x *Decided_Step) Reset() {
 	*x = Decided_Step{}
-	mi := &file_event_proto_msgTypes[27]
+	mi := &file_event_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2212,7 +2411,7 @@ func (x *Decided_Step) String() string {
 func (*Decided_Step) ProtoMessage() {}
 
 func (x *Decided_Step) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[27]
+	mi := &file_event_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2266,7 +2465,7 @@ type ClusterKeyAdded_Wrap struct {
 
 func (x *ClusterKeyAdded_Wrap) Reset() {
 	*x = ClusterKeyAdded_Wrap{}
-	mi := &file_event_proto_msgTypes[28]
+	mi := &file_event_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2278,7 +2477,7 @@ func (x *ClusterKeyAdded_Wrap) String() string {
 func (*ClusterKeyAdded_Wrap) ProtoMessage() {}
 
 func (x *ClusterKeyAdded_Wrap) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[28]
+	mi := &file_event_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2291,7 +2490,7 @@ func (x *ClusterKeyAdded_Wrap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterKeyAdded_Wrap.ProtoReflect.Descriptor instead.
 func (*ClusterKeyAdded_Wrap) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{18, 0}
+	return file_event_proto_rawDescGZIP(), []int{20, 0}
 }
 
 func (x *ClusterKeyAdded_Wrap) GetNode() uint64 {
@@ -2315,11 +2514,11 @@ const file_event_proto_rawDesc = "" +
 	"\vevent.proto\x12\x0etrine.event.v1\"n\n" +
 	"\bProposal\x123\n" +
 	"\x06expect\x18\x01 \x03(\v2\x1b.trine.event.v1.ExpectationR\x06expect\x12-\n" +
-	"\x06events\x18\x02 \x03(\v2\x15.trine.event.v1.EventR\x06events\"\xdf\x01\n" +
+	"\x06events\x18\x02 \x03(\v2\x15.trine.event.v1.EventR\x06events\"\xf0\x01\n" +
 	"\vExpectation\x124\n" +
 	"\x04kind\x18\x01 \x01(\x0e2 .trine.event.v1.Expectation.KindR\x04kind\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x03 \x01(\x04R\x05value\"r\n" +
+	"\x05value\x18\x03 \x01(\x04R\x05value\"\x82\x01\n" +
 	"\x04Kind\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
@@ -2330,7 +2529,9 @@ const file_event_proto_rawDesc = "" +
 	"\fUNREFERENCED\x10\x04\x12\x0e\n" +
 	"\n" +
 	"UNCONSUMED\x10\x05\x12\x12\n" +
-	"\x0eSESSIONS_BELOW\x10\x06\"_\n" +
+	"\x0eSESSIONS_BELOW\x10\x06\x12\x0e\n" +
+	"\n" +
+	"CREDENTIAL\x10\a\"_\n" +
 	"\x05Event\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\rR\x04type\x12\x14\n" +
 	"\x05class\x18\x02 \x01(\rR\x05class\x12\x18\n" +
@@ -2484,7 +2685,25 @@ const file_event_proto_rawDesc = "" +
 	"\x05count\x18\x01 \x01(\x04R\x05count\x12$\n" +
 	"\x0efrom_unix_nano\x18\x02 \x01(\x03R\ffromUnixNano\x12&\n" +
 	"\x0funtil_unix_nano\x18\x03 \x01(\x03R\runtilUnixNano\x12\x14\n" +
-	"\x05cause\x18\x04 \x01(\tR\x05cause\"\x93\x01\n" +
+	"\x05cause\x18\x04 \x01(\tR\x05cause\"\x85\x02\n" +
+	"\vLoginFailed\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\fR\x04name\x12\x16\n" +
+	"\x06source\x18\x02 \x01(\x06R\x06source\x12\x16\n" +
+	"\x06factor\x18\x03 \x01(\rR\x06factor\x12\x14\n" +
+	"\x05apart\x18\x04 \x01(\bR\x05apart\x12\x1a\n" +
+	"\battempts\x18\x05 \x01(\rR\battempts\x12\x14\n" +
+	"\x05total\x18\x06 \x01(\rR\x05total\x12\x16\n" +
+	"\x06window\x18\a \x01(\rR\x06window\x12\x1a\n" +
+	"\bduration\x18\b \x01(\rR\bduration\x12 \n" +
+	"\vprogressive\x18\t \x01(\bR\vprogressive\x12\x14\n" +
+	"\x05login\x18\n" +
+	" \x01(\x06R\x05login\"y\n" +
+	"\x0fFailuresCleared\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\fR\x04name\x12\x16\n" +
+	"\x06source\x18\x02 \x01(\x06R\x06source\x12\x14\n" +
+	"\x05apart\x18\x03 \x01(\rR\x05apart\x12\x0e\n" +
+	"\x02by\x18\x04 \x01(\tR\x02by\x12\x14\n" +
+	"\x05login\x18\x05 \x01(\x06R\x05login\"\x93\x01\n" +
 	"\x0fClusterKeyAdded\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12:\n" +
 	"\x05wraps\x18\x02 \x03(\v2$.trine.event.v1.ClusterKeyAdded.WrapR\x05wraps\x1a4\n" +
@@ -2531,7 +2750,7 @@ func file_event_proto_rawDescGZIP() []byte {
 }
 
 var file_event_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_event_proto_goTypes = []any{
 	(Expectation_Kind)(0),        // 0: trine.event.v1.Expectation.Kind
 	(*Proposal)(nil),             // 1: trine.event.v1.Proposal
@@ -2552,28 +2771,30 @@ var file_event_proto_goTypes = []any{
 	(*Accounted)(nil),            // 16: trine.event.v1.Accounted
 	(*Decided)(nil),              // 17: trine.event.v1.Decided
 	(*DecisionsMissing)(nil),     // 18: trine.event.v1.DecisionsMissing
-	(*ClusterKeyAdded)(nil),      // 19: trine.event.v1.ClusterKeyAdded
-	(*ApiKeyCreated)(nil),        // 20: trine.event.v1.ApiKeyCreated
-	(*ApiKeyRevoked)(nil),        // 21: trine.event.v1.ApiKeyRevoked
-	(*Staged)(nil),               // 22: trine.event.v1.Staged
-	(*StageCommitted)(nil),       // 23: trine.event.v1.StageCommitted
-	(*StageAbandoned)(nil),       // 24: trine.event.v1.StageAbandoned
-	(*NodeStarted)(nil),          // 25: trine.event.v1.NodeStarted
-	(*UserSpec_Attribute)(nil),   // 26: trine.event.v1.UserSpec.Attribute
-	(*UserSpec_Grant)(nil),       // 27: trine.event.v1.UserSpec.Grant
-	(*Decided_Step)(nil),         // 28: trine.event.v1.Decided.Step
-	(*ClusterKeyAdded_Wrap)(nil), // 29: trine.event.v1.ClusterKeyAdded.Wrap
+	(*LoginFailed)(nil),          // 19: trine.event.v1.LoginFailed
+	(*FailuresCleared)(nil),      // 20: trine.event.v1.FailuresCleared
+	(*ClusterKeyAdded)(nil),      // 21: trine.event.v1.ClusterKeyAdded
+	(*ApiKeyCreated)(nil),        // 22: trine.event.v1.ApiKeyCreated
+	(*ApiKeyRevoked)(nil),        // 23: trine.event.v1.ApiKeyRevoked
+	(*Staged)(nil),               // 24: trine.event.v1.Staged
+	(*StageCommitted)(nil),       // 25: trine.event.v1.StageCommitted
+	(*StageAbandoned)(nil),       // 26: trine.event.v1.StageAbandoned
+	(*NodeStarted)(nil),          // 27: trine.event.v1.NodeStarted
+	(*UserSpec_Attribute)(nil),   // 28: trine.event.v1.UserSpec.Attribute
+	(*UserSpec_Grant)(nil),       // 29: trine.event.v1.UserSpec.Grant
+	(*Decided_Step)(nil),         // 30: trine.event.v1.Decided.Step
+	(*ClusterKeyAdded_Wrap)(nil), // 31: trine.event.v1.ClusterKeyAdded.Wrap
 }
 var file_event_proto_depIdxs = []int32{
 	2,  // 0: trine.event.v1.Proposal.expect:type_name -> trine.event.v1.Expectation
 	3,  // 1: trine.event.v1.Proposal.events:type_name -> trine.event.v1.Event
 	0,  // 2: trine.event.v1.Expectation.kind:type_name -> trine.event.v1.Expectation.Kind
-	26, // 3: trine.event.v1.UserSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
-	27, // 4: trine.event.v1.UserSpec.roles:type_name -> trine.event.v1.UserSpec.Grant
-	26, // 5: trine.event.v1.AccountSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
-	26, // 6: trine.event.v1.EndpointSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
-	28, // 7: trine.event.v1.Decided.steps:type_name -> trine.event.v1.Decided.Step
-	29, // 8: trine.event.v1.ClusterKeyAdded.wraps:type_name -> trine.event.v1.ClusterKeyAdded.Wrap
+	28, // 3: trine.event.v1.UserSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
+	29, // 4: trine.event.v1.UserSpec.roles:type_name -> trine.event.v1.UserSpec.Grant
+	28, // 5: trine.event.v1.AccountSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
+	28, // 6: trine.event.v1.EndpointSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
+	30, // 7: trine.event.v1.Decided.steps:type_name -> trine.event.v1.Decided.Step
+	31, // 8: trine.event.v1.ClusterKeyAdded.wraps:type_name -> trine.event.v1.ClusterKeyAdded.Wrap
 	3,  // 9: trine.event.v1.Staged.events:type_name -> trine.event.v1.Event
 	2,  // 10: trine.event.v1.Staged.expect:type_name -> trine.event.v1.Expectation
 	11, // [11:11] is the sub-list for method output_type
@@ -2594,7 +2815,7 @@ func file_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_event_proto_rawDesc), len(file_event_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   29,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -11,8 +11,8 @@ import (
 	"trine/engine/event/field"
 )
 
-// AppendStreams appends the event's stream keys. Decisions and accounting records, of which there are many, do not carry them: theirs
-// follow from the body. What of a body cannot be read is in no stream.
+// AppendStreams appends the event's stream keys. Decisions, failures and accounting records, of which there are many, do not carry them:
+// theirs follow from the body. What of a body cannot be read is in no stream.
 func (e *Envelope) AppendStreams(dst []uint64) []uint64 {
 	if len(e.streams) == 0 {
 		switch e.Type {
@@ -20,6 +20,8 @@ func (e *Envelope) AppendStreams(dst []uint64) []uint64 {
 			return appendDecidedStreams(dst, e.Body)
 		case TypeAccounted:
 			return appendAccountedStreams(dst, e.Body)
+		case TypeLoginFailed:
+			return appendFailureStreams(dst, e.Body)
 		}
 	}
 	for b := e.streams; len(b) >= 8; b = b[8:] {

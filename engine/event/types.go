@@ -31,6 +31,8 @@ const (
 	TypeStageCommitted   Type = 54
 	TypeStageAbandoned   Type = 55
 	TypeNodeStarted      Type = 56
+	TypeLoginFailed      Type = 60
+	TypeFailuresCleared  Type = 61
 )
 
 // Class sorts events for retention. The numbers are raftstore's classes.

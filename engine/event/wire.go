@@ -58,7 +58,7 @@ func ParseExpectation(data []byte) (ExpectationView, error) {
 		}
 		data = rest
 	}
-	if x.Kind <= Expectation_UNSPECIFIED || x.Kind > Expectation_SESSIONS_BELOW {
+	if x.Kind <= Expectation_UNSPECIFIED || x.Kind > Expectation_CREDENTIAL {
 		return x, fmt.Errorf("read expectation of kind %d: %w", x.Kind, ErrFormat)
 	}
 	return x, nil

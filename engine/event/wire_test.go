@@ -117,6 +117,42 @@ func TestDecidedViewIsTheMessageOnTheWire(t *testing.T) {
 	})
 }
 
+func TestLoginFailedViewIsTheMessageOnTheWire(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		v := &event.LoginFailedView{
+			Name: rapid.SliceOfN(rapid.Byte(), 0, 20).Draw(t, "name"), Source: rapid.Uint64().Draw(t, "source"), Login: rapid.Uint64().Draw(t, "login"),
+			Factor: rapid.Uint32().Draw(t, "factor"), Apart: rapid.Bool().Draw(t, "apart"), Attempts: rapid.Uint32().Draw(t, "attempts"),
+			Total: rapid.Uint32().Draw(t, "total"), Window: rapid.Uint32().Draw(t, "window"), Duration: rapid.Uint32().Draw(t, "duration"),
+			Progressive: rapid.Bool().Draw(t, "progressive"),
+		}
+		want := &event.LoginFailed{
+			Name: v.Name, Source: v.Source, Login: v.Login, Factor: v.Factor, Apart: v.Apart, Attempts: v.Attempts, Total: v.Total,
+			Window: v.Window, Duration: v.Duration, Progressive: v.Progressive,
+		}
+		var got event.LoginFailed
+		if err := proto.Unmarshal(event.AppendLoginFailed(nil, v), &got); err != nil || !proto.Equal(want, &got) {
+			t.Fatalf("got %v, %v, want %v", &got, err, want)
+		}
+		var b event.Builder
+		b.AddLoginFailed(v)
+		_, data, _, err := event.NextPart(b.Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := event.ParseEvent(data)
+		if err != nil || e.Type != event.TypeLoginFailed || e.Class != event.ClassDecision {
+			t.Fatalf("%+v, %v", e, err)
+		}
+		streams := []uint64{event.StreamKey(event.StreamDecision, event.FormatID(v.Login))}
+		if len(v.Name) > 0 {
+			streams = append(streams, event.StreamKey(event.StreamUser, event.FoldName(string(v.Name))))
+		}
+		if got := e.AppendStreams(nil); !slices.Equal(got, streams) {
+			t.Fatalf("streams %x, want %x", got, streams)
+		}
+	})
+}
+
 func TestBuilderWritesTheProposalMessage(t *testing.T) {
 	var b event.Builder
 	put := &event.DocumentPut{Kind: "Group", Name: "staff", Spec: []byte(`{}`)}

@@ -168,6 +168,10 @@ func (s *State) checkExpectation(at Stamp, x *event.ExpectationView) Result {
 		if s.sessionsBefore(at, x.Key, x.Value) >= x.Value {
 			return Result{Code: event.CodeLimit, Detail: fmt.Sprintf("user %s has %d simultaneous sessions or more", x.Key, x.Value)}
 		}
+	case event.Expectation_CREDENTIAL:
+		if v := s.credentialVersion(x.Key); v != x.Value {
+			return Result{Code: event.CodeConflict, Detail: fmt.Sprintf("the password of %s was changed meanwhile (expected version %d, but it has %d)", x.Key, x.Value, v)}
+		}
 	default:
 		violated("a known expectation", "kind %d", x.Kind)
 	}

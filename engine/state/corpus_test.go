@@ -18,6 +18,7 @@ var corpusOrder = []event.Type{
 	event.TypeDecided, event.TypeAccounted, event.TypeConsumed, event.TypeDecisionsMissing, event.TypeSessionsExpired, event.TypeSessionClosed,
 	event.TypeStaged, event.TypeStageCommitted, event.TypeStageAbandoned,
 	event.TypeTombstonesSwept, event.TypePasswordRemoved, event.TypeDocumentDeleted, event.TypeAPIKeyRevoked,
+	event.TypeLoginFailed, event.TypeFailuresCleared,
 }
 
 // corpusDigests are the digests after the record that sets the most rows, and after all of them. They change only if what a record
@@ -25,6 +26,7 @@ var corpusOrder = []event.Type{
 var corpusDigests = map[event.Type]string{
 	event.TypeStaged:        "0472a6f43bb81a9f4d04d84d21153a94",
 	event.TypeAPIKeyRevoked: "07dcf30f46e32fcdce9634506e3a65a0",
+	event.TypeLoginFailed:   "25ecb507400fec4d25874dc3a2074dd1",
 }
 
 func TestEveryReleaseFoldsTheCorpusAlike(t *testing.T) {

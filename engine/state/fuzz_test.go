@@ -21,6 +21,9 @@ func FuzzRows(f *testing.F) {
 	f.Add(place.append(nil))
 	head := stageHead{pieces: 1, end: 1, at: 2}
 	f.Add(head.append(nil))
+	failing := failures{known: true, all: tally{count: 1, window: 2}, n: 1}
+	failing.sources[0] = sourceTally{source: 5, given: 1, last: 3, tally: tally{locks: 1, lock: Lock{1, 2}, calm: 9}}
+	f.Add(failing.append(nil))
 	s := New()
 	s.symbol([]byte("text"))
 	s.foldAPIKey(Stamp{Time: time.Unix(1, 0)}, &event.ApiKeyCreated{Id: "k", Hash: []byte("h"), Scopes: []string{"a"}})
@@ -80,6 +83,10 @@ func FuzzRows(f *testing.F) {
 			if r2, err := decodeReservation(r.append(nil)); err != nil || r2.notAfter != r.notAfter || !bytes.Equal(r.user, r2.user) {
 				t.Fatal("reservation differs")
 			}
+		}
+		var y, y2 failures
+		if y.decode(row) == nil && (y2.decode(y.append(nil)) != nil || y != y2 || worthOf(y.append(nil)) != y.worth()) {
+			t.Fatalf("failures %+v become %+v", y, y2)
 		}
 		var h, h2 stageHead
 		if h.decode(row) == nil && (h2.decode(h.append(nil)) != nil || h != h2) {

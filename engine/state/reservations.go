@@ -133,8 +133,8 @@ func (s *State) foldConsumed(m *event.Consumed) {
 	s.consumed.Put([]byte(m.Key), field.AppendNumber(nil, 1, uint64(m.NotAfterUnix)))
 }
 
-// foldSwept forgets ended sessions, reservations and one-shot keys whose term was over before a time, and stages that were left
-// for longer than stageLife.
+// foldSwept forgets ended sessions, reservations and one-shot keys whose term was over before a time, failures that no longer count,
+// and stages that were left for longer than stageLife.
 func (s *State) foldSwept(at Stamp, before int64) {
 	for {
 		e, ok := s.endings.pop(clamp(before))
@@ -159,6 +159,7 @@ func (s *State) foldSwept(at Stamp, before int64) {
 	}) {
 		s.consumed.Delete(key)
 	}
+	s.sweepFailures(at.unix())
 	for _, id := range s.oldStages(at.unix() - stageLife) {
 		s.dropStage(id)
 	}

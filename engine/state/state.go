@@ -35,6 +35,7 @@ type State struct {
 	meta         *rows.Table // counters
 	accounts     *rows.Table // "ACCOUNT@SYSTEM" -> account
 	endpoints    *rows.Table // MAC address -> endpoint
+	failures     *rows.Table // factor and login name -> failed logins
 
 	symbols      symbols
 	ids          ids
@@ -45,6 +46,8 @@ type State struct {
 	accountsIn   rows.Index                // of accounts, by owner and system
 	endpointsOf  rows.Index                // of endpoints, by owner
 	endings      endings
+	leasts       leasts // of failures
+	maxFailures  int    // rows of failures
 	ordersLock   sync.RWMutex
 	orders       map[string]*order // by kind
 	configIndex  atomic.Uint64
@@ -53,6 +56,7 @@ type State struct {
 	decisions    atomic.Uint64
 	missing      atomic.Uint64
 	appliedIndex atomic.Uint64
+	appliedTime  atomic.Int64 // unix nanoseconds
 
 	work work
 }
@@ -94,6 +98,7 @@ const (
 	tableMeta         = 15
 	tableAccounts     = 16
 	tableEndpoints    = 17
+	tableFailures     = 18
 )
 
 // New returns an empty State.
@@ -118,6 +123,8 @@ func New() *State {
 		meta:         store.Table(tableMeta, 0),
 		accounts:     store.Table(tableAccounts, 8),
 		endpoints:    store.Table(tableEndpoints, 6),
+		failures:     store.Table(tableFailures, 4),
+		maxFailures:  maxFailures,
 		orders:       make(map[string]*order),
 	}
 }
@@ -295,6 +302,8 @@ func (s *State) fold(at Stamp, i int) uint64 {
 	case event.TypeStageCommitted:
 		s.dropStage(read[*event.StageCommitted](e, at).Stage)
 	case event.TypeNodeStarted:
+	case event.TypeLoginFailed:
+		s.foldLoginFailed(at, read[*event.LoginFailed](e, at))
 	default:
 		return s.foldRare(at, e)
 	}
@@ -324,6 +333,8 @@ func (s *State) foldRare(at Stamp, e *event.Envelope) uint64 {
 		s.foldConsumed(m)
 	case *event.DecisionsMissing:
 		s.missing.Add(m.Count)
+	case *event.FailuresCleared:
+		s.foldFailuresCleared(at, m)
 	case *event.ClusterKeyAdded:
 		s.foldClusterKey(m)
 	case *event.ApiKeyCreated:
@@ -347,6 +358,7 @@ func (s *State) finish(at Stamp) {
 		s.configIndex.Store(at.Index)
 	}
 	s.appliedIndex.Store(at.Index)
+	s.appliedTime.Store(at.Time.UnixNano())
 	if len(s.work.changed) > 0 && s.onConfig != nil {
 		s.onConfig(at.Index, append([]Key(nil), s.work.changed...))
 	}
@@ -355,6 +367,9 @@ func (s *State) finish(at Stamp) {
 // ConfigIndex returns the log index of the last change of a document that logins are decided by: of any kind but User, Account
 // and Endpoint, which are looked up row by row.
 func (s *State) ConfigIndex() uint64 { return s.configIndex.Load() }
+
+// Time returns the record time of the last proposal applied since the State was made.
+func (s *State) Time() time.Time { return time.Unix(0, s.appliedTime.Load()) }
 
 // OnConfig sets the function that Apply calls when documents have changed that ConfigIndex is about, with the log index and their
 // keys, once a proposal. It must not block. It is set before the first Apply.
@@ -387,7 +402,7 @@ func (s *State) Load(next func() (k, v []byte, ok bool, err error)) error {
 	// Sessions have the most indexes; everything else is found again beside them.
 	sessions := make(chan error, 1)
 	go func() { sessions <- s.loadSessions() }()
-	return errors.Join(s.loadUsers(), s.loadOwned(), s.loadOrders(), s.loadReservations(), s.loadEndings(), <-sessions)
+	return errors.Join(s.loadUsers(), s.loadOwned(), s.loadOrders(), s.loadReservations(), s.loadEndings(), s.loadFailures(), <-sessions)
 }
 
 // Counts is numbers of rows, and what this node counted since it was started or loaded.
@@ -400,6 +415,7 @@ type Counts struct {
 	Tombstones   int    // ended sessions that are remembered
 	Consumed     int    // one-shot keys that are remembered
 	Stages       int    // rows of staged proposals
+	Failures     int    // login names whose failures are remembered
 	Decisions    uint64 // decisions applied
 	Missing      uint64 // decisions that could not be recorded
 	Bytes        int    // memory of all rows and indexes
@@ -408,10 +424,11 @@ type Counts struct {
 // Counts returns numbers for metrics.
 func (s *State) Counts() Counts {
 	c := Counts{
-		Users: s.users.Len(), Accounts: s.accounts.Len(), Endpoints: s.endpoints.Len(), Sessions: s.sessions.Len(), Reservations: s.reservations.Len(), Tombstones: s.ended.Len(),
-		Consumed: s.consumed.Len(), Stages: s.stages.Len(), Decisions: s.decisions.Load(), Missing: s.missing.Load(),
+		Users: s.users.Len(), Accounts: s.accounts.Len(), Endpoints: s.endpoints.Len(), Sessions: s.sessions.Len(), Reservations: s.reservations.Len(),
+		Tombstones: s.ended.Len(), Consumed: s.consumed.Len(), Stages: s.stages.Len(), Failures: s.failures.Len(),
+		Decisions: s.decisions.Load(), Missing: s.missing.Load(),
 		Bytes: s.store.Bytes() + s.reservedBy.Bytes() + s.ids.bytes() + s.endings.bytes() +
-			s.accountsOf.Bytes() + s.accountsIn.Bytes() + s.endpointsOf.Bytes(),
+			s.accountsOf.Bytes() + s.accountsIn.Bytes() + s.endpointsOf.Bytes() + leastSize*mostLeasts(s.failures.Len()),
 	}
 	for i := range s.byField {
 		c.Bytes += s.byField[i].Bytes()

@@ -471,6 +471,21 @@ func (s *State) foldPassword(at Stamp, name string, p *event.PasswordSet) uint64
 	return version
 }
 
+// credentialVersion returns how many times a user's password was changed; 0 for somebody who has none or does not exist.
+func (s *State) credentialVersion(name []byte) uint64 {
+	s.work.key = appendFolded(s.work.key[:0], name)
+	value, _, ok := s.users.Peek(s.work.key)
+	if !ok {
+		return 0
+	}
+	var r docRow
+	var u User
+	if r.decode(value) != nil || u.decodeCredential(r.credential) != nil {
+		violated("a readable user row", "%s", name)
+	}
+	return u.CredentialVersion
+}
+
 // loadUsers finds the users' rows again.
 func (s *State) loadUsers() error {
 	room := s.users.Len()

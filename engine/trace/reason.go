@@ -69,10 +69,12 @@ const (
 	RealmUnknown Reason = "realm.unknown"
 	SessionLimit Reason = "session.limit"
 
-	UserInactive    Reason = "user.inactive"
-	UserMissing     Reason = "user.missing"
-	UserTypeMissing Reason = "user.type-missing"
-	UserUnknown     Reason = "user.unknown"
+	UserInactive     Reason = "user.inactive"
+	UserLocked       Reason = "user.locked"
+	UserLockedSource Reason = "user.locked.source"
+	UserMissing      Reason = "user.missing"
+	UserTypeMissing  Reason = "user.type-missing"
+	UserUnknown      Reason = "user.unknown"
 
 	WorkerFailed Reason = "worker.failed"
 )
@@ -166,6 +168,8 @@ var infos = [...]Info{
 	{RecoveryWrong, ClassUser, "The recovery code is none of the person's set.", "Compare it with the paper; a set that was replaced is void."},
 	{SessionLimit, ClassUser, "The user has as many sessions as he may have at once.", "`trine sessions` lists them. End one, raise the limit, or wait until stale ones expire."},
 	{UserInactive, ClassUser, "The user exists and is switched off.", "Set `active: true` in the User document."},
+	{UserLocked, ClassUser, "Too many logins under this name failed, from all sources together, so it is locked out everywhere for a time, without looking at what a login proves.", "Wait, or lift the lock with `trine user unlock`; `trine events --stream user/NAME` shows where they came from."},
+	{UserLockedSource, ClassUser, "Too many logins under this name failed from this device or address, so those from there are refused for a time without looking at what they prove.", "Wait, or lift the lock with `trine user unlock`. If it comes back, the device keeps sending an old password."},
 	{UserMissing, ClassClient, "The request names no user.", "Look at the device's settings; the trace shows what it sent."},
 	{UserTypeMissing, ClassConfig, "The user's type does not exist, so no rule says how he may log in.", "Create the UserType document, or give the user one that exists."},
 	{UserUnknown, ClassUser, "No user has this login name.", "Compare the name with the User documents and their aliases; the trace shows the name as it came and as it was looked up."},

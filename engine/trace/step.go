@@ -76,6 +76,12 @@ const (
 	StepsLeftOut     StepCode = 104 // count
 	ConditionDecided StepCode = 105 // rule, outcome
 
+	// Failures.
+	LockedHere       StepCode = 170 // login name, until when
+	LockedEverywhere StepCode = 171 // login name, until when
+	HeldBack         StepCode = 172 // login name
+	FailureCounted   StepCode = 173 // factor
+
 	// With which other factors.
 	OTPChecked      StepCode = 200 // kind, counter
 	OTPDiffers      StepCode = 201 // kind
@@ -160,6 +166,11 @@ var templates = [...]string{
 	DeadlinePassed:   "The device no longer waits; dropped {s}.",
 	StepsLeftOut:     "{s} more steps were not kept.",
 	ConditionDecided: "The condition {s} is {d}.",
+
+	LockedHere:       "The name {s} is locked out from this source until {d} UTC, so the proof was not looked at.",
+	LockedEverywhere: "The name {s} is locked out everywhere until {d} UTC, so the proof was not looked at.",
+	HeldBack:         "As many failures of {s} as lock it out have just come to this node, so the proof was not looked at.",
+	FailureCounted:   "The failure counts towards the lock of this name ({s}).",
 
 	OTPChecked:      "The one-time password is the {s} code of counter {d}.",
 	OTPDiffers:      "The one-time password is no {s} code within the window.",
