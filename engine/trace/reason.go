@@ -12,6 +12,16 @@ type Reason string
 const (
 	OK Reason = "ok"
 
+	CertificateExpired           Reason = "certificate.expired"
+	CertificateMalformed         Reason = "certificate.malformed"
+	CertificateMissing           Reason = "certificate.missing"
+	CertificateNotYetValid       Reason = "certificate.not-yet-valid"
+	CertificateRevocationUnknown Reason = "certificate.revocation-unknown"
+	CertificateRevoked           Reason = "certificate.revoked"
+	CertificateUnmapped          Reason = "certificate.unmapped"
+	CertificateUntrusted         Reason = "certificate.untrusted"
+	CertificateUsage             Reason = "certificate.usage"
+
 	ClientUnknown Reason = "client.unknown"
 	CodeAttempts  Reason = "code.attempts"
 	CodeExpired   Reason = "code.expired"
@@ -123,6 +133,15 @@ type Info struct {
 
 // infos is sorted by code.
 var infos = [...]Info{
+	{CertificateExpired, ClassUser, "The client certificate, or one of an authority above it, has expired.", "Issue a new certificate. The trace names the one that has expired."},
+	{CertificateMalformed, ClassClient, "What came as a client certificate cannot be read, is too large, or came twice.", "Compare what the proxy sends with the forms that are understood; the trace says what was wrong. A proxy must remove the header from what clients send."},
+	{CertificateMissing, ClassUser, "A client certificate is needed, and none was presented.", "Install a certificate on the device and choose it when the browser asks. Behind a proxy, check that it asks for certificates and passes them on."},
+	{CertificateNotYetValid, ClassUser, "The client certificate, or one of an authority above it, is not valid yet.", "Compare the clocks of this node and of the authority."},
+	{CertificateRevocationUnknown, ClassSystem, "It could not be found out whether the client certificate was revoked, and what cannot be found out is refused.", "The trace says who was asked and what went wrong. Make the OCSP responder or the CRL reachable from this node; or accept certificates while neither is, which lets revoked ones in for as long."},
+	{CertificateRevoked, ClassUser, "The client certificate, or one of an authority above it, was revoked.", "Issue a new certificate if the person should have one. The trace says when it was revoked and why."},
+	{CertificateUnmapped, ClassConfig, "The client certificate is good, but names no user by the mapping that is configured.", "The trace says what is missing or there twice. Map another part of the certificate, or issue certificates that have it."},
+	{CertificateUntrusted, ClassUser, "The client certificate does not lead to a trusted root.", "Use a certificate of an authority that is trusted here; or add its root to those that are trusted for client certificates, and authorities that clients leave out to the intermediates."},
+	{CertificateUsage, ClassUser, "The client certificate is not meant for client authentication.", "Issue one with the extended key usage clientAuth."},
 	{ClientUnknown, ClassClient, "The request came from an address that no service provider claims.", "Add the address to the `sourceIPs` of the device's ServiceProvider document, or find out who sends from there."},
 	{CodeAttempts, ClassUser, "The code that was sent was guessed wrong too often and is void.", "Log in anew, for a new code."},
 	{CodeExpired, ClassUser, "The code that was sent came back too late.", "Log in anew, for a new code. If they keep coming late, look at how long mails or messages take."},

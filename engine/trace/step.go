@@ -101,6 +101,15 @@ const (
 	PushIgnored     StepCode = 215 // device, why
 	FactorIsBad     StepCode = 219 // factor
 
+	// Certificates and tickets.
+	CertificateCame    StepCode = 230 // subject, serial number
+	CertificateChained StepCode = 231 // root
+	CertificateRefused StepCode = 232 // what is wrong
+	RevocationChecked  StepCode = 233 // who told
+	RevocationUnknown  StepCode = 234 // what went wrong
+	RevocationExcused  StepCode = 235 // what went wrong
+	CertificateMapped  StepCode = 236 // user, part of the certificate
+
 	// Simulated logins, which are not recorded.
 	PasswordAssumed StepCode = 260 // right or wrong, form
 )
@@ -189,6 +198,14 @@ var templates = [...]string{
 	PushRejected:    "The device {s} denied.",
 	PushIgnored:     "What the device {s} said does not count: {d}.",
 	FactorIsBad:     "What is stored of the factor {s} cannot be opened.",
+
+	CertificateCame:    "A client certificate of {s} came, serial number {d}.",
+	CertificateChained: "It leads to the root {s}.",
+	CertificateRefused: "The client certificate is refused: {s}.",
+	RevocationChecked:  "It was not revoked: {s}.",
+	RevocationUnknown:  "Whether it was revoked could not be found out: {s}.",
+	RevocationExcused:  "Whether it was revoked could not be found out, which the policy accepts: {s}.",
+	CertificateMapped:  "It names the user {s}: {d}.",
 
 	PasswordAssumed: "The password was not looked at: it is assumed to be {s} ({d} form).",
 }
