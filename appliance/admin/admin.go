@@ -15,6 +15,7 @@ import (
 	"trine/engine/event"
 	"trine/engine/policy"
 	"trine/engine/secret"
+	"trine/engine/state"
 )
 
 // Config is what the administration needs of its node. All fields but Draft, Metrics, Logger and Clock must be set.
@@ -63,6 +64,8 @@ type State interface {
 	Owned(user string) []string
 	// Password returns the stored forms of a user's password; false if he has none.
 	Password(user string) (StoredPassword, bool)
+	// LoginFailures returns what is remembered of the failed logins under a login name.
+	LoginFailures(login string) []state.LoginFailures
 	// Sessions returns a page of live sessions in a stable order, and the cursor of the next page; 0 at the end.
 	Sessions(q SessionQuery) (page []Session, next uint64)
 	// Session reports whether there is a live session with the id.

@@ -2,13 +2,16 @@ package admin
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"trine/appliance/admin/api"
 	"trine/engine/document"
 	"trine/engine/event"
+	"trine/engine/state"
 )
 
 func (s *Server) registerUsers(a huma.API) {
@@ -19,10 +22,61 @@ func (s *Server) registerUsers(a huma.API) {
 		about: "Only the forms that the user type keeps are stored. It takes effect with the next login.", status: http.StatusNoContent, scopes: scopes,
 	}, s.setPassword)
 	register(a, operation{
+		id: "getLoginFailures", method: http.MethodGet, path: "/users/{name}/failures", tag: tag, summary: "Say what is remembered of failed logins under a name, and what it locks",
+		about:  "The name may be one that no user has. It is a user's own name, not an alias. Nothing is remembered for longer than it counts.",
+		scopes: append(scopes, ScopeRead),
+	}, s.loginFailures)
+	register(a, operation{
+		id: "unlockUser", method: http.MethodDelete, path: "/users/{name}/failures", tag: tag, summary: "Forget the failed logins under a name and lift its locks",
+		status: http.StatusNoContent, scopes: scopes,
+	}, s.unlock)
+	register(a, operation{
 		id: "importUsers", method: http.MethodPost, path: "/users/import", tag: tag, summary: "Take in users from a CSV file",
 		about:  "The first row names the columns. All rows are taken in together, or none; rows that are refused are in the job's findings. The answer is a job that goes on.",
 		status: http.StatusAccepted, scopes: scopes, large: true, body: map[string]string{"text/csv": "Users, a row each (RFC 4180, UTF-8)"},
 	}, s.importUsers)
+}
+
+type loginNameInput struct {
+	Call
+	Name string `path:"name" maxLength:"512"`
+}
+
+func (s *Server) loginFailures(_ context.Context, in *loginNameInput) (*answer[api.LoginFailureList], error) {
+	list := api.LoginFailureList{Failures: []api.LoginFailures{}}
+	now := s.now()
+	until := func(l state.Lock) *time.Time {
+		if !l.Holds(now) {
+			return nil
+		}
+		return optionalTime(time.Unix(l.Until, 0))
+	}
+	for _, f := range s.cfg.State.LoginFailures(in.Name) {
+		v := api.LoginFailures{Count: f.Count, LockedUntil: until(f.Lock), Last: f.Last, Sources: []api.SourceFailures{}}
+		if f.Apart != 0 {
+			v.Factor = fmt.Sprint("factor ", f.Apart)
+		}
+		for _, x := range f.Sources {
+			v.Sources = append(v.Sources, api.SourceFailures{Source: fmt.Sprintf("%016x", x.Source), Count: x.Count, LockedUntil: until(x.Lock), Last: x.Last})
+		}
+		list.Failures = append(list.Failures, v)
+	}
+	return &answer[api.LoginFailureList]{Body: list}, nil
+}
+
+// unlock forgets the failures of a login name, and with them its locks.
+func (s *Server) unlock(ctx context.Context, in *loginNameInput) (*nothing, error) {
+	if len(s.cfg.State.LoginFailures(in.Name)) == 0 {
+		return nil, api.NewProblem(http.StatusNotFound, api.ReasonNotFound, "no failed logins under the name %s are remembered, so nothing locks it out", in.Name)
+	}
+	var b event.Builder
+	name := state.AppendLoginName(nil, []byte(in.Name))
+	streams := []uint64{event.StreamKey(event.StreamUser, name)}
+	if err := b.Add(event.TypeFailuresCleared, event.ClassIdentity, streams, &event.FailuresCleared{Name: name, By: in.caller.By}); err != nil {
+		return nil, err
+	}
+	_, err := s.propose(ctx, b.Bytes())
+	return &nothing{}, err
 }
 
 type passwordInput struct {

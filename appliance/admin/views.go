@@ -80,6 +80,9 @@ func (s stateReader) Password(user string) (StoredPassword, bool) {
 	}, true
 }
 
+// LoginFailures implements State.
+func (s stateReader) LoginFailures(login string) []state.LoginFailures { return s.views.LoginFailures(login) }
+
 // Sessions implements State.
 func (s stateReader) Sessions(q SessionQuery) ([]Session, uint64) {
 	query := state.SessionQuery{

@@ -67,6 +67,9 @@ func (c *cli) getCommand() *cobra.Command {
 				if c.output == "json" {
 					return c.show(writtenOf(d), nil)
 				}
+				if err := c.noteLocks(cmd.Context(), node, d); err != nil {
+					return err
+				}
 				return writeYAML(c.out, writtenOf(d))
 			}
 			return c.list(cmd, node, words[0], prefix, limit)

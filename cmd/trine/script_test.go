@@ -64,6 +64,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":    exits,
 			"decision": decision,
+			"failures": failures,
 		},
 	})
 }
@@ -86,6 +87,22 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit code %d, not %d:\n%s%s", got, want, ts.ReadFile("stdout"), ts.ReadFile("stderr"))
 	}
+}
+
+// failures records failed logins of today under a name, three of which lock it out from their source for an hour: failures NAME TIMES
+func failures(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: failures NAME TIMES")
+	}
+	times, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	var b event.Builder
+	for range times {
+		b.AddLoginFailed(&event.LoginFailedView{
+			Name: []byte(args[0]), Source: 0xa1b2c3d4e5f60718, Factor: 1, Attempts: 3, Total: 15, Window: 3600, Duration: 3600,
+		})
+	}
+	ts.Check(ts.Value(nodeKey{}).(*admintest.Node).Record(&b))
 }
 
 // decision records a rejected login with a fixed id: decision ID USER REASON

@@ -75,6 +75,28 @@ type Session struct {
 	StaleAt       *time.Time `json:"staleAt,omitempty" doc:"When it counts as ended unless it is heard of again"`
 }
 
+// LoginFailures is what is remembered of failed logins under one name.
+type LoginFailures struct {
+	Factor      string           `json:"factor,omitempty" doc:"The factor whose failures count by themselves, such as PIN; empty: all others, which count together"`
+	Count       int              `json:"count" doc:"Failures that count towards the lock everywhere"`
+	LockedUntil *time.Time       `json:"lockedUntil,omitempty" doc:"Until when it is locked out everywhere"`
+	Last        time.Time        `json:"last" doc:"When the last failure was recorded"`
+	Sources     []SourceFailures `json:"sources" nullable:"false" doc:"At most the last eight"`
+}
+
+// SourceFailures is what is remembered of the failures from one source.
+type SourceFailures struct {
+	Source      string     `json:"source" doc:"Hash of the device or address, as in the events LoginFailed"`
+	Count       int        `json:"count"`
+	LockedUntil *time.Time `json:"lockedUntil,omitempty" doc:"Until when the name is locked out from there"`
+	Last        time.Time  `json:"last"`
+}
+
+// LoginFailureList is all that is remembered of failed logins under a name.
+type LoginFailureList struct {
+	Failures []LoginFailures `json:"failures" nullable:"false"`
+}
+
 // SessionList is a page of sessions.
 type SessionList struct {
 	Sessions []Session `json:"sessions" nullable:"false"`

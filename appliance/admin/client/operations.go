@@ -60,6 +60,17 @@ func (c *Client) SetPassword(ctx context.Context, user, password string, mustCha
 	return err
 }
 
+// LoginFailures returns what is remembered of failed logins under a name, and what it locks.
+func (c *Client) LoginFailures(ctx context.Context, name string) (*api.LoginFailureList, error) {
+	return get[api.LoginFailureList](ctx, c, at("users", name, "failures"), nil)
+}
+
+// Unlock forgets the failed logins under a name and lifts its locks.
+func (c *Client) Unlock(ctx context.Context, name string) error {
+	_, err := c.do(ctx, request{method: http.MethodDelete, path: at("users", name, "failures")}, nil)
+	return err
+}
+
 // Jobs lists the jobs that the node remembers.
 func (c *Client) Jobs(ctx context.Context) (*api.JobList, error) {
 	return get[api.JobList](ctx, c, "/jobs", nil)
