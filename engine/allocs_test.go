@@ -42,6 +42,15 @@ func TestFastWaysAllocateNothing(t *testing.T) {
 			r.decide(r.request("alice", "rabbit"))
 			r.lane.Flush()
 		}, request: func(r *rig) *Request { return r.request("alice", "wonderland") }, reason: trace.UserLockedSource},
+		{name: "roles and an account required", arrange: func(r *rig) {
+			r.apply(office + `---
+{kind: Group, name: staff, spec: {roles: [{role: clerk@erp}], reply: ["Session-Timeout = 3600"]}}
+---
+{kind: Account, name: a@erp, spec: {owner: alice}}
+---
+` + requiring("requiredSystem: erp, requiredRoles: [admin@erp, clerk@erp]"))
+		}},
+		{name: "role missing", arrange: func(r *rig) { r.apply(office + "---\n" + requiring("requiredRoles: [admin@erp]")) }, reason: trace.RoleMissing},
 		{name: "realm stripped", arrange: func(r *rig) {
 			r.apply(`{kind: ServiceProvider, name: wlan, spec: {type: radius, radius: {sourceIPs: [10.0.0.0/8], secret: one, realms: [{name: "*"}]}}}`)
 		}, request: func(r *rig) *Request { return r.request("alice@example.org", "wonderland") }},

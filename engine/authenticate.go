@@ -234,6 +234,7 @@ func (e *Engine) verified(r *Request, outcome credential.Outcome) (waits bool) {
 		r.reject(trace.UserInactive)
 		return false
 	}
+	r.Cache.Person(&r.person, &r.user, e.now().Unix())
 	userType := r.Cache.UserType(r.user.UserType)
 	if reason := e.kind(r, userType); reason != trace.OK {
 		r.reject(reason)
@@ -243,6 +244,10 @@ func (e *Engine) verified(r *Request, outcome credential.Outcome) (waits bool) {
 		r.trace.AddName(trace.PasswordToBeChanged, r.user.Name, "")
 		r.reject(trace.PasswordMustChange)
 		r.Decision.MustChangePassword = true
+		return false
+	}
+	if reason := e.authorize(r); reason != trace.OK {
+		r.reject(reason)
 		return false
 	}
 	return e.place(r, userType)
@@ -290,8 +295,12 @@ func (e *Engine) kind(r *Request, userType *policy.UserType) trace.Reason {
 		r.trace.Add(trace.TypeIsBad, userType.Name, userType.Broken.Error())
 		return trace.ConfigBroken
 	}
-	if g := r.Cache.BrokenGroup(&r.user); g != nil {
+	if g := r.person.BrokenGroup(); g != nil {
 		r.trace.Add(trace.GroupIsBad, g.Name, g.Broken.Error())
+		return trace.ConfigBroken
+	}
+	if role := r.person.BrokenRole(); role != nil {
+		r.trace.Add(trace.RoleIsBad, role.Name, role.Broken.Error())
 		return trace.ConfigBroken
 	}
 	return trace.OK
@@ -303,10 +312,11 @@ func (e *Engine) grant(r *Request) {
 	d.Verdict, d.Reason = event.Accept, trace.OK
 	e.forgive(r)
 	r.work.traced = e.traces()
-	d.Replies = r.Cache.Replies(d.Replies[:0], r.Client, &r.user)
+	d.Replies = r.person.Replies(d.Replies[:0], r.Client)
 	f := &r.facts
 	f.Reset()
 	f.Subject, f.Principal, f.Authentication = attribute.OfUser(&r.user), r.user.Name, authentication(r.Proof.Method)
+	f.Roles = r.person.Roles()
 	if r.work.traced {
 		f.Trace = &r.trace
 	}

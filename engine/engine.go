@@ -16,6 +16,7 @@ import (
 type People interface {
 	User(dst *state.User, login []byte) bool
 	UserName(dst, login []byte) ([]byte, bool)
+	Account(owner []byte, system string) state.Standing
 	CountSessions(user string, now time.Time) int
 	LoginLocks(name []byte, apart uint32, source uint64) state.LoginLocks
 	Time() time.Time

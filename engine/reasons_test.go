@@ -23,6 +23,14 @@ type refusal struct {
 	words   string         // that its trace must have
 }
 
+// office is a system with two roles.
+const office = "{kind: InformationSystem, name: erp}\n---\n{kind: Role, name: admin@erp, spec: {reply: [\"Class = admin\"]}}\n---\n{kind: Role, name: clerk@erp}\n"
+
+// requiring is the house's service provider with more in its spec.
+func requiring(fields string) string {
+	return "{kind: ServiceProvider, name: wlan, spec: {type: radius, publicID: wlan, " + fields + ", radius: {sourceIPs: [10.0.0.0/8], secret: one, reply: [\"Idle-Timeout = 60\"]}}}"
+}
+
 func refusals() []refusal {
 	pap := func(name, password string) func(*rig) *Request {
 		return func(r *rig) *Request { return r.request(name, password) }
@@ -108,6 +116,34 @@ func refusals() []refusal {
 				return q
 			},
 			reason: trace.UserTypeMissing, step: trace.TypeNotFound, words: "guests",
+		},
+		{
+			name: "broken role", arrange: documents("{kind: InformationSystem, name: erp}\n---\n{kind: Role, name: admin@erp, spec: {reply: [No-Such = 1]}}\n---\n{kind: Group, name: staff, spec: {roles: [{role: admin@erp}]}}"),
+			reason: trace.ConfigBroken, step: trace.RoleIsBad, words: "admin@erp",
+		},
+		{
+			name: "no required role", arrange: documents(office + "---\n" + requiring("requiredRoles: [admin@erp, clerk@erp]")),
+			reason: trace.RoleMissing, step: trace.RolesLacked, words: "wlan requires one of these roles, and the user has none of them now: admin@erp, clerk@erp",
+		},
+		{
+			name: "required role not yet", arrange: documents(office + "---\n{kind: Group, name: staff, spec: {roles: [{role: admin@erp, notBefore: \"2026-03-01T12:00:01Z\"}]}}\n---\n" + requiring("requiredRoles: [admin@erp]")),
+			reason: trace.RoleMissing, step: trace.RolesLacked,
+		},
+		{
+			name: "required role no longer", arrange: documents(office + "---\n{kind: User, name: Alice, spec: {roles: [{role: admin@erp, notAfter: \"2026-03-01T12:00:00Z\"}]}}\n---\n" + requiring("requiredRoles: [admin@erp]")),
+			reason: trace.RoleMissing, step: trace.RolesLacked,
+		},
+		{
+			name: "no required role and a wrong password", arrange: documents(office + "---\n" + requiring("requiredRoles: [admin@erp]")),
+			request: pap("alice", "rabbit"), reason: trace.PasswordWrong, step: trace.PasswordDiffers,
+		},
+		{
+			name: "no account", arrange: documents(office + "---\n{kind: Account, name: bob@erp, spec: {owner: bob}}\n---\n" + requiring("requiredSystem: erp")),
+			reason: trace.AccountMissing, step: trace.AccountLacked, words: "an account in erp, and the user has none",
+		},
+		{
+			name: "disabled account", arrange: documents(office + "---\n{kind: Account, name: a@erp, spec: {owner: alice, enabled: false}}\n---\n" + requiring("requiredSystem: erp")),
+			reason: trace.AccountDisabled, step: trace.AccountIsOff, words: "disabled",
 		},
 		{
 			name: "must change", arrange: func(r *rig) {

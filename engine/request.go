@@ -35,10 +35,11 @@ type Request struct {
 	// What the engine answers with. Valid from the decision until Reset.
 	Decision Decision
 
-	user  state.User
-	trace trace.Trace
-	facts attribute.Facts
-	work  work
+	user   state.User
+	person policy.Person
+	trace  trace.Trace
+	facts  attribute.Facts
+	work   work
 }
 
 // Decision is the engine's answer.

@@ -17,7 +17,7 @@ const reservationTerm = 2 * time.Minute
 // log is applied, since two nodes may let the same person in at the same time; what this node counts decides only while there
 // is no leader, and then only against the login.
 func (e *Engine) place(r *Request, userType *policy.UserType) (waits bool) {
-	limit := r.Cache.SessionLimit(userType, &r.user)
+	limit := r.person.SessionLimit(userType)
 	if limit == 0 {
 		e.grant(r)
 		return false

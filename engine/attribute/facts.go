@@ -53,6 +53,7 @@ type Facts struct {
 	Authentication Authentication
 	Requester      *Party       // the service provider
 	Issuer         *Party       // the identity provider
+	Roles          [][]byte     // names of the subject's roles, ROLE@SYSTEM
 	Trace          *trace.Trace // where the rules that decided are recorded; nil: nowhere
 
 	generation uint32
@@ -72,7 +73,7 @@ type span struct {
 // Reset makes f ready for the next request. Its buffers are kept.
 func (f *Facts) Reset() {
 	f.Subject, f.Principal, f.Authentication = nil, nil, Unauthenticated
-	f.Requester, f.Issuer, f.Trace = nil, nil, nil
+	f.Requester, f.Issuer, f.Roles, f.Trace = nil, nil, nil, nil
 	f.generation++
 	if f.generation == 0 { // wrapped: an old span could look like a new one
 		clear(f.spans)
@@ -140,6 +141,8 @@ func (f *Facts) compute(d *Definition) {
 		f.one(FieldPrimaryGroup)
 	case Groups:
 		f.groups()
+	case Roles:
+		f.values = append(f.values, f.Roles...)
 	case Principal:
 		f.joined(FieldUserName, '@', FieldMailDomain, true)
 	case Custom:

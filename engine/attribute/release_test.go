@@ -70,12 +70,13 @@ func TestBuiltInSources(t *testing.T) {
 		{"company", "Wonder Ltd|Tea Party"},
 		{"Company", ""}, // custom attributes are named exactly
 		{"unheardOf", ""},
-		{"member_of", ""}, // coming
-		{"subject-id", ""},
+		{"member_of", "reader@erp|admin@net"},
+		{"roles", "reader@erp|admin@net"},
+		{"subject-id", ""}, // coming
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var f Facts
-			f.Subject = alice()
+			f.Subject, f.Roles = alice(), texts("reader@erp", "admin@net")
 			if got := joinValues(f.Values(definition(test.name, 0))); got != test.want {
 				t.Errorf("values %q, want %q", got, test.want)
 			}

@@ -20,6 +20,7 @@ const (
 	UserType                   // the user type
 	PrimaryGroup               // the primary group
 	Groups                     // the primary group and all others, without the groups above them
+	Roles                      // the roles, as ROLE@SYSTEM
 	Principal                  // userName@mailDomain
 	Coming                     // a built-in attribute whose data does not exist yet: no values
 )
@@ -48,8 +49,7 @@ var builtins = [...]Builtin{
 	{Source: PrimaryGroup, Names: []string{"primaryGroup"}, Meaning: "The primary group."},
 	{Source: Groups, Names: []string{"groups", "group"}, Many: true, Meaning: "The primary group, then the other groups; groups above them are left out."},
 	{Source: Principal, Names: []string{"eduPersonPrincipalName", "userPrincipalName", "upn"}, Meaning: "`userName@mailDomain`; no value where there is no domain."},
-	{Source: Coming, Names: []string{"member_of"}, Many: true, Meaning: "Roles as `role@system`.", Needs: "roles"},
-	{Source: Coming, Names: []string{"roles"}, Many: true, Meaning: "Names of roles.", Needs: "roles"},
+	{Source: Roles, Names: []string{"member_of", "roles"}, Many: true, Meaning: "The roles that the person has now, his own and those of his groups, as `role@system`."},
 	{Source: Coming, Names: []string{"subject-id"}, Meaning: "SAML subject-id: an identifier that is never reassigned, with a scope.", Needs: "the SAML front"},
 	{Source: Coming, Names: []string{"pairwise-id", "eduPersonTargetedID"}, Meaning: "SAML pairwise-id: an identifier that differs from one service provider to the next.", Needs: "the SAML front"},
 	{Source: Coming, Names: []string{"immutableID"}, Meaning: "The source anchor of the person in his directory.", Needs: "directory synchronization"},

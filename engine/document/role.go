@@ -31,7 +31,7 @@ type Role struct {
 	// Description is free text.
 	Description string `json:"description"`
 	// Reply lists what an Access-Accept for whoever has the role carries, as the field reply of Group does.
-	Reply []string `json:"reply" later:"the replies of roles"`
+	Reply []string `json:"reply"`
 }
 
 func (*Role) kind() string { return KindRole }

@@ -30,10 +30,10 @@ type ServiceProvider struct {
 	UIDScript string `json:"uidScript" later:"scripts"`
 	// Consent asks people before attributes are released.
 	Consent bool `json:"consent" later:"the web front"`
-	// RequiredRoles lists roles of which a person needs one.
-	RequiredRoles Unsupported `json:"requiredRoles" refused:"roles"`
-	// RequiredSystem names a system in which a person needs an enabled account.
-	RequiredSystem Unsupported `json:"requiredSystem" refused:"accounts"`
+	// RequiredRoles lists Roles of which a person needs one to log in; any one of them suffices. It is looked at after the login is verified, and a person who has none is told no more than with a wrong password.
+	RequiredRoles []string `json:"requiredRoles" ref:"Role"`
+	// RequiredSystem names the InformationSystem in which a person needs an enabled Account to log in.
+	RequiredSystem string `json:"requiredSystem" ref:"InformationSystem"`
 	// AuthorizationPolicy lists rules over what a request says, each with a reply or a refusal.
 	AuthorizationPolicy Unsupported `json:"authorizationPolicy" refused:"authorization policies"`
 	// Impersonations lists target URLs at which the service may act for a person.

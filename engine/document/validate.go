@@ -193,6 +193,7 @@ func (p *IdentityProvider) check(c *checker) {
 func (p *IdentityProvider) relations(name string, r *relations) { claimPublicID(p.PublicID, name, r) }
 
 func (s *ServiceProvider) check(c *checker) {
+	c.unique("spec.requiredRoles", s.RequiredRoles, false)
 	if s.Type == TypeRadius {
 		if s.Radius == nil {
 			c.fail("spec.radius", "", "the field is required for type radius")

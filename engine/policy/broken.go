@@ -33,6 +33,11 @@ func (m *model) broken() []Broken {
 			out = append(out, Broken{document.KindGroup, name, g.Broken})
 		}
 	}
+	for name, r := range m.tables.roles {
+		if r.Broken != nil {
+			out = append(out, Broken{document.KindRole, name, r.Broken})
+		}
+	}
 	for name, t := range m.tables.userTypes {
 		if t.Broken != nil {
 			out = append(out, Broken{document.KindUserType, name, t.Broken})

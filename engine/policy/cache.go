@@ -45,12 +45,17 @@ type Client struct {
 	// InterimInterval and StaleAfter rule the client's network sessions; see document.RadiusClient.
 	InterimInterval time.Duration
 	StaleAfter      time.Duration
+	// RequiredSystem is the information system in which a person needs an enabled account; empty if none.
+	RequiredSystem string
+	// RequiredRoles are the names of the roles of which a person needs one, for people to read; empty if none.
+	RequiredRoles string
 	// RecordFirst says that a login is answered only after its decision is recorded (audit: before-answer).
 	RecordFirst bool
 
-	wire  string
-	party *attribute.Party
-	views views
+	wire          string
+	party         *attribute.Party
+	views         views
+	requiredRoles []uint32
 }
 
 // Issuer is the identity provider that decides for a client.
@@ -72,9 +77,11 @@ type Group struct {
 	Sessions int // simultaneous-use limit, 0: none
 	Broken   error
 
-	replying *Group // this group or the nearest above it that has a reply; nil if none
-	limit    int    // the smallest limit of this group and those above it
-	broken   *Group // this group or the nearest above it that is broken; nil if none
+	number   uint32
+	roles    []grant // its own, then those of the groups above it; each once
+	replying *Group  // this group or the nearest above it that has a reply; nil if none
+	limit    int     // the smallest limit of this group and those above it
+	broken   *Group  // this group or the nearest above it that is broken; nil if none
 }
 
 // UserType is a kind of people, with their password policy.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/gaissmai/bart"
 
@@ -171,6 +172,8 @@ func (m *model) link(name string, o *clientObject) *Client {
 		c.Spec = o.document.Spec.(*document.ServiceProvider)
 		c.wire = c.Spec.Type
 	}
+	c.requiredRoles, c.RequiredRoles = m.requirements(c.Spec), strings.Join(c.Spec.RequiredRoles, ", ")
+	c.RequiredSystem = c.Spec.RequiredSystem
 	c.RecordFirst = c.Spec.Audit == "before-answer"
 	c.party = &attribute.Party{PublicID: c.PublicID, Group: c.Spec.EntityGroup}
 	if r := c.Spec.Radius; r != nil {

@@ -69,7 +69,7 @@ type pendingDocument struct {
 
 // kinds are the kinds that a cache is compiled from. Users are rows in state, and an entity group is its name.
 var kinds = [...]string{
-	document.KindIdentityProvider, document.KindServiceProvider, document.KindGroup, document.KindUserType,
+	document.KindIdentityProvider, document.KindServiceProvider, document.KindGroup, document.KindRole, document.KindUserType,
 	document.KindAttributeDefinition, document.KindAttributePolicy,
 }
 

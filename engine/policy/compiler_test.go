@@ -348,7 +348,7 @@ spec: {reply: ["A = 1"]}
 				if got := c.Release(nil, cl, &f); len(got) != 1 {
 					t.Errorf("released %v", got)
 				}
-				if got := c.Replies(nil, cl, &state.User{PrimaryGroup: []byte("staff")}); len(got) != 1 {
+				if got := personOf(c, &state.User{PrimaryGroup: []byte("staff")}).Replies(nil, cl); len(got) != 1 {
 					t.Errorf("replies %v", got)
 				}
 			}
@@ -405,6 +405,7 @@ spec: {condition: {principalName: alice}, attributes: [{attribute: uid}]}
 	primary := []byte("h3")
 	user := &state.User{Name: []byte("alice"), PrimaryGroup: primary, Groups: names}
 	var replies []any
+	var p Person
 	var released []attribute.Released
 	var f attribute.Facts
 	for _, test := range []struct {
@@ -414,9 +415,10 @@ spec: {condition: {principalName: alice}, attributes: [{attribute: uid}]}
 		{"client by address", func() { c.ClientFor("radius", v4); c.ClientFor("radius", v6) }},
 		{"group", func() { c.Group(primary) }},
 		{"user type", func() { c.UserType(nil); c.UserType(primary) }},
-		{"replies", func() { replies = c.Replies(replies[:0], c.Client("sp-00001"), user) }},
-		{"session limit", func() { c.SessionLimit(nil, user) }},
-		{"broken group", func() { c.BrokenGroup(user) }},
+		{"person", func() { c.Person(&p, user, 0) }},
+		{"replies", func() { replies = p.Replies(replies[:0], c.Client("sp-00001")) }},
+		{"session limit", func() { p.SessionLimit(nil) }},
+		{"broken group", func() { p.BrokenGroup() }},
 		{"release", func() {
 			f.Reset()
 			f.Subject, f.Principal = attribute.OfUser(user), user.Name
@@ -444,7 +446,7 @@ func TestTheZeroCacheKnowsNobodyAndReleasesNothing(t *testing.T) {
 	if got := c.Release(nil, &Client{}, &f); len(got) != 0 {
 		t.Errorf("released %v", got)
 	}
-	if got := c.Replies(nil, &Client{}, u); len(got) != 0 {
+	if got := personOf(c, u).Replies(nil, &Client{}); len(got) != 0 {
 		t.Errorf("replies %v", got)
 	}
 }

@@ -212,10 +212,21 @@ func person(name string, u *document.User) *state.User {
 		Name: []byte(name), FirstName: []byte(u.FirstName), LastName: []byte(u.LastName), FullName: []byte(u.FullName), ShortName: []byte(u.ShortName),
 		Mail: []byte(u.Mail), MailDomain: []byte(u.MailDomain), UserType: []byte(u.UserType), PrimaryGroup: []byte(u.PrimaryGroup), Groups: texts(u.Groups),
 	}
+	for i := range u.Roles {
+		from, until := u.Roles[i].Unix()
+		out.Roles = append(out.Roles, state.Grant{Role: []byte(u.Roles[i].Role), NotBefore: from, NotAfter: until})
+	}
 	for _, n := range slices.Sorted(maps.Keys(u.Attributes)) {
 		out.Attributes = append(out.Attributes, state.Attribute{Name: []byte(n), Values: texts(u.Attributes[n])})
 	}
 	return out
+}
+
+// personOf returns what a cache makes of a user in the year 2001.
+func personOf(c *Cache, u *state.User) *Person {
+	p := new(Person)
+	c.Person(p, u, 1_000_000_000)
+	return p
 }
 
 func texts(values []string) [][]byte {

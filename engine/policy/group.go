@@ -14,6 +14,7 @@ type groupObject struct {
 	version  uint64
 	parent   string
 	reply    any
+	roles    []grant
 	sessions int
 	err      error
 }
@@ -32,7 +33,7 @@ func (m *model) applyGroups(env *environment, changes []change, w *work) {
 			continue
 		}
 		w.compiled++
-		m.groups[c.name] = env.group(c)
+		m.groups[c.name] = m.group(env, c)
 	}
 	linked := make(map[string]*Group, len(m.groups))
 	for name := range m.groups {
@@ -42,13 +43,13 @@ func (m *model) applyGroups(env *environment, changes []change, w *work) {
 }
 
 // group compiles a group's own document.
-func (env *environment) group(c change) *groupObject {
+func (m *model) group(env *environment, c change) *groupObject {
 	o := &groupObject{version: c.version, err: c.err}
 	if c.err != nil {
 		return o
 	}
 	spec := c.doc.Spec.(*document.Group)
-	o.parent, o.sessions = spec.Parent, spec.Sessions.Limit
+	o.parent, o.sessions, o.roles = spec.Parent, spec.Sessions.Limit, m.grants(spec.Roles)
 	if len(spec.Reply) > 0 {
 		if o.reply, o.err = env.reply(document.TypeRadius, spec.Reply); o.err != nil {
 			o.reply, o.err = nil, attribute.InField("reply", o.err)
@@ -78,7 +79,7 @@ func (m *model) linkGroup(linked map[string]*Group, name string, changed map[str
 	if !changed[name] {
 		w.relinked++
 	}
-	g := &Group{Name: name, Reply: o.reply, Sessions: o.sessions, Broken: o.err}
+	g := &Group{Name: name, Reply: o.reply, Sessions: o.sessions, Broken: o.err, roles: o.roles, number: m.groupNumbers.of(name)}
 	if err == nil && o.parent != "" {
 		if g.Parent = m.linkGroup(linked, o.parent, changed, w); g.Parent == nil {
 			err = attribute.InField("parent", fmt.Errorf("there is no Group %q", o.parent))
@@ -115,6 +116,7 @@ func (g *Group) derive() {
 	if p := g.Parent; p != nil {
 		g.limit = smaller(g.limit, p)
 		g.replying = p.replying
+		g.roles = inherited(g.roles, p.roles)
 	}
 	if g.Reply != nil {
 		g.replying = g

@@ -12,16 +12,19 @@ import (
 // model is what a cache was compiled from, with what each document was compiled to. Like a cache it is never changed: apply
 // returns another model that shares what did not change.
 type model struct {
-	index       uint64
-	issuers     map[string]*issuerObject
-	clients     map[string]*clientObject
-	groups      map[string]*groupObject
-	userTypes   map[string]*userTypeObject
-	definitions map[string]*definitionObject
-	policies    map[string]*policyObject
-	slots       slots
-	fallback    fallback
-	tables      tables
+	index        uint64
+	issuers      map[string]*issuerObject
+	clients      map[string]*clientObject
+	groups       map[string]*groupObject
+	roles        map[string]*roleObject
+	userTypes    map[string]*userTypeObject
+	definitions  map[string]*definitionObject
+	policies     map[string]*policyObject
+	slots        slots
+	roleNumbers  numbering
+	groupNumbers numbering
+	fallback     fallback
+	tables       tables
 }
 
 // change is what became of one document. A nil doc with a nil err means that it was deleted; err that it cannot be read.
@@ -41,11 +44,11 @@ type work struct {
 // newModel returns the model of no documents at all.
 func newModel(wires []string) *model {
 	m := &model{
-		issuers: map[string]*issuerObject{}, clients: map[string]*clientObject{}, groups: map[string]*groupObject{},
+		issuers: map[string]*issuerObject{}, clients: map[string]*clientObject{}, groups: map[string]*groupObject{}, roles: map[string]*roleObject{},
 		userTypes: map[string]*userTypeObject{}, definitions: map[string]*definitionObject{}, policies: map[string]*policyObject{},
 	}
 	m.tables = tables{
-		clients: map[string]*Client{}, groups: map[string]*Group{}, userTypes: map[string]*UserType{}, sharing: &sharing{},
+		clients: map[string]*Client{}, groups: map[string]*Group{}, roles: map[string]*Role{}, userTypes: map[string]*UserType{}, sharing: &sharing{},
 	}
 	for _, w := range wires {
 		m.tables.sources = append(m.tables.sources, newSources(w))
@@ -57,6 +60,7 @@ func newModel(wires []string) *model {
 // apply returns the model after the changes, of which there is at most one a document, and what it took.
 func (m *model) apply(env *environment, changes []change) (*model, work) {
 	next := *m
+	next.roleNumbers.own, next.groupNumbers.own = false, false
 	var w work
 	byKind := map[string][]change{}
 	for _, c := range changes {
@@ -66,6 +70,7 @@ func (m *model) apply(env *environment, changes []change) (*model, work) {
 		slices.SortFunc(list, func(a, b change) int { return strings.Compare(a.name, b.name) })
 	}
 	// What others point to comes first.
+	next.applyRoles(env, byKind[document.KindRole], &w)
 	next.applyIssuers(byKind[document.KindIdentityProvider], &w)
 	next.applyClients(env, byKind[document.KindServiceProvider], len(byKind[document.KindIdentityProvider]) > 0, &w)
 	next.applyGroups(env, byKind[document.KindGroup], &w)

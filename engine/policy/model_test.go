@@ -26,6 +26,9 @@ func TestStepByStepAndAtOnceCompileTheSame(t *testing.T) {
 				kind := rapid.SampledFrom(kinds[:]).Draw(rt, "kind")
 				n := rapid.IntRange(0, 3).Draw(rt, "name")
 				name := fmt.Sprint(strings.ToLower(kind[:1]), n)
+				if kind == document.KindRole {
+					name += "@x"
+				}
 				if slices.Contains(deleted, kind+"/"+name) || slices.ContainsFunc(docs, func(d string) bool {
 					return strings.Contains(d, fmt.Sprintf("kind: %s\nname: %s\n", kind, name))
 				}) {
@@ -67,7 +70,10 @@ func drawSpec(t *rapid.T, kind string, n int) string {
 		if strings.Contains(parent, fmt.Sprint("g", n)) {
 			parent = ""
 		}
-		return fmt.Sprintf("{%sreply: [%q], sessions: {limit: %d}}", parent, pick("A = 1", "B = 2", "No-Such = 1"), rapid.IntRange(0, 2).Draw(t, "limit"))
+		return fmt.Sprintf("{%sroles: [{role: r%d@x}, {role: r%d@x, notAfter: %s}], reply: [%q], sessions: {limit: %d}}", parent,
+			rapid.IntRange(0, 1).Draw(t, "role"), rapid.IntRange(2, 3).Draw(t, "role"), pick("2020-01-01", "1999-01-01"), pick("A = 1", "B = 2", "No-Such = 1"), rapid.IntRange(0, 2).Draw(t, "limit"))
+	case document.KindRole:
+		return fmt.Sprintf("{reply: [%q]}", pick("A = 1", "B = 2", "No-Such = 1"))
 	case document.KindAttributeDefinition:
 		return fmt.Sprintf("{source: %s, radiusID: %s}", pick("uid", "room"), pick("R-", "No-")+fmt.Sprint(n))
 	case document.KindAttributePolicy:
@@ -103,12 +109,12 @@ func describe(c *Compiler) string {
 			b.WriteByte('\n')
 		}
 		group := []byte(fmt.Sprint("g", n))
-		member := &state.User{PrimaryGroup: group}
-		fmt.Fprintf(&b, "%s: limit %d", group, cache.SessionLimit(cache.UserType([]byte(fmt.Sprint("u", n))), member))
-		for _, r := range cache.Replies(nil, nil, member) {
+		member := personOf(cache, &state.User{PrimaryGroup: group})
+		fmt.Fprintf(&b, "%s: limit %d, roles %s", group, member.SessionLimit(cache.UserType([]byte(fmt.Sprint("u", n)))), member.Roles())
+		for _, r := range member.Replies(nil, nil) {
 			fmt.Fprintf(&b, ", %v", r.(*template).lines)
 		}
-		if g := cache.BrokenGroup(member); g != nil {
+		if g := member.BrokenGroup(); g != nil {
 			fmt.Fprintf(&b, ", broken %s", g.Name)
 		}
 		b.WriteByte('\n')

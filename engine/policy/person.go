@@ -6,25 +6,117 @@ import (
 	"trine/engine/state"
 )
 
+// Person is what the configuration in force makes of somebody, or of a device, at one moment: his groups and his roles, looked up once
+// for all that a decision asks. [Cache.Person] fills it; its buffers are kept, so that filling it again does not allocate.
+type Person struct {
+	groups []*Group // the primary one first; each once, and none that does not exist
+	member numbers  // of groups, those above included; see In
+	known  bool     // whether member is filled in
+
+	roles []*Role // his own, then those of his groups in their order; each once
+	names [][]byte
+	held  numbers
+}
+
+// Person fills p with the groups of u that exist, and with the roles that u has at a time, in unix seconds: his own, and those of his
+// groups and of the groups above them. What a group gives was put together when it was compiled. A role that does not exist is had by
+// nobody. It does not allocate once p's buffers have grown.
+func (c *Cache) Person(p *Person, u *state.User, now int64) {
+	clear(p.groups)
+	p.groups = p.groups[:0]
+	p.member.clear()
+	p.known = false
+	if len(u.PrimaryGroup) > 0 {
+		p.join(c.Group(u.PrimaryGroup))
+	}
+	for _, name := range u.Groups {
+		p.join(c.Group(name))
+	}
+	clear(p.roles)
+	p.roles, p.names = p.roles[:0], p.names[:0]
+	p.held.clear()
+	if len(c.tables.roles) == 0 {
+		return
+	}
+	for i := range u.Roles {
+		if g := &u.Roles[i]; g.NotBefore <= now && (g.NotAfter == 0 || now < g.NotAfter) {
+			p.hold(c.Role(g.Role))
+		}
+	}
+	for _, group := range p.groups {
+		for i := range group.roles {
+			if g := &group.roles[i]; !p.held.has(g.role) && g.counts(now) {
+				p.hold(c.tables.numberedRole(g.role))
+			}
+		}
+	}
+}
+
+func (p *Person) join(g *Group) {
+	if g != nil && (len(p.groups) == 0 || p.groups[0] != g) { // the primary group may be among the others
+		p.groups = append(p.groups, g)
+	}
+}
+
+func (p *Person) hold(r *Role) {
+	if r != nil && p.held.add(r.number) {
+		p.roles, p.names = append(p.roles, r), append(p.names, r.name)
+	}
+}
+
+// Roles returns the names of the roles, ROLE@SYSTEM: the person's own in their order, then those of his groups in theirs, each once. It
+// is valid until p is filled again.
+func (p *Person) Roles() [][]byte { return p.names }
+
+// RequiredRole returns the first of the roles that the client requires which the person has; nil if he has none of them.
+func (p *Person) RequiredRole(client *Client) *Role {
+	for _, n := range client.requiredRoles {
+		if !p.held.has(n) {
+			continue
+		}
+		for _, r := range p.roles {
+			if r.number == n {
+				return r
+			}
+		}
+	}
+	return nil
+}
+
+// in reports whether the person belongs to the group with a number, or to one below it.
+func (p *Person) in(group uint32) bool {
+	if !p.known {
+		p.known = true
+		for _, g := range p.groups {
+			for ; g != nil && p.member.add(g.number); g = g.Parent {
+			}
+		}
+	}
+	return p.member.has(group)
+}
+
 // Replies appends the reply templates that an accepted login gets, in the order of their precedence, so that an attribute set
 // by one is not set again by a later one unless its line says +=:
 //
 //  1. the client's own;
-//  2. those of the primary group, of the other groups in their order, and of the groups above each;
-//  3. but a group that is above another one of them always after it.
+//  2. those of the roles, in their order;
+//  3. those of the primary group, of the other groups in their order, and of the groups above each;
+//  4. but a group that is above another one of them always after it.
 //
-// Each group counts once. It does not allocate for people in up to 32 groups with replies.
-func (c *Cache) Replies(dst []any, client *Client, u *state.User) []any {
+// Each role and each group counts once. It does not allocate for people in up to 32 groups with replies.
+func (p *Person) Replies(dst []any, client *Client) []any {
 	if client != nil && client.Reply != nil {
 		dst = append(dst, client.Reply)
 	}
+	for _, r := range p.roles {
+		if r.Reply != nil {
+			dst = append(dst, r.Reply)
+		}
+	}
 	var room [32]*Group
 	found := room[:0]
-	if len(u.PrimaryGroup) > 0 {
-		found = withReplies(found, c.Group(u.PrimaryGroup))
-	}
-	for _, name := range u.Groups {
-		found = withReplies(found, c.Group(name))
+	for _, g := range p.groups {
+		found = withReplies(found, g)
 	}
 	for len(found) > 0 {
 		next := 0
@@ -60,40 +152,42 @@ func (g *Group) isAbove(other *Group) bool {
 	return false
 }
 
-// SessionLimit returns how many network sessions a person may have at a time: the smallest limit of the user type, the primary
-// group, the other groups and the groups above them; 0 means none. It does not allocate.
-func (c *Cache) SessionLimit(userType *UserType, u *state.User) int {
+// SessionLimit returns how many network sessions the person may have at a time: the smallest limit of the user type, his groups and
+// the groups above them; 0 means none.
+func (p *Person) SessionLimit(userType *UserType) int {
 	limit := 0
 	if userType != nil {
 		limit = userType.Sessions
 	}
-	if len(u.PrimaryGroup) > 0 {
-		limit = smaller(limit, c.Group(u.PrimaryGroup))
-	}
-	for _, name := range u.Groups {
-		limit = smaller(limit, c.Group(name))
+	for _, g := range p.groups {
+		limit = smaller(limit, g)
 	}
 	return limit
 }
 
 func smaller(limit int, g *Group) int {
-	if g == nil || g.limit == 0 || limit != 0 && limit <= g.limit {
+	if g.limit == 0 || limit != 0 && limit <= g.limit {
 		return limit
 	}
 	return g.limit
 }
 
-// BrokenGroup returns the first of a person's groups, or of the groups above them, that could not be compiled; nil if all are
-// sound. A login of such a person is rejected with reason config.broken. It does not allocate.
-func (c *Cache) BrokenGroup(u *state.User) *Group {
-	if len(u.PrimaryGroup) > 0 {
-		if g := c.Group(u.PrimaryGroup); g != nil && g.broken != nil {
+// BrokenGroup returns the first of the person's groups, or of the groups above them, that could not be compiled; nil if all are
+// sound. A login of such a person is rejected with reason config.broken.
+func (p *Person) BrokenGroup() *Group {
+	for _, g := range p.groups {
+		if g.broken != nil {
 			return g.broken
 		}
 	}
-	for _, name := range u.Groups {
-		if g := c.Group(name); g != nil && g.broken != nil {
-			return g.broken
+	return nil
+}
+
+// BrokenRole returns the first of the person's roles that could not be compiled; nil if all are sound.
+func (p *Person) BrokenRole() *Role {
+	for _, r := range p.roles {
+		if r.Broken != nil {
+			return r
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -23,6 +24,8 @@ import (
 //	client ADDRESS                who asks from there
 //	release CLIENT USER [METHOD]  what is released; with `trace` at the end also why
 //	replies CLIENT USER           templates in the order of their precedence
+//	roles USER DAY                the roles that a person has on a day
+//	required CLIENT USER DAY      which of the roles that a client requires a person has on a day
 //	limit USER                    how many sessions a person may have
 //	draft [KEY...]                documents: what storing them, and deleting the keys, would break
 //	broken                        what is broken
@@ -66,19 +69,41 @@ func (r *rig) run(t *testing.T, command string, args []string, input string) str
 	case "release":
 		return r.release(t, args)
 	case "replies":
-		u := r.person(t, args[1])
+		p := personOf(r.cache(), r.person(t, args[1]))
 		var lines []string
-		for _, reply := range r.cache().Replies(nil, r.cache().Client(args[0]), u) {
+		for _, reply := range p.Replies(nil, r.cache().Client(args[0])) {
 			lines = append(lines, strings.Join(reply.(*template).lines, ", "))
 		}
-		if g := r.cache().BrokenGroup(u); g != nil {
+		if g := p.BrokenGroup(); g != nil {
 			lines = append(lines, "broken group "+g.Name)
+		}
+		if role := p.BrokenRole(); role != nil {
+			lines = append(lines, "broken role "+role.Name)
 		}
 		return strings.Join(lines, "\n")
 	case "limit":
 		u := r.person(t, args[0])
 		c := r.cache()
-		return fmt.Sprint(c.SessionLimit(c.UserType(u.UserType), u))
+		return fmt.Sprint(personOf(c, u).SessionLimit(c.UserType(u.UserType)))
+	case "roles":
+		now, err := time.Parse(time.DateOnly, args[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var p Person
+		r.cache().Person(&p, r.person(t, args[0]), now.Unix())
+		return string(bytes.Join(p.Roles(), []byte(" ")))
+	case "required":
+		now, err := time.Parse(time.DateOnly, args[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var p Person
+		r.cache().Person(&p, r.person(t, args[1]), now.Unix())
+		if role := p.RequiredRole(r.cache().Client(args[0])); role != nil {
+			return "has " + role.Name
+		}
+		return "has none of " + r.cache().Client(args[0]).RequiredRoles
 	case "draft":
 		docs, err := r.parse(input)
 		if err != nil {

@@ -87,6 +87,10 @@ func (m *model) version(k state.Key) (version uint64, compiled bool) {
 		if o := m.groups[k.Name]; o != nil {
 			return o.version, true
 		}
+	case document.KindRole:
+		if o := m.roles[k.Name]; o != nil {
+			return o.version, true
+		}
 	case document.KindUserType:
 		if o := m.userTypes[k.Name]; o != nil {
 			return o.version, true
@@ -112,6 +116,8 @@ func (m *model) names(kind string) []string {
 		return keysOf(m.clients)
 	case document.KindGroup:
 		return keysOf(m.groups)
+	case document.KindRole:
+		return keysOf(m.roles)
 	case document.KindUserType:
 		return keysOf(m.userTypes)
 	case document.KindAttributeDefinition:

@@ -12,8 +12,11 @@ type tables struct {
 	sources   []sources
 	clients   map[string]*Client
 	groups    map[string]*Group
+	roles     map[string]*Role
 	userTypes map[string]*UserType
 	sharing   *sharing
+
+	numberedRoles []*Role // by their numbers; nil where there is none
 }
 
 // sources finds the clients of one wire by the address that a packet came from.

@@ -12,6 +12,9 @@ type Reason string
 const (
 	OK Reason = "ok"
 
+	AccountDisabled Reason = "account.disabled"
+	AccountMissing  Reason = "account.missing"
+
 	CertificateExpired           Reason = "certificate.expired"
 	CertificateMalformed         Reason = "certificate.malformed"
 	CertificateMissing           Reason = "certificate.missing"
@@ -77,6 +80,7 @@ const (
 	RecoveryWrong Reason = "recovery.wrong"
 
 	RealmUnknown Reason = "realm.unknown"
+	RoleMissing  Reason = "role.missing"
 	SessionLimit Reason = "session.limit"
 
 	UserInactive     Reason = "user.inactive"
@@ -133,6 +137,8 @@ type Info struct {
 
 // infos is sorted by code.
 var infos = [...]Info{
+	{AccountDisabled, ClassUser, "The service provider requires an enabled account in a system, and the user's accounts there are disabled.", "The trace names the system. Set `enabled: true` in the user's Account there, or take `requiredSystem` out of the ServiceProvider."},
+	{AccountMissing, ClassUser, "The service provider requires an account in a system, and the user has none there.", "The trace names the system. Create an Account in it whose `owner` is the user, or take `requiredSystem` out of the ServiceProvider."},
 	{CertificateExpired, ClassUser, "The client certificate, or one of an authority above it, has expired.", "Issue a new certificate. The trace names the one that has expired."},
 	{CertificateMalformed, ClassClient, "What came as a client certificate cannot be read, is too large, or came twice.", "Compare what the proxy sends with the forms that are understood; the trace says what was wrong. A proxy must remove the header from what clients send."},
 	{CertificateMissing, ClassUser, "A client certificate is needed, and none was presented.", "Install a certificate on the device and choose it when the browser asks. Behind a proxy, check that it asks for certificates and passes them on."},
@@ -146,7 +152,7 @@ var infos = [...]Info{
 	{CodeAttempts, ClassUser, "The code that was sent was guessed wrong too often and is void.", "Log in anew, for a new code."},
 	{CodeExpired, ClassUser, "The code that was sent came back too late.", "Log in anew, for a new code. If they keep coming late, look at how long mails or messages take."},
 	{CodeWrong, ClassUser, "The code is not the one that was sent.", "Try again with the newest code; an older one is void."},
-	{ConfigBroken, ClassConfig, "The service provider, or the type or a group of the user, could not be compiled, so nothing is decided through it.", "`trine status` lists broken documents with what is wrong in them; correct the document and apply it."},
+	{ConfigBroken, ClassConfig, "The service provider, or the type, a group or a role of the user, could not be compiled, so nothing is decided through it.", "`trine status` lists broken documents with what is wrong in them; correct the document and apply it."},
 	{EndpointUnknown, ClassUser, "The device asked for MAC authentication, and its address is not known.", "Register the device, or let it authenticate in another way."},
 	{FactorUnreadable, ClassSystem, "What is stored of a factor (a one-time password, a PIN, a code, a device or a key) cannot be opened: it is damaged, or this node lacks the cluster key that it was sealed with.", "`trine status` shows the keys that this node has. If they are all there, have the person enrol the factor anew."},
 	{IssuerMissing, ClassConfig, "No identity provider decides for this service provider: it is bound to none, and no local one has the profile enabled.", "Enable the `radius` profile of a local IdentityProvider, or name one in the service provider's `identityProvider`."},
@@ -185,6 +191,7 @@ var infos = [...]Info{
 	{RealmUnknown, ClassUser, "The login name has a realm or domain that the service provider does not list.", "Add it to the service provider's `realms`, or leave it out of the login name."},
 	{RecoveryUsed, ClassUser, "The recovery code is right, but was used before.", "Use another one of the set. If nobody used it, somebody else has seen the set: have a new one made."},
 	{RecoveryWrong, ClassUser, "The recovery code is none of the person's set.", "Compare it with the paper; a set that was replaced is void."},
+	{RoleMissing, ClassUser, "The user has none of the roles of which the service provider requires one, or has them at another time only.", "The trace names the roles. Give the user, or one of his groups, one of them in `roles`, or correct its validity."},
 	{SessionLimit, ClassUser, "The user has as many sessions as he may have at once.", "`trine sessions` lists them. End one, raise the limit, or wait until stale ones expire."},
 	{UserInactive, ClassUser, "The user exists and is switched off.", "Set `active: true` in the User document."},
 	{UserLocked, ClassUser, "Too many logins under this name failed, from all sources together, so it is locked out everywhere for a time, without looking at what a login proves.", "Wait, or lift the lock with `trine user unlock`; `trine events --stream user/NAME` shows where they came from."},

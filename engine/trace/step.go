@@ -68,6 +68,14 @@ const (
 	ReplyIsBad       StepCode = 86 // document, what is wrong
 	NothingReleased  StepCode = 87 // client
 
+	// What is required of whom.
+	RoleHeld      StepCode = 140 // role, service provider
+	RolesLacked   StepCode = 141 // roles of which one is required, service provider
+	AccountHeld   StepCode = 142 // system, service provider
+	AccountLacked StepCode = 143 // system, service provider
+	AccountIsOff  StepCode = 144 // system, service provider
+	RoleIsBad     StepCode = 145 // role, what is wrong
+
 	// The log, and time.
 	RecordWanted     StepCode = 100 // what is recorded
 	RecordCommitted  StepCode = 101 // index
@@ -168,6 +176,13 @@ var templates = [...]string{
 	ReplyAdded:       "The reply of {s} was added.",
 	ReplyIsBad:       "The reply of {s} could not be built: {d}.",
 	NothingReleased:  "No sharing policy releases anything to {s}.",
+
+	RoleHeld:      "The user has the role {s}, which {d} requires.",
+	RolesLacked:   "{d} requires one of these roles, and the user has none of them now: {s}.",
+	AccountHeld:   "The user has an enabled account in {s}, which {d} requires.",
+	AccountLacked: "{d} requires an account in {s}, and the user has none.",
+	AccountIsOff:  "{d} requires an enabled account in {s}, and the user's is disabled.",
+	RoleIsBad:     "The role {s} could not be compiled: {d}.",
 
 	RecordWanted:     "The answer waits for the record of {s}.",
 	RecordCommitted:  "The record was committed at index {s}.",
