@@ -74,10 +74,14 @@ func (l *Lane) Refuse(r *Request, reason trace.Reason) bool {
 }
 
 // Overrule replaces an accept that the protocol could not render, for example because the reply is too large. The decision
-// keeps its id; both are recorded. It is called on the lane's goroutine, when the accept was delivered.
+// keeps its id; both are recorded, the accept first. It is called on the lane's goroutine, when the accept was delivered.
 func (l *Lane) Overrule(r *Request, reason trace.Reason) {
 	r.remark(reason)
 	r.reject(reason)
+	if r.work.late { // into the journal that the accept is in, if it is still in one
+		l.engine.recordLate(r)
+		return
+	}
 	l.record(r)
 }
 

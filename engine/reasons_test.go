@@ -386,4 +386,14 @@ func TestOverruledAcceptIsRecordedTwiceUnderOneId(t *testing.T) {
 	}
 }
 
+func TestOverruledAcceptThatTookItsTimeIsRecordedBeforeItsReject(t *testing.T) {
+	r := newRig(t, nil)
+	q := r.request("bob", "builder") // the hasher is asked
+	r.accept(q)
+	r.lane.Overrule(q, trace.RadiusReplyTooLarge)
+	if rec := r.recorded(q); rec.Verdict != event.Reject {
+		t.Errorf("the last word is %s", rec.Verdict)
+	}
+}
+
 var errLost = errors.New("the log lost it")

@@ -37,13 +37,17 @@ func (e *Engine) settleLate(r *Request) {
 			return
 		}
 	} else {
-		var d event.DecidedView
-		e.describe(r, &d)
-		if e.late.add(&d, r) {
-			e.late.flush(e.decisions, &e.missing)
-		}
+		e.recordLate(r)
 	}
 	r.Done.Decided(r)
+}
+
+func (e *Engine) recordLate(r *Request) {
+	var d event.DecidedView
+	e.describe(r, &d)
+	if e.late.add(&d, r) {
+		e.late.flush(e.decisions, &e.missing)
+	}
 }
 
 // recordFirst proposes the decision's record, on which the answer waits. It returns false if the answer need not wait,

@@ -21,13 +21,18 @@ func (s *Server) explain(ctx context.Context, in *explainInput) (*answer[api.Exp
 	if err != nil {
 		return nil, badParameter("id", "%q is no decision id: %v", in.ID, err)
 	}
+	var found *api.Explanation
 	for f, err := range s.facts(ctx, event.StreamKey(event.StreamDecision, event.FormatID(number)), event.ClassDecision) {
 		if err != nil {
 			return nil, err
 		}
 		if d, ok := f.body.(*event.Decided); ok && d.Id == number {
-			return &answer[api.Explanation]{Body: explanation(&f, d)}, nil
+			e := explanation(&f, d)
+			found = &e // an accept that could not be rendered has the reject after it: the last word is what the device got
 		}
+	}
+	if found != nil {
+		return &answer[api.Explanation]{Body: *found}, nil
 	}
 	return nil, api.NewProblem(http.StatusNotFound, api.ReasonNotFound,
 		"there is no decision %s in the log: it is too old, of another cluster, or was decided less than a moment ago", event.FormatID(number))

@@ -52,15 +52,27 @@ func (h *handler) authenticate(a *arrival, id dupKey) {
 		return
 	}
 	l := h.newLogin()
-	l.socket, l.from, l.own, l.key, l.ref = a.socket, a.from, a.own, a.key, r
-	// The request must outlive the datagram: from here on the view is over the copy.
+	l.socket, l.ref = a.socket, r
+	now := h.loop.Now()
+	l.ask(a, now)
+	l.Deadline = now.Add(h.deadline)
+	if a.check >= 0 {
+		l.first, l.hasFirst = h.checks.Password(a.check)
+	}
+	if v := &a.view; h.decide(l, v) {
+		h.finish(l, v)
+	}
+}
+
+// ask fills the engine's request from a packet that arrived. The request must outlive the datagram: from here on the view is over a copy.
+func (l *login) ask(a *arrival, now time.Time) {
 	v := &a.view
+	l.from, l.own, l.key = a.from, a.own, a.key
 	l.packet = append(l.packet[:0], v.Bytes()...)
 	v.Move(l.packet)
-	now := h.loop.Now()
 	q := &l.Request
 	q.Protocol, q.Cache, q.Client, q.Source = protocol, a.cache, a.client, a.from
-	q.Arrived, q.Deadline = now, now.Add(h.deadline)
+	q.Arrived, q.Deadline = now, time.Time{}
 	q.Done = l
 	q.Name, _ = v.First(wire.UserName)
 	q.NAS = nasOf(v)
@@ -68,19 +80,14 @@ func (h *handler) authenticate(a *arrival, id dupKey) {
 	q.Called, _ = v.First(wire.CalledStationID)
 	q.NASPort, _ = v.Uint32(wire.NASPort)
 	l.hasFirst = false
-	if a.check >= 0 {
-		l.first, l.hasFirst = h.checks.Password(a.check)
-	}
+}
 
-	decided := false
+// decide has the engine decide; it returns what engine.Lane.Authenticate does.
+func (h *handler) decide(l *login, v *wire.View) (decided bool) {
 	if reason := l.prove(v); reason != trace.OK {
-		decided = h.lane.Refuse(q, reason)
-	} else {
-		decided = h.lane.Authenticate(q)
+		return h.lane.Refuse(&l.Request, reason)
 	}
-	if decided {
-		h.finish(l, v)
-	}
+	return h.lane.Authenticate(&l.Request)
 }
 
 // nasOf returns what tells one device behind a service provider from another.
@@ -278,16 +285,22 @@ func (l *login) joinChange(v *wire.View) bool {
 	return n == len(l.changed)
 }
 
-// finish renders a decision.
+// render builds the answer of an accept. One that cannot be built becomes a reject.
+func (h *handler) render(l *login, v *wire.View) {
+	if l.Decision.Verdict != event.Accept {
+		return
+	}
+	if reason, err := h.accept(l, v); reason != trace.OK {
+		l.Remark = err.Error()
+		h.lane.Overrule(&l.Request, reason)
+		h.unrendered(l, reason, err)
+	}
+}
+
+// finish answers a login that is decided.
 func (h *handler) finish(l *login, v *wire.View) {
 	d := &l.Decision
-	if d.Verdict == event.Accept {
-		if reason, err := h.accept(l, v); reason != trace.OK {
-			l.Remark = err.Error()
-			h.lane.Overrule(&l.Request, reason)
-			h.unrendered(l, reason, err)
-		}
-	}
+	h.render(l, v)
 	leaves := false
 	switch e := h.duplicates.get(l.ref); {
 	case e == nil:

@@ -26,9 +26,12 @@ type house struct {
 	people   *state.State
 	keys     *secret.Keyring
 	policies *policy.Compiler
+	verifier *credential.Verifier
+	engine   *engine.Engine
 	index    uint64
 	proposed int
-	apply    bool // proposals take effect; off where allocations are counted
+	seen     func(proposal []byte) // told of each proposal, if it is set
+	apply    bool                  // proposals take effect; off where allocations are counted
 }
 
 const houseDocuments = `
@@ -70,6 +73,9 @@ type houseProposer struct {
 
 func (p houseProposer) Propose(proposal []byte, token uint64) error {
 	p.h.proposed++
+	if p.h.seen != nil {
+		p.h.seen(proposal)
+	}
 	var r state.Result
 	if p.h.apply {
 		r = p.h.commit(proposal)
@@ -88,7 +94,7 @@ type noHasher struct{}
 
 func (noHasher) Submit(*credential.Job) error { return credential.ErrQueueFull }
 
-func newHouse(t testing.TB) *house {
+func newHouse(t testing.TB, change ...func(*engine.Config)) *house {
 	t.Helper()
 	h := &house{rig: newRig(t), people: state.New(), keys: secret.NewKeyring(), apply: true}
 	if err := h.keys.Add(1, secret.NewClusterKey()); err != nil {
@@ -104,18 +110,21 @@ func newHouse(t testing.TB) *house {
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	go func() { _ = h.policies.Run(ctx) }()
-	verifier, err := credential.New(credential.Config{Keyring: h.keys, Hasher: noHasher{}})
-	if err != nil {
+	if h.verifier, err = credential.New(credential.Config{Keyring: h.keys, Hasher: noHasher{}}); err != nil {
 		t.Fatal(err)
 	}
 	clock := func() time.Time { return h.port.now }
-	e := engine.New(engine.Config{People: h.people, Policies: h.policies.Holder(), Log: h, Verifier: verifier, Clock: clock})
+	config := engine.Config{People: h.people, Policies: h.policies.Holder(), Log: h, Verifier: h.verifier, Clock: clock}
+	for _, c := range change {
+		c(&config)
+	}
+	h.engine = engine.New(config)
 	shared := *h.h.common
 	shared.lookup = func(a netip.Addr) (*policy.Cache, *policy.Client) {
 		cache := h.policies.Holder().Load()
 		return cache, cache.ClientFor(protocol, a)
 	}
-	h.h = newHandler(&shared, h.port, e.NewLane(), new(counters))
+	h.h = newHandler(&shared, h.port, h.engine.NewLane(), new(counters))
 	return h
 }
 

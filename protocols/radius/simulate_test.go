@@ -1,0 +1,286 @@
+package radius
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"trine/engine"
+	"trine/engine/credential"
+	"trine/engine/event"
+	"trine/engine/policy"
+	"trine/engine/trace"
+	"trine/protocols/radius/dictionary"
+	"trine/protocols/radius/wire"
+)
+
+func standard(t testing.TB) *dictionary.Dictionary {
+	t.Helper()
+	d, err := dictionary.Standard()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// attempt returns an attempt of alice's from the house's device, changed.
+func (h *house) attempt(change func(*Attempt)) *Attempt {
+	cache := h.policies.Holder().Load()
+	q := &Attempt{
+		Cache: cache, Client: cache.ClientFor(protocol, h.from.Addr()), Source: h.from.Addr(), Time: h.port.now,
+		User: "alice", Method: credential.PAP, Password: "wonderland",
+	}
+	if change != nil {
+		change(q)
+	}
+	return q
+}
+
+func (h *house) try(c engine.Circumstances, q *Attempt) (*Answer, error) {
+	if c.Verifier == nil {
+		c.Verifier = h.verifier.Aside()
+	}
+	if c.Clock == nil {
+		c.Clock = func() time.Time { return h.port.now }
+	}
+	return NewSimulator(standard(h.t), "test", h.keys).Try(context.Background(), h.engine.Simulate(c), q)
+}
+
+// toldOf returns the attributes of an answer as text, without those that differ from one answer to the next.
+func toldOf(pairs []dictionary.Pair) []string {
+	var lines []string
+	for _, p := range pairs {
+		switch p.Name {
+		case "Class", "Message-Authenticator":
+		case "MS-CHAP-Error", "MS-CHAP2-Success": // hold challenges and what is made of them
+			lines = append(lines, p.Name)
+		default:
+			lines = append(lines, p.String())
+		}
+	}
+	return lines
+}
+
+// TestSimulationAgreesWithThePacketPath has 10,000 random packets answered, and each simulated before: record and answer must be the same.
+func TestSimulationAgreesWithThePacketPath(t *testing.T) {
+	h := newHouse(t, func(c *engine.Config) { c.TraceAccepts = 1 })
+	h.put(`
+kind: User
+name: bob
+spec: {active: false}
+---
+kind: Group
+name: huge
+spec: {reply: ["Reply-Message = ` + strings.Repeat("x", 253) + `"]}
+---
+kind: Group
+name: single
+spec: {sessions: {limit: 1}}
+---
+kind: AttributeDefinition
+name: filter
+spec: {radiusID: Filter-Id}
+---
+kind: AttributeDefinition
+name: vlan
+spec: {radiusID: Tunnel-Type}
+---
+kind: AttributePolicy
+name: all
+spec: {condition: any, attributes: [{attribute: filter}, {attribute: vlan}]}
+---
+kind: User
+name: carol
+spec: {primaryGroup: huge, attributes: {filter: [` + strings.Repeat("yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy, ", 40) + `z]}}
+---
+kind: User
+name: dave
+spec: {groups: [single], attributes: {filter: [open], vlan: ["not a number"]}}
+---
+kind: User
+name: erin
+spec: {groups: [single], attributes: {filter: [open], vlan: ["20"]}}
+`)
+	people := []string{"alice", "bob", "carol", "dave", "erin", "mallory"}
+	for _, name := range people[1:5] {
+		h.password(name, "wonderland")
+	}
+	if err := h.verifier.SetDecoy(credential.Keep{Keyed: true, NT: true, Clear: true}, credential.DefaultParams()); err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	var recorded *event.Decided
+	h.seen = func(proposal []byte) {
+		for rest := proposal; len(rest) > 0; {
+			part, data, next, err := event.NextPart(rest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rest = next; part != event.PartEvent {
+				continue
+			}
+			e, err := event.ParseEvent(data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Type == event.TypeDecided {
+				m, err := e.Message()
+				if err != nil {
+					t.Fatal(err)
+				}
+				recorded = m.(*event.Decided)
+			}
+		}
+	}
+	methods := map[credential.Method]string{credential.PAP: "PAP", credential.CHAP: "CHAP", credential.MSCHAPv1: "MS-CHAP", credential.MSCHAPv2: "MS-CHAPv2"}
+	seen := map[string]int{}
+	verifier := h.verifier.Aside()
+	for i := range 10_000 {
+		name, password := people[random.IntN(len(people))], []string{"wonderland", "looking-glass"}[random.IntN(8)/7]
+		method := credential.Method(1 + random.IntN(4))
+		calling := fmt.Sprintf("02-00-00-00-00-%02d", random.IntN(10))
+		q := h.attempt(func(q *Attempt) {
+			q.User, q.Password, q.Method = name, password, method
+			q.Attributes = []string{"Calling-Station-Id = " + calling, "NAS-Identifier = ap1", "NAS-Port = 7"}
+		})
+		proposed := h.proposed
+		answer, err := h.try(engine.Circumstances{Verifier: verifier}, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.proposed != proposed {
+			t.Fatal("a simulation was recorded")
+		}
+		p := h.request(wire.AccessRequest, func(b *wire.Builder) {
+			proofs(t, name, password)[methods[method]](b)
+			b.Text(wire.CallingStationID, calling)
+			b.Text(wire.NASIdentifier, "ap1")
+			b.Uint32(wire.NASPort, 7)
+		})
+		h.give(h.auth, p)
+		h.wake()
+		h.engine.Flush()
+		reply := h.answer(p)
+		if recorded == nil {
+			t.Fatalf("packet %d was not recorded", i)
+		}
+		told, found := comparable(answer.Decided), comparable(recorded)
+		if !proto.Equal(told, found) {
+			t.Fatalf("packet %d: recorded %v, simulated %v", i, found, told)
+		}
+		if answer.Code != reply.Code().String() || !slices.Equal(toldOf(answer.Attributes), toldOf(standard(t).Pairs(reply))) {
+			t.Fatalf("packet %d: answered %v %v, simulated %s %v", i, reply.Code(), toldOf(standard(t).Pairs(reply)), answer.Code, toldOf(answer.Attributes))
+		}
+		seen[found.Reason]++
+		h.port.now = h.port.now.Add(time.Duration(random.IntN(60)) * time.Second)
+	}
+	for _, reason := range []trace.Reason{trace.OK, trace.UserUnknown, trace.UserInactive, trace.PasswordWrong, trace.SessionLimit, trace.RadiusReplyBroken, trace.RadiusReplyTooLarge} {
+		if seen[string(reason)] == 0 {
+			t.Errorf("no login came out as %s: %v", reason, seen)
+		}
+	}
+}
+
+// comparable returns a record without what differs between two decisions of the same login.
+func comparable(d *event.Decided) *event.Decided {
+	d = proto.CloneOf(d)
+	d.Id, d.TookMicros = 0, 0
+	for _, s := range d.Steps {
+		s.TookNanos = 0
+	}
+	return d
+}
+
+func TestAttemptThatNoDeviceCanSendIsRefused(t *testing.T) {
+	h := newHouse(t)
+	for _, c := range []struct {
+		name   string
+		change func(*Attempt)
+		want   string
+	}{
+		{"unknown attribute", func(q *Attempt) { q.Attributes = []string{"NAS-Port = 1", "No-Such = 1"} }, `attribute 2: unknown attribute "No-Such"`},
+		{"value that is none", func(q *Attempt) { q.Attributes = []string{"NAS-Port = many"} }, "attribute 1: not a value of the attribute: NAS-Port"},
+		{"no value", func(q *Attempt) { q.Attributes = []string{"NAS-Port"} }, "attribute 1: expected"},
+		{"name among the attributes", func(q *Attempt) { q.Attributes = []string{"User-Name = bob"} }, "User-Name is made of"},
+		{"proof among the attributes", func(q *Attempt) { q.Attributes = []string{"MS-CHAP-Challenge = 0x00"} }, "MS-CHAP-Challenge is made of"},
+		{"long name", func(q *Attempt) { q.User = strings.Repeat("a", 254) }, "at most 253 bytes"},
+		{"long password", func(q *Attempt) { q.Password = strings.Repeat("a", 129) }, "at most 128"},
+		{"password that is no text", func(q *Attempt) { q.Method, q.Password = credential.MSCHAPv2, "\xff" }, "has no NT hash"},
+		{"change of the password", func(q *Attempt) { q.Method = credential.MSCHAPCPW }, "mschap-cpw cannot be tried out"},
+		{"client without a wire", func(q *Attempt) { q.Client = &policy.Client{Name: "odd"} }, "odd cannot be asked over RADIUS"},
+		{"too much", func(q *Attempt) {
+			for range 20 {
+				q.Attributes = append(q.Attributes, "Reply-Message += "+strings.Repeat("a", 250))
+			}
+		}, "a packet has room for"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := h.try(engine.Circumstances{}, h.attempt(c.change))
+			if !errors.Is(err, ErrAttempt) || !strings.Contains(fmt.Sprint(err), c.want) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+func TestSimulationNeedsASecretThatIsGoodThen(t *testing.T) {
+	h := newHouse(t)
+	h.put("kind: ServiceProvider\nname: core\nspec: {type: radius, radius: {sourceIPs: [192.0.2.0/24], secrets: [{value: testing123, notAfter: 2030-01-01T00:00:00Z}]}}")
+	for year, want := range map[int]error{2029: nil, 2030: ErrSecret} {
+		if _, err := h.try(engine.Circumstances{}, h.attempt(func(q *Attempt) { q.Time = time.Date(year, 6, 1, 0, 0, 0, 0, time.UTC) })); !errors.Is(err, want) {
+			t.Errorf("%d: %v", year, err)
+		}
+	}
+}
+
+func TestSimulationWaitsForSlowVerificationUntilItsContextEnds(t *testing.T) {
+	h := newHouse(t)
+	h.put("kind: UserType\nname: default\nspec: {password: {keep: [argon2id]}}")
+	release := make(chan struct{})
+	var err error
+	if h.verifier, err = credential.New(credential.Config{Keyring: h.keys, Hasher: hasherFunc(func(j *credential.Job) {
+		<-release
+		j.Match = string(j.Password) == "wonderland"
+		j.Done.Hashed(j)
+	})}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	sim := NewSimulator(standard(t), "test", h.keys)
+	q := h.attempt(func(q *Attempt) { q.User = "nobody" }) // whose decoy is slow
+	c := engine.Circumstances{Verifier: h.verifier.Aside(), Clock: func() time.Time { return time.Unix(0, 0) }}
+	if _, err := sim.Try(ctx, h.engine.Simulate(c), q); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	close(release)
+	answer, err := sim.Try(context.Background(), h.engine.Simulate(c), q)
+	if err != nil || answer.Decided.Reason != string(trace.UserUnknown) {
+		t.Errorf("%v, %v", answer, err)
+	}
+}
+
+type hasherFunc func(j *credential.Job)
+
+func (f hasherFunc) Submit(j *credential.Job) error {
+	go f(j)
+	return nil
+}
+
+func TestMethodsHaveTheirNames(t *testing.T) {
+	for _, m := range []credential.Method{credential.PAP, credential.CHAP, credential.MSCHAPv1, credential.MSCHAPv2, credential.NoProof} {
+		if got, err := ParseMethod(strings.ToUpper(m.String())); err != nil || got != m {
+			t.Errorf("%s: %v, %v", m, got, err)
+		}
+	}
+	if _, err := ParseMethod("eap"); !errors.Is(err, ErrAttempt) {
+		t.Errorf("%v", err)
+	}
+}
