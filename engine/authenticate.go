@@ -4,25 +4,35 @@ import (
 	"trine/engine/attribute"
 	"trine/engine/credential"
 	"trine/engine/event"
+	"trine/engine/login"
 	"trine/engine/policy"
+	"trine/engine/state"
 	"trine/engine/trace"
 )
 
 // work is what the engine keeps in a request while it decides.
 type work struct {
-	engine  *Engine
-	found   resolution
-	stored  credential.Stored
-	attempt credential.Attempt
-	stage   stage
-	late    bool // the decision is made off its lane's goroutine
-	traced  bool // the whole trace is recorded, though it is an accept
-	limit   int  // of simultaneous sessions
-	text    []byte
-	source  []byte
-	failing failing
-	builder event.Builder // of what the request itself waits for
-	steps   [trace.MaxSteps + 1]event.StepView
+	engine    *Engine
+	found     resolution
+	stored    credential.Stored
+	attempt   credential.Attempt
+	stage     stage
+	factors   state.Factors   // of the user, where the login may need one of them
+	history   state.LastLogin // of the user, where rules ask for it
+	facts     login.Facts     // what rules ask
+	matrix    *login.Matrix   // the ways that are accepted; nil: a password is enough
+	proved    login.Set       // what was proved so far
+	code      []byte          // a one-time password that came behind the password
+	challenge login.Challenge // that the login answers; its ID is 0 if it answers none
+	proof     proof           // of the second factor
+	late      bool            // the decision is made off its lane's goroutine
+	traced    bool            // the whole trace is recorded, though it is an accept
+	limit     int             // of simultaneous sessions
+	text      []byte
+	source    []byte
+	failing   failing
+	builder   event.Builder // of what the request itself waits for
+	steps     [trace.MaxSteps + 1]event.StepView
 }
 
 // stage says what a request waits for.
@@ -30,6 +40,7 @@ type stage uint8
 
 const (
 	atPassword stage = iota
+	atFactor
 	atReservation
 	atRecord
 )
@@ -51,6 +62,14 @@ func (l *Lane) Authenticate(r *Request) bool {
 		r.reject(reason)
 		return l.settle(r)
 	}
+	if len(r.State) > 0 {
+		return !e.answer(r) && l.settle(r)
+	}
+	if reason := e.choose(r); reason != trace.OK {
+		r.reject(reason)
+		return l.settle(r)
+	}
+	e.split(r)
 	outcome := e.config.Verifier.Verify(&r.work.attempt)
 	if outcome.Status == credential.Pending {
 		return false // r may be anybody's by now
@@ -113,6 +132,7 @@ func (e *Engine) begin(r *Request, id uint64) {
 	w := &r.work
 	w.engine, w.stage, w.late, w.traced, w.limit = e, atPassword, false, false, 0
 	w.failing.reset()
+	w.proved, w.code, w.challenge, w.proof, w.matrix = 0, nil, login.Challenge{}, proof{}, nil
 	r.trace.Start(e.clock())
 }
 
@@ -233,28 +253,45 @@ func (e *Engine) verified(r *Request, outcome credential.Outcome) (waits bool) {
 	if e.tooLate(r) {
 		return false
 	}
-	if r.user.Inactive {
-		r.trace.AddName(trace.UserIsOff, r.user.Name, "")
-		r.reject(trace.UserInactive)
+	if reason := e.standing(r); reason != trace.OK {
+		r.reject(reason)
+		r.Decision.MustChangePassword = reason == trace.PasswordMustChange
 		return false
 	}
+	r.work.proved |= login.SetOf(login.Password)
+	if len(r.work.code) > 0 {
+		if reason := e.Locked(r, r.guarded(login.OTP)); reason != trace.OK {
+			return e.refused(r, reason)
+		}
+		return e.use(r, e.prove(r, login.OTP, r.work.code))
+	}
+	return e.further(r)
+}
+
+// standing says whether the person may log in at all, whatever was proved.
+func (e *Engine) standing(r *Request) trace.Reason {
+	if r.user.Inactive {
+		r.trace.AddName(trace.UserIsOff, r.user.Name, "")
+		return trace.UserInactive
+	}
 	r.Cache.Person(&r.person, &r.user, e.now().Unix())
-	userType := r.Cache.UserType(r.user.UserType)
-	if reason := e.kind(r, userType); reason != trace.OK {
-		r.reject(reason)
-		return false
+	if reason := e.kind(r, r.Cache.UserType(r.user.UserType)); reason != trace.OK {
+		return reason
 	}
 	if r.user.MustChange {
 		r.trace.AddName(trace.PasswordToBeChanged, r.user.Name, "")
-		r.reject(trace.PasswordMustChange)
-		r.Decision.MustChangePassword = true
-		return false
+		return trace.PasswordMustChange
 	}
+	return trace.OK
+}
+
+// entitled goes on once all factors are proved, with what the service provider asks of whoever it is.
+func (e *Engine) entitled(r *Request) (waits bool) {
 	if reason := e.authorize(r); reason != trace.OK {
 		r.reject(reason)
 		return false
 	}
-	return e.place(r, userType)
+	return e.place(r, r.Cache.UserType(r.user.UserType))
 }
 
 // explain adds the outcome of the verification to the trace.
@@ -273,7 +310,7 @@ func (e *Engine) explain(r *Request, outcome credential.Outcome) {
 // tries another one.
 func unanswerable(reason trace.Reason) bool {
 	switch reason {
-	case trace.OverloadQueueFull, trace.OverloadDeadline, trace.WorkerFailed:
+	case trace.OverloadQueueFull, trace.OverloadDeadline, trace.WorkerFailed, trace.LogBehind:
 		return true
 	}
 	return false
@@ -315,6 +352,7 @@ func (e *Engine) grant(r *Request) {
 	d := &r.Decision
 	d.Verdict, d.Reason = event.Accept, trace.OK
 	e.forgive(r)
+	e.remember(r)
 	r.work.traced = e.traces()
 	d.Replies = r.person.Replies(d.Replies[:0], r.Client)
 	f := &r.facts
@@ -346,6 +384,10 @@ func authentication(m credential.Method) attribute.Authentication {
 func (e *Engine) resume(r *Request, o Outcome) {
 	r.work.late = true
 	switch r.work.stage {
+	case atFactor:
+		if !e.used(r, o) {
+			e.settleLate(r)
+		}
 	case atReservation:
 		e.reserved(r, o)
 		e.settleLate(r)

@@ -9,6 +9,7 @@ import (
 	"trine/engine/credential"
 	"trine/engine/event"
 	"trine/engine/policy"
+	"trine/engine/secret"
 	"trine/engine/state"
 )
 
@@ -20,6 +21,10 @@ type People interface {
 	CountSessions(user string, now time.Time) int
 	LoginLocks(name []byte, apart uint32, source uint64) state.LoginLocks
 	Time() time.Time
+	Factors(dst *state.Factors, user uint64)
+	LastLogin(dst *state.LastLogin, user uint64)
+	Consumed(key string) bool
+	AppliedIndex() uint64
 	Check(at state.Stamp, proposal []byte) state.Result
 }
 
@@ -34,6 +39,7 @@ type Config struct {
 	Policies *policy.Holder
 	Log      Log
 	Verifier *credential.Verifier
+	Keyring  *secret.Keyring  // seals challenges and opens factors
 	Clock    func() time.Time // nil: time.Now
 	Logger   *slog.Logger     // nil: nothing is logged
 	// TraceAccepts keeps the full trace of one accept in so many; 0 of none. Rejects always keep theirs.
@@ -59,6 +65,8 @@ type Engine struct {
 	decisions Proposer      // of late
 	missing   gaps
 	gaps      Proposer // of missing
+	memories  Proposer // of what adaptive rules ask of the login before
+	forgotten atomic.Uint64
 }
 
 // New returns an engine over the parts of c.
@@ -76,6 +84,7 @@ func New(c Config) *Engine {
 	e.guesses = newGuesses(e.clock())
 	e.decisions = c.Log.Proposer(decisionsCommitted{e})
 	e.gaps = c.Log.Proposer(gapCommitted{e})
+	e.memories = c.Log.Proposer(memoriesCommitted{e})
 	e.waiting = newWaiting(e, c.Waiting)
 	return e
 }
@@ -164,9 +173,10 @@ func (e *Engine) now() time.Time {
 type Stats struct {
 	DecisionsMissing uint64 // decisions that were answered but could not be recorded
 	WaitingLogins    int    // logins that wait for a commit now
+	LoginsForgotten  uint64 // accepted logins that could not be remembered for adaptive rules
 }
 
 // Stats returns the counts.
 func (e *Engine) Stats() Stats {
-	return Stats{DecisionsMissing: e.missing.total.Load(), WaitingLogins: e.waiting.logins.used()}
+	return Stats{DecisionsMissing: e.missing.total.Load(), WaitingLogins: e.waiting.logins.used(), LoginsForgotten: e.forgotten.Load()}
 }

@@ -30,7 +30,11 @@ type Request struct {
 	Deadline time.Time // past it the caller no longer waits; zero: none
 	Done     Delivery  // where a decision that took its time goes
 	Token    uint64    // the protocol's own mark
-	Remark   string    // what Refuse or Overrule is about, in words for the trace, such as "EAP"; they empty it
+	State    []byte    // a challenge that the login answers, as Decision.State was; its Proof.Password is then the answer
+	// Continues says that the device can be asked for another factor (Verdict Challenge), Appends that a one-time password follows the
+	// password in the same field where the login needs one.
+	Continues, Appends bool
+	Remark             string // what Refuse or Overrule is about, in words for the trace, such as "EAP"; they empty it
 
 	// What the engine answers with. Valid from the decision until Reset.
 	Decision Decision
@@ -53,6 +57,9 @@ type Decision struct {
 	Replies []any
 	// Released are the attributes to release to the client. Only for Accept.
 	Released []attribute.Released
+	// State is what the device has to send with its answer, and Message what it should show. Only for Challenge.
+	State   []byte
+	Message string
 	// MustChangePassword asks the protocol to start a password change where it can (MS-CHAP E=648).
 	MustChangePassword bool
 	// Retry says that the device may ask for the password again within the same login (MS-CHAP R=1).
@@ -96,6 +103,7 @@ func (r *Request) Reset() {
 	r.Source, r.Arrived, r.Deadline = netip.AddrPort{}, time.Time{}, time.Time{}
 	r.Proof = credential.Proof{}
 	r.NASPort, r.Token = 0, 0
+	r.State, r.Continues, r.Appends = nil, false, false
 	r.Decision.reset()
 }
 
@@ -114,6 +122,7 @@ func (d *Decision) deny(verdict event.Verdict, reason trace.Reason) {
 	clear(d.Replies)
 	clear(d.Released)
 	d.Replies, d.Released = d.Replies[:0], d.Released[:0]
+	d.State, d.Message = d.State[:0], ""
 	d.MustChangePassword, d.Retry = false, false
 	d.Verdict, d.Reason = verdict, reason
 }

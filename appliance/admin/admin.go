@@ -66,6 +66,8 @@ type State interface {
 	Password(user string) (StoredPassword, bool)
 	// LoginFailures returns what is remembered of the failed logins under a login name.
 	LoginFailures(login string) []state.LoginFailures
+	// Factors returns a user's factors beside the password; false if there is no such user.
+	Factors(user string) ([]state.Factor, bool)
 	// Sessions returns a page of live sessions in a stable order, and the cursor of the next page; 0 at the end.
 	Sessions(q SessionQuery) (page []Session, next uint64)
 	// Session reports whether there is a live session with the id.

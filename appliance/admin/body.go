@@ -13,6 +13,7 @@ import (
 	"trine/engine/credential"
 	"trine/engine/document"
 	"trine/engine/event"
+	"trine/engine/login"
 	"trine/engine/secret"
 )
 
@@ -107,6 +108,10 @@ func (s *Server) eventBody(m proto.Message) (json.RawMessage, error) {
 			}
 		}
 		f.add("user", e.User).add("kept", kept).add("mustChange", e.MustChange).add("by", e.By)
+	case *event.FactorPut:
+		f.add("user", e.User).add("id", e.Id).add("kind", factorKind(e.Kind)).add("label", e.Label).add("by", e.By)
+	case *event.LoginRemembered:
+		f.add("user", e.User).add("factors", login.Set(e.Factors).String()).add("country", e.Country)
 	case *event.SessionReserved:
 		f.add("user", e.User).add("login", id(e.Login)).add("client", e.Client).add("notAfter", secondsTime(e.NotAfterUnix))
 	case *event.SessionsExpired:
@@ -138,7 +143,7 @@ func (s *Server) eventBody(m proto.Message) (json.RawMessage, error) {
 	case *event.NodeStarted:
 		f.add("node", id(e.Node)).add("name", e.Name).add("version", e.Version).add("boot", e.Boot)
 	default:
-		// What is left has no secrets and no bytes: PasswordRemoved, ApiKeyRevoked, Consumed.
+		// What is left has no secrets and no bytes: PasswordRemoved, ApiKeyRevoked, Consumed, FactorRemoved, FactorUsed.
 		data, err := protojson.Marshal(m)
 		if err != nil {
 			return nil, fmt.Errorf("encode %T: %w", m, err)

@@ -109,6 +109,7 @@ func (s *Server) newAPI(g *gate) huma.API {
 	s.registerPlans(a)
 	s.registerHistory(a)
 	s.registerUsers(a)
+	s.registerFactors(a)
 	s.registerJobs(a)
 	s.registerSessions(a)
 	s.registerEvents(a)

@@ -69,6 +69,17 @@ func (s stateReader) Owned(user string) []string {
 // LastVersion implements State.
 func (s stateReader) LastVersion(kind, name string) uint64 { return s.views.LastVersion(kind, name) }
 
+// Factors implements State.
+func (s stateReader) Factors(user string) ([]state.Factor, bool) {
+	var u state.User
+	if !s.views.UserNamed(&u, user) {
+		return nil, false
+	}
+	var f state.Factors
+	s.views.Factors(&f, u.ID)
+	return f.List, true
+}
+
 // Password implements State.
 func (s stateReader) Password(user string) (StoredPassword, bool) {
 	var u state.User
@@ -81,7 +92,9 @@ func (s stateReader) Password(user string) (StoredPassword, bool) {
 }
 
 // LoginFailures implements State.
-func (s stateReader) LoginFailures(login string) []state.LoginFailures { return s.views.LoginFailures(login) }
+func (s stateReader) LoginFailures(login string) []state.LoginFailures {
+	return s.views.LoginFailures(login)
+}
 
 // Sessions implements State.
 func (s stateReader) Sessions(q SessionQuery) ([]Session, uint64) {

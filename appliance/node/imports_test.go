@@ -51,8 +51,8 @@ var arrows = []struct {
 	{"engine/state", []string{"engine/event", "engine/event/field", "engine/trace", "engine/state/rows"}},
 	{"engine/credential", []string{"engine/event", "engine/trace", "engine/secret", "engine/credential/chap"}},
 	{"engine/attribute", []string{"engine/event", "engine/trace", "engine/secret", "engine/document", "engine/state"}},
-	{"engine/policy", []string{"engine/event", "engine/trace", "engine/secret", "engine/document", "engine/state", "engine/attribute"}},
-	{"engine/login", []string{"engine/event", "engine/trace", "engine/secret", "engine/document", "engine/state", "engine/attribute", "engine/policy", "engine/credential"}},
+	{"engine/policy", []string{"engine/event", "engine/trace", "engine/secret", "engine/document", "engine/state", "engine/attribute", "engine/login"}},
+	{"engine/login", []string{"engine/event", "engine/trace", "engine/secret", "engine/credential/..."}},
 
 	{"raftstore/...", []string{"raftstore/..."}},
 	{"bench/...", []string{"bench/...", "engine/event"}},

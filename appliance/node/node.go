@@ -179,7 +179,7 @@ func (n *Node) startEngine(ctx context.Context) error {
 		return fmt.Errorf("start the verifier of passwords: %w", err)
 	}
 	n.engine = engine.New(engine.Config{
-		People: n.views, Policies: n.policies.Holder(), Log: log{n.store}, Verifier: n.verifier, Clock: n.clock, Logger: n.logger,
+		People: n.views, Policies: n.policies.Holder(), Log: log{n.store}, Verifier: n.verifier, Keyring: n.keyring, Clock: n.clock, Logger: n.logger,
 		TraceAccepts: n.settings.TraceAccepts,
 	})
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))

@@ -26,8 +26,8 @@ const pollEvery = 200 * time.Millisecond
 
 // userCommand is trine user.
 func (c *cli) userCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "user", Short: "Import users, set their passwords, lift their locks", Args: cobra.ArbitraryArgs, RunE: parent}
-	cmd.AddCommand(c.importCommand(), c.passwdCommand(), c.failuresCommand(), c.unlockCommand())
+	cmd := &cobra.Command{Use: "user", Short: "Import users, set their passwords, enrol their factors, lift their locks", Args: cobra.ArbitraryArgs, RunE: parent}
+	cmd.AddCommand(c.importCommand(), c.passwdCommand(), c.factorCommand(), c.failuresCommand(), c.unlockCommand())
 	return cmd
 }
 

@@ -122,10 +122,10 @@ type SSOSession struct {
 
 // Authentication says which factors a login needs.
 type Authentication struct {
-	// Matrix lists the accepted ways: a first factor, and a second one or none. Without it a password suffices. This release verifies passwords only, so the list must have a way with the password alone.
+	// Matrix lists the accepted ways: a first factor, and a second one or none. Without it a password suffices.
 	Matrix []Way `json:"matrix"`
-	// AdaptiveRules lists conditions under which another matrix holds.
-	AdaptiveRules Unsupported `json:"adaptiveRules" refused:"adaptive rules"`
+	// AdaptiveRules lists conditions under which another matrix holds. The first that is true decides.
+	AdaptiveRules []AdaptiveRule `json:"adaptiveRules" refused:"adaptive rules"`
 	// KerberosDomain is the domain whose tickets are accepted.
 	KerberosDomain string `json:"kerberosDomain" later:"Kerberos"`
 }
@@ -136,6 +136,18 @@ type Way struct {
 	First string `json:"first" required:"true" enum:"Password,Kerberos,ExternalIdP,OTP,Email,SMS,PIN,Certificate,FIDO,Push"`
 	// Second is the second factor; empty means none.
 	Second string `json:"second" enum:"Password,Kerberos,ExternalIdP,OTP,Email,SMS,PIN,Certificate,FIDO,Push"`
+}
+
+// AdaptiveRule chooses another matrix where its condition is true. The variables of the condition are in the guide to adaptive rules.
+type AdaptiveRule struct {
+	// Description is free text; traces name the rule by it.
+	Description string `json:"description"`
+	// Expression is the condition, in CEL.
+	Expression string `json:"expression"`
+	// Script is the condition as a script, where there is no expression.
+	Script string `json:"script"`
+	// Matrix lists the ways that are accepted where the condition is true; none refuses the login.
+	Matrix []Way `json:"matrix"`
 }
 
 // Advanced holds what people can do for themselves at the login pages.

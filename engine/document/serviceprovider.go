@@ -62,6 +62,8 @@ type RadiusClient struct {
 	Reply []string `json:"reply"`
 	// Realms lists the realms of login names such as `user@realm` and `REALM\user`. A name is looked up as it came first; a realm that is not listed stays a part of it.
 	Realms []Realm `json:"realms"`
+	// SecondFactor says how its devices carry a second factor: challenge asks for it in an Access-Challenge, appended takes a one-time password that follows the password in the same field, either takes both, and none rejects logins that need one.
+	SecondFactor string `json:"secondFactor" default:"challenge" enum:"challenge,appended,either,none"`
 	// MACAuthentication accepts a device whose login name and password are its MAC address.
 	MACAuthentication bool `json:"macAuthentication" later:"endpoints"`
 	// InterimInterval is how often its devices send interim accounting.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -176,17 +177,28 @@ func (p *IdentityProvider) check(c *checker) {
 	if p.Parent == "" && (p.HostName != "" || p.PathPrefix != "") {
 		c.fail("spec.hostName", "", "hostName and pathPrefix are for virtual identity providers, which have a parent")
 	}
-	if m := p.Authentication.Matrix; len(m) > 0 {
-		alone := false
-		for _, w := range m {
-			alone = alone || w.First == "Password" && w.Second == ""
+	c.ways("spec.authentication.matrix", p.Authentication.Matrix)
+	for i, r := range p.Authentication.AdaptiveRules {
+		at := element("spec.authentication.adaptiveRules", i)
+		if (r.Expression == "") == (r.Script == "") {
+			c.fail(join(at, "expression"), "", "a rule has either an expression or a script")
 		}
-		if !alone {
-			c.fail("spec.authentication.matrix", "", "no way is a password alone, and this release verifies nothing else yet")
-		}
+		c.ways(join(at, "matrix"), r.Matrix)
 	}
 	if r := p.Profiles.Radius; r != nil && r.AuthenticationPort == r.AccountingPort {
 		c.fail("spec.profiles.radius.accountingPort", "", "logins and accounting cannot share a port")
+	}
+}
+
+// ways checks the cells of a matrix.
+func (c *checker) ways(path string, matrix []Way) {
+	for i, w := range matrix {
+		switch {
+		case w.First == w.Second:
+			c.fail(join(element(path, i), "second"), "", "the second factor is the first one again")
+		case slices.Contains(matrix[:i], w):
+			c.fail(element(path, i), "", "the way from %s is listed twice", w.First)
+		}
 	}
 }
 

@@ -84,6 +84,12 @@ func examples(t *testing.T) map[event.Type]proto.Message {
 			Progressive: true, Login: 0x1122334455667788,
 		},
 		&event.FailuresCleared{Name: []byte("alice"), Source: 0xa1b2c3d4e5f60718, Apart: 7, By: "admin", Login: 0x1122334455667788},
+		&event.FactorPut{User: "alice", Id: "f1", Kind: 4, Label: "telephone", Data: []byte("sealed secret"), By: "admin"},
+		&event.FactorUsed{User: "alice", Id: "f1", Counter: 59078880, Drift: -1},
+		&event.FactorRemoved{User: "alice", Id: "f1", By: "admin"},
+		&event.LoginRemembered{
+			User: "alice", Host: []byte{1, 2, 3, 4, 5, 6, 7, 8}, Factors: 18, Latitude: 41403, Longitude: 2174, Country: "ES", Located: true, Limit: 8,
+		},
 	}
 	byType := make(map[event.Type]proto.Message)
 	for _, m := range list {
@@ -102,6 +108,8 @@ func classOfType(t event.Type) event.Class {
 		return event.ClassAccounting
 	case t < event.TypeClusterKeyAdded, t == event.TypeLoginFailed, t == event.TypeFailuresCleared:
 		return event.ClassDecision
+	case t >= event.TypeFactorPut:
+		return event.ClassIdentity
 	}
 	return event.ClassSystem
 }

@@ -20,7 +20,7 @@ func Types() []Type {
 		TypeDocumentPut, TypeDocumentDeleted, TypePasswordSet, TypePasswordRemoved, TypeSessionReserved, TypeSessionsExpired,
 		TypeTombstonesSwept, TypeSessionClosed, TypeConsumed, TypeAccounted, TypeDecided, TypeDecisionsMissing,
 		TypeClusterKeyAdded, TypeAPIKeyCreated, TypeAPIKeyRevoked, TypeStaged, TypeStageCommitted, TypeStageAbandoned,
-		TypeNodeStarted, TypeLoginFailed, TypeFailuresCleared,
+		TypeNodeStarted, TypeLoginFailed, TypeFailuresCleared, TypeFactorPut, TypeFactorRemoved, TypeFactorUsed, TypeLoginRemembered,
 	}
 }
 
@@ -69,6 +69,14 @@ func TypeOf(m proto.Message) Type {
 		return TypeLoginFailed
 	case *FailuresCleared:
 		return TypeFailuresCleared
+	case *FactorPut:
+		return TypeFactorPut
+	case *FactorRemoved:
+		return TypeFactorRemoved
+	case *FactorUsed:
+		return TypeFactorUsed
+	case *LoginRemembered:
+		return TypeLoginRemembered
 	}
 	return 0
 }
@@ -118,6 +126,14 @@ func (t Type) message() proto.Message {
 		return &LoginFailed{}
 	case TypeFailuresCleared:
 		return &FailuresCleared{}
+	case TypeFactorPut:
+		return &FactorPut{}
+	case TypeFactorRemoved:
+		return &FactorRemoved{}
+	case TypeFactorUsed:
+		return &FactorUsed{}
+	case TypeLoginRemembered:
+		return &LoginRemembered{}
 	}
 	return nil
 }

@@ -1840,6 +1840,323 @@ func (x *FailuresCleared) GetLogin() uint64 {
 	return 0
 }
 
+// FactorPut enrols a factor of a user other than the password, or replaces the one with that id.
+type FactorPut struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`   // user name
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`       // unique among the user's factors
+	Kind          uint32                 `protobuf:"varint,3,opt,name=kind,proto3" json:"kind,omitempty"`  // login.Factor; 64: a set of recovery codes
+	Label         string                 `protobuf:"bytes,4,opt,name=label,proto3" json:"label,omitempty"` // what the person calls it
+	Data          []byte                 `protobuf:"bytes,5,opt,name=data,proto3" json:"data,omitempty"`   // what verifies it, sealed or keyed under the cluster key; see engine/login
+	By            string                 `protobuf:"bytes,6,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FactorPut) Reset() {
+	*x = FactorPut{}
+	mi := &file_event_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FactorPut) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FactorPut) ProtoMessage() {}
+
+func (x *FactorPut) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FactorPut.ProtoReflect.Descriptor instead.
+func (*FactorPut) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *FactorPut) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *FactorPut) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *FactorPut) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *FactorPut) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *FactorPut) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *FactorPut) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+// FactorRemoved takes a factor from a user.
+type FactorRemoved struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	By            string                 `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FactorRemoved) Reset() {
+	*x = FactorRemoved{}
+	mi := &file_event_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FactorRemoved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FactorRemoved) ProtoMessage() {}
+
+func (x *FactorRemoved) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FactorRemoved.ProtoReflect.Descriptor instead.
+func (*FactorRemoved) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *FactorRemoved) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *FactorRemoved) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *FactorRemoved) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+// FactorUsed uses up what a one-time factor proved with. Its proposal is void if that was used before: a step or counter counts only
+// above the last one, a recovery code once.
+type FactorUsed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Counter       uint64                 `protobuf:"varint,3,opt,name=counter,proto3" json:"counter,omitempty"` // time step, counter, or the place of a recovery code in its set
+	Drift         int32                  `protobuf:"zigzag32,4,opt,name=drift,proto3" json:"drift,omitempty"`   // by how many time steps the device's clock is ahead
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FactorUsed) Reset() {
+	*x = FactorUsed{}
+	mi := &file_event_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FactorUsed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FactorUsed) ProtoMessage() {}
+
+func (x *FactorUsed) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FactorUsed.ProtoReflect.Descriptor instead.
+func (*FactorUsed) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *FactorUsed) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *FactorUsed) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *FactorUsed) GetCounter() uint64 {
+	if x != nil {
+		return x.Counter
+	}
+	return 0
+}
+
+func (x *FactorUsed) GetDrift() int32 {
+	if x != nil {
+		return x.Drift
+	}
+	return 0
+}
+
+// LoginRemembered keeps of an accepted login what adaptive rules ask of the next one.
+type LoginRemembered struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Host          []byte                 `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`            // hash of the device or address that it came from, 8 bytes
+	Factors       uint32                 `protobuf:"varint,3,opt,name=factors,proto3" json:"factors,omitempty"`     // login.Set
+	Latitude      int32                  `protobuf:"zigzag32,4,opt,name=latitude,proto3" json:"latitude,omitempty"` // of where it came from, in 1/1000 degree; with located
+	Longitude     int32                  `protobuf:"zigzag32,5,opt,name=longitude,proto3" json:"longitude,omitempty"`
+	Country       string                 `protobuf:"bytes,6,opt,name=country,proto3" json:"country,omitempty"` // ISO 3166 code, empty if unknown
+	Located       bool                   `protobuf:"varint,7,opt,name=located,proto3" json:"located,omitempty"`
+	Limit         uint32                 `protobuf:"varint,8,opt,name=limit,proto3" json:"limit,omitempty"` // how many hosts are remembered
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LoginRemembered) Reset() {
+	*x = LoginRemembered{}
+	mi := &file_event_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoginRemembered) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoginRemembered) ProtoMessage() {}
+
+func (x *LoginRemembered) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoginRemembered.ProtoReflect.Descriptor instead.
+func (*LoginRemembered) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *LoginRemembered) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *LoginRemembered) GetHost() []byte {
+	if x != nil {
+		return x.Host
+	}
+	return nil
+}
+
+func (x *LoginRemembered) GetFactors() uint32 {
+	if x != nil {
+		return x.Factors
+	}
+	return 0
+}
+
+func (x *LoginRemembered) GetLatitude() int32 {
+	if x != nil {
+		return x.Latitude
+	}
+	return 0
+}
+
+func (x *LoginRemembered) GetLongitude() int32 {
+	if x != nil {
+		return x.Longitude
+	}
+	return 0
+}
+
+func (x *LoginRemembered) GetCountry() string {
+	if x != nil {
+		return x.Country
+	}
+	return ""
+}
+
+func (x *LoginRemembered) GetLocated() bool {
+	if x != nil {
+		return x.Located
+	}
+	return false
+}
+
+func (x *LoginRemembered) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
 // ClusterKeyAdded introduces a cluster key, wrapped for each node. The newest seals; all open.
 type ClusterKeyAdded struct {
 	state         protoimpl.MessageState  `protogen:"open.v1"`
@@ -1851,7 +2168,7 @@ type ClusterKeyAdded struct {
 
 func (x *ClusterKeyAdded) Reset() {
 	*x = ClusterKeyAdded{}
-	mi := &file_event_proto_msgTypes[20]
+	mi := &file_event_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1863,7 +2180,7 @@ func (x *ClusterKeyAdded) String() string {
 func (*ClusterKeyAdded) ProtoMessage() {}
 
 func (x *ClusterKeyAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[20]
+	mi := &file_event_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1876,7 +2193,7 @@ func (x *ClusterKeyAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterKeyAdded.ProtoReflect.Descriptor instead.
 func (*ClusterKeyAdded) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{20}
+	return file_event_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ClusterKeyAdded) GetId() uint32 {
@@ -1908,7 +2225,7 @@ type ApiKeyCreated struct {
 
 func (x *ApiKeyCreated) Reset() {
 	*x = ApiKeyCreated{}
-	mi := &file_event_proto_msgTypes[21]
+	mi := &file_event_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1920,7 +2237,7 @@ func (x *ApiKeyCreated) String() string {
 func (*ApiKeyCreated) ProtoMessage() {}
 
 func (x *ApiKeyCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[21]
+	mi := &file_event_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1933,7 +2250,7 @@ func (x *ApiKeyCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeyCreated.ProtoReflect.Descriptor instead.
 func (*ApiKeyCreated) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{21}
+	return file_event_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ApiKeyCreated) GetId() string {
@@ -1989,7 +2306,7 @@ type ApiKeyRevoked struct {
 
 func (x *ApiKeyRevoked) Reset() {
 	*x = ApiKeyRevoked{}
-	mi := &file_event_proto_msgTypes[22]
+	mi := &file_event_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2001,7 +2318,7 @@ func (x *ApiKeyRevoked) String() string {
 func (*ApiKeyRevoked) ProtoMessage() {}
 
 func (x *ApiKeyRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[22]
+	mi := &file_event_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2014,7 +2331,7 @@ func (x *ApiKeyRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeyRevoked.ProtoReflect.Descriptor instead.
 func (*ApiKeyRevoked) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{22}
+	return file_event_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ApiKeyRevoked) GetId() string {
@@ -2044,7 +2361,7 @@ type Staged struct {
 
 func (x *Staged) Reset() {
 	*x = Staged{}
-	mi := &file_event_proto_msgTypes[23]
+	mi := &file_event_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2056,7 +2373,7 @@ func (x *Staged) String() string {
 func (*Staged) ProtoMessage() {}
 
 func (x *Staged) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[23]
+	mi := &file_event_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2069,7 +2386,7 @@ func (x *Staged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Staged.ProtoReflect.Descriptor instead.
 func (*Staged) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{23}
+	return file_event_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Staged) GetStage() uint64 {
@@ -2112,7 +2429,7 @@ type StageCommitted struct {
 
 func (x *StageCommitted) Reset() {
 	*x = StageCommitted{}
-	mi := &file_event_proto_msgTypes[24]
+	mi := &file_event_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2124,7 +2441,7 @@ func (x *StageCommitted) String() string {
 func (*StageCommitted) ProtoMessage() {}
 
 func (x *StageCommitted) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[24]
+	mi := &file_event_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2137,7 +2454,7 @@ func (x *StageCommitted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageCommitted.ProtoReflect.Descriptor instead.
 func (*StageCommitted) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{24}
+	return file_event_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StageCommitted) GetStage() uint64 {
@@ -2171,7 +2488,7 @@ type StageAbandoned struct {
 
 func (x *StageAbandoned) Reset() {
 	*x = StageAbandoned{}
-	mi := &file_event_proto_msgTypes[25]
+	mi := &file_event_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2183,7 +2500,7 @@ func (x *StageAbandoned) String() string {
 func (*StageAbandoned) ProtoMessage() {}
 
 func (x *StageAbandoned) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[25]
+	mi := &file_event_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2196,7 +2513,7 @@ func (x *StageAbandoned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageAbandoned.ProtoReflect.Descriptor instead.
 func (*StageAbandoned) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{25}
+	return file_event_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StageAbandoned) GetStage() uint64 {
@@ -2219,7 +2536,7 @@ type NodeStarted struct {
 
 func (x *NodeStarted) Reset() {
 	*x = NodeStarted{}
-	mi := &file_event_proto_msgTypes[26]
+	mi := &file_event_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2231,7 +2548,7 @@ func (x *NodeStarted) String() string {
 func (*NodeStarted) ProtoMessage() {}
 
 func (x *NodeStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[26]
+	mi := &file_event_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2244,7 +2561,7 @@ func (x *NodeStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeStarted.ProtoReflect.Descriptor instead.
 func (*NodeStarted) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{26}
+	return file_event_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *NodeStarted) GetNode() uint64 {
@@ -2285,7 +2602,7 @@ type UserSpec_Attribute struct {
 
 func (x *UserSpec_Attribute) Reset() {
 	*x = UserSpec_Attribute{}
-	mi := &file_event_proto_msgTypes[27]
+	mi := &file_event_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2297,7 +2614,7 @@ func (x *UserSpec_Attribute) String() string {
 func (*UserSpec_Attribute) ProtoMessage() {}
 
 func (x *UserSpec_Attribute) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[27]
+	mi := &file_event_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2338,7 +2655,7 @@ type UserSpec_Grant struct {
 
 func (x *UserSpec_Grant) Reset() {
 	*x = UserSpec_Grant{}
-	mi := &file_event_proto_msgTypes[28]
+	mi := &file_event_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2350,7 +2667,7 @@ func (x *UserSpec_Grant) String() string {
 func (*UserSpec_Grant) ProtoMessage() {}
 
 func (x *UserSpec_Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[28]
+	mi := &file_event_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2399,7 +2716,7 @@ type Decided_Step struct {
 
 func (x *Decided_Step) Reset() {
 	*x = Decided_Step{}
-	mi := &file_event_proto_msgTypes[29]
+	mi := &file_event_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2411,7 +2728,7 @@ func (x *Decided_Step) String() string {
 func (*Decided_Step) ProtoMessage() {}
 
 func (x *Decided_Step) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[29]
+	mi := &file_event_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2465,7 +2782,7 @@ type ClusterKeyAdded_Wrap struct {
 
 func (x *ClusterKeyAdded_Wrap) Reset() {
 	*x = ClusterKeyAdded_Wrap{}
-	mi := &file_event_proto_msgTypes[30]
+	mi := &file_event_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2477,7 +2794,7 @@ func (x *ClusterKeyAdded_Wrap) String() string {
 func (*ClusterKeyAdded_Wrap) ProtoMessage() {}
 
 func (x *ClusterKeyAdded_Wrap) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[30]
+	mi := &file_event_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2490,7 +2807,7 @@ func (x *ClusterKeyAdded_Wrap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterKeyAdded_Wrap.ProtoReflect.Descriptor instead.
 func (*ClusterKeyAdded_Wrap) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{20, 0}
+	return file_event_proto_rawDescGZIP(), []int{24, 0}
 }
 
 func (x *ClusterKeyAdded_Wrap) GetNode() uint64 {
@@ -2703,7 +3020,33 @@ const file_event_proto_rawDesc = "" +
 	"\x06source\x18\x02 \x01(\x06R\x06source\x12\x14\n" +
 	"\x05apart\x18\x03 \x01(\rR\x05apart\x12\x0e\n" +
 	"\x02by\x18\x04 \x01(\tR\x02by\x12\x14\n" +
-	"\x05login\x18\x05 \x01(\x06R\x05login\"\x93\x01\n" +
+	"\x05login\x18\x05 \x01(\x06R\x05login\"}\n" +
+	"\tFactorPut\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\rR\x04kind\x12\x14\n" +
+	"\x05label\x18\x04 \x01(\tR\x05label\x12\x12\n" +
+	"\x04data\x18\x05 \x01(\fR\x04data\x12\x0e\n" +
+	"\x02by\x18\x06 \x01(\tR\x02by\"C\n" +
+	"\rFactorRemoved\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x0e\n" +
+	"\x02by\x18\x03 \x01(\tR\x02by\"`\n" +
+	"\n" +
+	"FactorUsed\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x18\n" +
+	"\acounter\x18\x03 \x01(\x04R\acounter\x12\x14\n" +
+	"\x05drift\x18\x04 \x01(\x11R\x05drift\"\xd7\x01\n" +
+	"\x0fLoginRemembered\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x12\n" +
+	"\x04host\x18\x02 \x01(\fR\x04host\x12\x18\n" +
+	"\afactors\x18\x03 \x01(\rR\afactors\x12\x1a\n" +
+	"\blatitude\x18\x04 \x01(\x11R\blatitude\x12\x1c\n" +
+	"\tlongitude\x18\x05 \x01(\x11R\tlongitude\x12\x18\n" +
+	"\acountry\x18\x06 \x01(\tR\acountry\x12\x18\n" +
+	"\alocated\x18\a \x01(\bR\alocated\x12\x14\n" +
+	"\x05limit\x18\b \x01(\rR\x05limit\"\x93\x01\n" +
 	"\x0fClusterKeyAdded\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12:\n" +
 	"\x05wraps\x18\x02 \x03(\v2$.trine.event.v1.ClusterKeyAdded.WrapR\x05wraps\x1a4\n" +
@@ -2750,7 +3093,7 @@ func file_event_proto_rawDescGZIP() []byte {
 }
 
 var file_event_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_event_proto_goTypes = []any{
 	(Expectation_Kind)(0),        // 0: trine.event.v1.Expectation.Kind
 	(*Proposal)(nil),             // 1: trine.event.v1.Proposal
@@ -2773,28 +3116,32 @@ var file_event_proto_goTypes = []any{
 	(*DecisionsMissing)(nil),     // 18: trine.event.v1.DecisionsMissing
 	(*LoginFailed)(nil),          // 19: trine.event.v1.LoginFailed
 	(*FailuresCleared)(nil),      // 20: trine.event.v1.FailuresCleared
-	(*ClusterKeyAdded)(nil),      // 21: trine.event.v1.ClusterKeyAdded
-	(*ApiKeyCreated)(nil),        // 22: trine.event.v1.ApiKeyCreated
-	(*ApiKeyRevoked)(nil),        // 23: trine.event.v1.ApiKeyRevoked
-	(*Staged)(nil),               // 24: trine.event.v1.Staged
-	(*StageCommitted)(nil),       // 25: trine.event.v1.StageCommitted
-	(*StageAbandoned)(nil),       // 26: trine.event.v1.StageAbandoned
-	(*NodeStarted)(nil),          // 27: trine.event.v1.NodeStarted
-	(*UserSpec_Attribute)(nil),   // 28: trine.event.v1.UserSpec.Attribute
-	(*UserSpec_Grant)(nil),       // 29: trine.event.v1.UserSpec.Grant
-	(*Decided_Step)(nil),         // 30: trine.event.v1.Decided.Step
-	(*ClusterKeyAdded_Wrap)(nil), // 31: trine.event.v1.ClusterKeyAdded.Wrap
+	(*FactorPut)(nil),            // 21: trine.event.v1.FactorPut
+	(*FactorRemoved)(nil),        // 22: trine.event.v1.FactorRemoved
+	(*FactorUsed)(nil),           // 23: trine.event.v1.FactorUsed
+	(*LoginRemembered)(nil),      // 24: trine.event.v1.LoginRemembered
+	(*ClusterKeyAdded)(nil),      // 25: trine.event.v1.ClusterKeyAdded
+	(*ApiKeyCreated)(nil),        // 26: trine.event.v1.ApiKeyCreated
+	(*ApiKeyRevoked)(nil),        // 27: trine.event.v1.ApiKeyRevoked
+	(*Staged)(nil),               // 28: trine.event.v1.Staged
+	(*StageCommitted)(nil),       // 29: trine.event.v1.StageCommitted
+	(*StageAbandoned)(nil),       // 30: trine.event.v1.StageAbandoned
+	(*NodeStarted)(nil),          // 31: trine.event.v1.NodeStarted
+	(*UserSpec_Attribute)(nil),   // 32: trine.event.v1.UserSpec.Attribute
+	(*UserSpec_Grant)(nil),       // 33: trine.event.v1.UserSpec.Grant
+	(*Decided_Step)(nil),         // 34: trine.event.v1.Decided.Step
+	(*ClusterKeyAdded_Wrap)(nil), // 35: trine.event.v1.ClusterKeyAdded.Wrap
 }
 var file_event_proto_depIdxs = []int32{
 	2,  // 0: trine.event.v1.Proposal.expect:type_name -> trine.event.v1.Expectation
 	3,  // 1: trine.event.v1.Proposal.events:type_name -> trine.event.v1.Event
 	0,  // 2: trine.event.v1.Expectation.kind:type_name -> trine.event.v1.Expectation.Kind
-	28, // 3: trine.event.v1.UserSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
-	29, // 4: trine.event.v1.UserSpec.roles:type_name -> trine.event.v1.UserSpec.Grant
-	28, // 5: trine.event.v1.AccountSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
-	28, // 6: trine.event.v1.EndpointSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
-	30, // 7: trine.event.v1.Decided.steps:type_name -> trine.event.v1.Decided.Step
-	31, // 8: trine.event.v1.ClusterKeyAdded.wraps:type_name -> trine.event.v1.ClusterKeyAdded.Wrap
+	32, // 3: trine.event.v1.UserSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
+	33, // 4: trine.event.v1.UserSpec.roles:type_name -> trine.event.v1.UserSpec.Grant
+	32, // 5: trine.event.v1.AccountSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
+	32, // 6: trine.event.v1.EndpointSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
+	34, // 7: trine.event.v1.Decided.steps:type_name -> trine.event.v1.Decided.Step
+	35, // 8: trine.event.v1.ClusterKeyAdded.wraps:type_name -> trine.event.v1.ClusterKeyAdded.Wrap
 	3,  // 9: trine.event.v1.Staged.events:type_name -> trine.event.v1.Event
 	2,  // 10: trine.event.v1.Staged.expect:type_name -> trine.event.v1.Expectation
 	11, // [11:11] is the sub-list for method output_type
@@ -2815,7 +3162,7 @@ func file_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_event_proto_rawDesc), len(file_event_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   31,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

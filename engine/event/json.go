@@ -65,7 +65,8 @@ const (
 func shapeOf(fd protoreflect.FieldDescriptor) shape {
 	switch fd.FullName() {
 	case "trine.event.v1.PasswordSet.argon2id", "trine.event.v1.PasswordSet.keyed", "trine.event.v1.PasswordSet.nt",
-		"trine.event.v1.PasswordSet.clear", "trine.event.v1.ApiKeyCreated.hash", "trine.event.v1.ClusterKeyAdded.Wrap.wrapped":
+		"trine.event.v1.PasswordSet.clear", "trine.event.v1.ApiKeyCreated.hash", "trine.event.v1.ClusterKeyAdded.Wrap.wrapped",
+		"trine.event.v1.FactorPut.data":
 		return secretShape
 	case "trine.event.v1.Decided.id", "trine.event.v1.SessionClosed.session", "trine.event.v1.SessionsExpired.sessions",
 		"trine.event.v1.SessionReserved.login", "trine.event.v1.Accounted.login", "trine.event.v1.Staged.stage",
@@ -197,7 +198,7 @@ func (w *jsonWriter) plain(fd protoreflect.FieldDescriptor, v protoreflect.Value
 		w.text(string(fd.Enum().Values().ByNumber(v.Enum()).Name()))
 	case protoreflect.MessageKind:
 		return w.message(v.Message())
-	case protoreflect.Int64Kind:
+	case protoreflect.Int64Kind, protoreflect.Sint32Kind:
 		w.WriteString(strconv.FormatInt(v.Int(), 10))
 	default:
 		w.WriteString(strconv.FormatUint(v.Uint(), 10))

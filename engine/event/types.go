@@ -33,6 +33,10 @@ const (
 	TypeNodeStarted      Type = 56
 	TypeLoginFailed      Type = 60
 	TypeFailuresCleared  Type = 61
+	TypeFactorPut        Type = 70
+	TypeFactorRemoved    Type = 71
+	TypeFactorUsed       Type = 72
+	TypeLoginRemembered  Type = 73
 )
 
 // Class sorts events for retention. The numbers are raftstore's classes.

@@ -7,6 +7,7 @@ import (
 
 	"trine/engine/attribute"
 	"trine/engine/document"
+	"trine/engine/login"
 )
 
 // Wire compiles the parts of documents that only a protocol understands. What it returns is opaque here and comes back to the
@@ -65,6 +66,8 @@ type Issuer struct {
 	Spec     *document.IdentityProvider
 	// The methods that its radius profile accepts. All are false where the profile is off.
 	PAP, CHAP, MSCHAPv1, MSCHAPv2 bool
+	// Login says which factors a login needs.
+	Login *login.Policy
 
 	party *attribute.Party
 }

@@ -8,6 +8,7 @@ import (
 
 	"trine/engine/attribute"
 	"trine/engine/document"
+	"trine/engine/login"
 )
 
 // issuerObject is an identity provider with what it was compiled to.
@@ -42,7 +43,7 @@ func (m *model) applyIssuers(changes []change, w *work) {
 		w.compiled++
 		o := &issuerObject{version: c.version, err: c.err}
 		if c.err == nil {
-			o.issuer = newIssuer(c.doc)
+			o.issuer, o.err = newIssuer(c.doc)
 		} else {
 			o.issuer = &Issuer{Name: c.name, PublicID: c.name, Spec: new(document.IdentityProvider), party: &attribute.Party{PublicID: c.name}}
 		}
@@ -51,14 +52,36 @@ func (m *model) applyIssuers(changes []change, w *work) {
 	m.fallback = m.chooseFallback()
 }
 
-func newIssuer(d *document.Document) *Issuer {
+// newIssuer compiles an identity provider. Where its rules cannot be compiled, the error says why, and the issuer is good for its name only.
+func newIssuer(d *document.Document) (*Issuer, error) {
 	spec := d.Spec.(*document.IdentityProvider)
 	i := &Issuer{Name: d.Name, PublicID: d.PublicID(), Spec: spec}
 	i.party = &attribute.Party{PublicID: i.PublicID, Group: spec.EntityGroup}
 	if r := spec.Profiles.Radius; r != nil && r.Enabled {
 		i.PAP, i.CHAP, i.MSCHAPv1, i.MSCHAPv2 = r.PAP, r.CHAP, r.MSCHAPv1, r.MSCHAPv2
 	}
-	return i
+	var err error
+	i.Login, err = newLogin(&spec.Authentication)
+	return i, err
+}
+
+// newLogin compiles the matrix and the adaptive rules.
+func newLogin(a *document.Authentication) (*login.Policy, error) {
+	p := &login.Policy{Default: login.PasswordSuffices()}
+	if len(a.Matrix) > 0 {
+		p.Default = newMatrix(a.Matrix)
+	}
+	return p, nil
+}
+
+func newMatrix(ways []document.Way) *login.Matrix {
+	list := make([]login.Way, len(ways))
+	for i, w := range ways {
+		// The document was checked: both name factors.
+		list[i].First, _ = login.ParseFactor(w.First)
+		list[i].Second, _ = login.ParseFactor(w.Second)
+	}
+	return login.NewMatrix(list...)
 }
 
 // speaks reports whether the identity provider has the profile of a wire switched on.

@@ -92,6 +92,14 @@ func (s *State) checkEvent(at Stamp, i int) Result {
 		if id := read[*event.ApiKeyRevoked](e, at).Id; !s.apiKeys.Has([]byte(id)) {
 			return Result{Code: event.CodeMissing, Detail: "API key " + id + " does not exist"}
 		}
+	case event.TypeFactorPut:
+		return s.checkFactorPut(read[*event.FactorPut](e, at))
+	case event.TypeFactorRemoved:
+		m := read[*event.FactorRemoved](e, at)
+		return s.checkFactor(m.User, m.Id, false, 0)
+	case event.TypeFactorUsed:
+		m := read[*event.FactorUsed](e, at)
+		return s.checkFactor(m.User, m.Id, true, m.Counter)
 	case event.TypeStaged:
 		if piece := read[*event.Staged](e, at).Piece; piece >= maxPieces {
 			return Result{Code: event.CodeStage, Detail: fmt.Sprintf("piece %d is past the last possible one, %d", piece, maxPieces-1)}

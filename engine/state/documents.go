@@ -280,6 +280,7 @@ func (s *State) foldDocumentDeleted(at Stamp, body []byte) {
 	case s.users:
 		s.ids.clear(old.id)
 		s.dropReservationsOf(k)
+		s.forgetPerson(old.id)
 	case s.docs:
 		s.work.changed = append(s.work.changed, Key{Kind: string(c.kind), Name: string(c.name)})
 	default:

@@ -36,6 +36,8 @@ type State struct {
 	accounts     *rows.Table // "ACCOUNT@SYSTEM" -> account
 	endpoints    *rows.Table // MAC address -> endpoint
 	failures     *rows.Table // factor and login name -> failed logins
+	factors      *rows.Table // user id -> factors beside the password
+	lastLogins   *rows.Table // user id -> what adaptive rules ask of the login before
 
 	symbols      symbols
 	ids          ids
@@ -99,6 +101,8 @@ const (
 	tableAccounts     = 16
 	tableEndpoints    = 17
 	tableFailures     = 18
+	tableFactors      = 19
+	tableLastLogins   = 20
 )
 
 // New returns an empty State.
@@ -125,6 +129,8 @@ func New() *State {
 		endpoints:    store.Table(tableEndpoints, 6),
 		failures:     store.Table(tableFailures, 4),
 		maxFailures:  maxFailures,
+		factors:      store.Table(tableFactors, 4),
+		lastLogins:   store.Table(tableLastLogins, 4),
 		orders:       make(map[string]*order),
 	}
 }
@@ -335,6 +341,14 @@ func (s *State) foldRare(at Stamp, e *event.Envelope) uint64 {
 		s.missing.Add(m.Count)
 	case *event.FailuresCleared:
 		s.foldFailuresCleared(at, m)
+	case *event.FactorPut:
+		s.foldFactorPut(at, m)
+	case *event.FactorRemoved:
+		s.foldFactorRemoved(m)
+	case *event.FactorUsed:
+		s.foldFactorUsed(at, m)
+	case *event.LoginRemembered:
+		s.foldLoginRemembered(at, m)
 	case *event.ClusterKeyAdded:
 		s.foldClusterKey(m)
 	case *event.ApiKeyCreated:
@@ -373,6 +387,14 @@ func (s *State) Time() time.Time { return time.Unix(0, s.appliedTime.Load()) }
 
 // OnConfig sets the function that Apply calls when documents have changed that ConfigIndex is about, with the log index and their
 // keys, once a proposal. It must not block. It is set before the first Apply.
+// AppliedIndex returns the log index of the last proposal that was applied since the start.
+func (s *State) AppliedIndex() uint64 { return s.appliedIndex.Load() }
+
+// Consumed reports whether a one-shot key was used up, as far as it is remembered.
+func (s *State) Consumed(key string) bool { return s.consumed.Has([]byte(key)) }
+
+// OnConfig sets the function that Apply calls when documents other than users have changed, with the log index and their keys,
+// once a proposal. It must not block. It is set before the first Apply.
 func (s *State) OnConfig(changed func(index uint64, changed []Key)) { s.onConfig = changed }
 
 // Freeze marks the rows as of the last proposal applied. How long it takes does not grow with the number of rows.

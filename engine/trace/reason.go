@@ -24,6 +24,9 @@ const (
 	CertificateUnmapped          Reason = "certificate.unmapped"
 	CertificateUntrusted         Reason = "certificate.untrusted"
 	CertificateUsage             Reason = "certificate.usage"
+	ChallengeExpired             Reason = "challenge.expired"
+	ChallengeInvalid             Reason = "challenge.invalid"
+	ChallengeUsed                Reason = "challenge.used"
 
 	ClientUnknown Reason = "client.unknown"
 	CodeAttempts  Reason = "code.attempts"
@@ -37,6 +40,11 @@ const (
 
 	FactorUnreadable Reason = "factor.unreadable"
 
+	FactorNeeded      Reason = "factor.needed"
+	FactorNotEnrolled Reason = "factor.not-enrolled"
+	FactorRefused     Reason = "factor.refused"
+
+	LogBehind      Reason = "log.behind"
 	LogNoLeader    Reason = "log.no-leader"
 	LogNotRecorded Reason = "log.not-recorded"
 
@@ -81,6 +89,7 @@ const (
 
 	RealmUnknown Reason = "realm.unknown"
 	RoleMissing  Reason = "role.missing"
+	RuleBroken   Reason = "rule.failed"
 	SessionLimit Reason = "session.limit"
 
 	UserInactive     Reason = "user.inactive"
@@ -148,14 +157,21 @@ var infos = [...]Info{
 	{CertificateUnmapped, ClassConfig, "The client certificate is good, but names no user by the mapping that is configured.", "The trace says what is missing or there twice. Map another part of the certificate, or issue certificates that have it."},
 	{CertificateUntrusted, ClassUser, "The client certificate does not lead to a trusted root.", "Use a certificate of an authority that is trusted here; or add its root to those that are trusted for client certificates, and authorities that clients leave out to the intermediates."},
 	{CertificateUsage, ClassUser, "The client certificate is not meant for client authentication.", "Issue one with the extended key usage clientAuth."},
+	{ChallengeExpired, ClassUser, "The answer to a challenge came too late, or the password was changed meanwhile.", "Log in again."},
+	{ChallengeInvalid, ClassClient, "The request answers a challenge that this cluster did not make for this user and this device.", "Log in again. If it happens often, look at how the device keeps the State attribute; the trace says what does not fit."},
+	{ChallengeUsed, ClassUser, "The challenge was answered before, right or wrong; each can be answered once.", "Log in again."},
 	{ClientUnknown, ClassClient, "The request came from an address that no service provider claims.", "Add the address to the `sourceIPs` of the device's ServiceProvider document, or find out who sends from there."},
 	{CodeAttempts, ClassUser, "The code that was sent was guessed wrong too often and is void.", "Log in anew, for a new code."},
 	{CodeExpired, ClassUser, "The code that was sent came back too late.", "Log in anew, for a new code. If they keep coming late, look at how long mails or messages take."},
 	{CodeWrong, ClassUser, "The code is not the one that was sent.", "Try again with the newest code; an older one is void."},
 	{ConfigBroken, ClassConfig, "The service provider, or the type, a group or a role of the user, could not be compiled, so nothing is decided through it.", "`trine status` lists broken documents with what is wrong in them; correct the document and apply it."},
 	{EndpointUnknown, ClassUser, "The device asked for MAC authentication, and its address is not known.", "Register the device, or let it authenticate in another way."},
+	{FactorNeeded, ClassUser, "Another factor is needed: the device was asked for it, or is rejected where it cannot be asked.", "Answer the challenge. Where the device cannot carry one, set `radius.secondFactor` of the ServiceProvider to what it can do."},
+	{FactorNotEnrolled, ClassUser, "Another factor is needed, and the user has none enrolled of those that would do.", "Enrol one with `trine user factor add`; the trace says which would do."},
+	{FactorRefused, ClassUser, "No way that the identity provider accepts begins with what was proved.", "Look at the matrix and the adaptive rules of the IdentityProvider; the trace names the rule that decided."},
 	{FactorUnreadable, ClassSystem, "What is stored of a factor (a one-time password, a PIN, a code, a device or a key) cannot be opened: it is damaged, or this node lacks the cluster key that it was sealed with.", "`trine status` shows the keys that this node has. If they are all there, have the person enrol the factor anew."},
 	{IssuerMissing, ClassConfig, "No identity provider decides for this service provider: it is bound to none, and no local one has the profile enabled.", "Enable the `radius` profile of a local IdentityProvider, or name one in the service provider's `identityProvider`."},
+	{LogBehind, ClassSystem, "The login goes on from another node that has seen more of the log than this one.", "Nothing: the device tries again. If it stays so, `trine status` shows how far this node is behind."},
 	{LogNoLeader, ClassSystem, "The login needs a record that only a leader can commit, and there is none now.", "`trine status` shows the cluster's state. The device should try another node meanwhile."},
 	{LogNotRecorded, ClassSystem, "The login needs a record, and the log did not take it: its queue is full, its disk is full, or the node is stopping.", "`trine status` shows the queue and the disk; free space or remove load."},
 	{OK, ClassOK, "Everything that was asked for holds.", ""},
@@ -192,6 +208,7 @@ var infos = [...]Info{
 	{RecoveryUsed, ClassUser, "The recovery code is right, but was used before.", "Use another one of the set. If nobody used it, somebody else has seen the set: have a new one made."},
 	{RecoveryWrong, ClassUser, "The recovery code is none of the person's set.", "Compare it with the paper; a set that was replaced is void."},
 	{RoleMissing, ClassUser, "The user has none of the roles of which the service provider requires one, or has them at another time only.", "The trace names the roles. Give the user, or one of his groups, one of them in `roles`, or correct its validity."},
+	{RuleBroken, ClassConfig, "An adaptive rule of the identity provider could not be evaluated, so nobody knows which factors it would have asked for.", "The trace names the rule and what went wrong; correct the IdentityProvider document."},
 	{SessionLimit, ClassUser, "The user has as many sessions as he may have at once.", "`trine sessions` lists them. End one, raise the limit, or wait until stale ones expire."},
 	{UserInactive, ClassUser, "The user exists and is switched off.", "Set `active: true` in the User document."},
 	{UserLocked, ClassUser, "Too many logins under this name failed, from all sources together, so it is locked out everywhere for a time, without looking at what a login proves.", "Wait, or lift the lock with `trine user unlock`; `trine events --stream user/NAME` shows where they came from."},

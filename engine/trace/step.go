@@ -53,6 +53,19 @@ const (
 	DecoyChecked        StepCode = 56 // form
 	ChangeNotOffered    StepCode = 57 // method
 
+	// Which factors.
+	RuleChosen        StepCode = 190 // rule, identity provider
+	RuleFailed        StepCode = 191 // rule, error
+	FactorsProved     StepCode = 192 // factors, identity provider
+	FactorMissing     StepCode = 193 // factors, why they cannot be had
+	FactorAsked       StepCode = 194 // factor
+	FactorAccepted    StepCode = 195 // factor, its label
+	FactorDiffers     StepCode = 196 // factor, what is wrong
+	FactorReplayed    StepCode = 197 // factor, what was used before
+	ChallengeAnswered StepCode = 198 // decision that asked, factor
+	ChallengeVoid     StepCode = 199 // why
+	CodeAppended      StepCode = 270 // factor
+
 	// Sessions.
 	SessionsCounted StepCode = 60 // count, limit
 	SessionsFull    StepCode = 61 // count, limit
@@ -163,6 +176,18 @@ var templates = [...]string{
 	NewPasswordSet:      "The user {s} has a new password.",
 	DecoyChecked:        "Did the work of a known user all the same ({s} form).",
 	ChangeNotOffered:    "The device asked to change the password ({s}), which this release does not do.",
+
+	RuleChosen:        "The adaptive rule {s} of {d} chose which factors are needed.",
+	RuleFailed:        "The adaptive rule {s} could not be evaluated: {d}.",
+	FactorsProved:     "Proved so far: {s}. That is not one of the ways that {d} accepts.",
+	FactorMissing:     "Needed is {s}; {d}.",
+	FactorAsked:       "Asked for {s}.",
+	FactorAccepted:    "{s} was proved ({d}).",
+	FactorDiffers:     "{s} was not proved: {d}.",
+	FactorReplayed:    "{s} was used before: {d}.",
+	ChallengeAnswered: "Answers the challenge of the login {s}, which asked for {d}.",
+	ChallengeVoid:     "The challenge does not count: {s}.",
+	CodeAppended:      "The password came with {s} behind it.",
 
 	SessionsCounted: "{s} sessions of {d} are in use.",
 	SessionsFull:    "All {d} sessions are in use ({s}).",

@@ -79,6 +79,8 @@ func (l *login) ask(a *arrival, now time.Time) {
 	q.Calling, _ = v.First(wire.CallingStationID)
 	q.Called, _ = v.First(wire.CalledStationID)
 	q.NASPort, _ = v.Uint32(wire.NASPort)
+	q.State, _ = v.First(wire.State)
+	q.Continues, q.Appends = a.own.continues, a.own.appends
 	l.hasFirst = false
 }
 
@@ -307,6 +309,9 @@ func (h *handler) finish(l *login, v *wire.View) {
 		h.stats.dropped[causeSuperseded].Add(1)
 	case d.Verdict == event.Accept:
 		leaves = h.leave(l, outcomeAccept, 0)
+	case d.Verdict == event.Challenge:
+		h.challengeLogin(l, v)
+		leaves = h.leave(l, outcomeChallenge, 0)
 	case d.Verdict == event.Reject:
 		leaves = h.rejectLogin(l, v)
 	default:

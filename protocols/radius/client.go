@@ -17,6 +17,8 @@ type Client struct {
 	limitProxyState bool
 	rejectDelay     time.Duration
 	chargeable      bool
+	continues       bool // its devices can be challenged for a second factor
+	appends         bool // its devices append one-time passwords to passwords
 }
 
 // clientSecret is a shared secret and the time in which it is good, in Unix nanoseconds.
@@ -33,6 +35,7 @@ func newClient(sp *document.ServiceProvider) (*Client, error) {
 	c := &Client{
 		requireSigned: r.RequireMessageAuthenticator, limitProxyState: r.LimitProxyState,
 		rejectDelay: r.RejectDelay, chargeable: r.ChargeableUserIdentity,
+		continues: r.SecondFactor == "challenge" || r.SecondFactor == "either", appends: r.SecondFactor == "appended" || r.SecondFactor == "either",
 	}
 	secrets := r.Secrets
 	if len(secrets) == 0 && !r.Secret.IsZero() {

@@ -114,7 +114,7 @@ func newHouse(t testing.TB, change ...func(*engine.Config)) *house {
 		t.Fatal(err)
 	}
 	clock := func() time.Time { return h.port.now }
-	config := engine.Config{People: h.people, Policies: h.policies.Holder(), Log: h, Verifier: h.verifier, Clock: clock}
+	config := engine.Config{People: h.people, Policies: h.policies.Holder(), Log: h, Verifier: h.verifier, Keyring: h.keys, Clock: clock}
 	for _, c := range change {
 		c(&config)
 	}

@@ -99,6 +99,16 @@ func (h *handler) succeed(l *login) {
 	}
 }
 
+// challengeLogin builds an Access-Challenge (RFC 2865 section 4.4): what to show, State, and Proxy-State.
+func (h *handler) challengeLogin(l *login, v *wire.View) {
+	b, d := &h.builder, &l.Decision
+	h.begin(wire.AccessChallenge, v.ID(), v.Authenticator(), l.key)
+	var text [253]byte
+	b.Attr(wire.ReplyMessage, text[:copy(text[:], d.Message)])
+	b.Attr(wire.State, d.State)
+	b.ProxyStates(v)
+}
+
 // reject builds an Access-Reject. It carries only what RFC 5080 section 2.6 and RFC 2548 section 2.1.5 allow, and no word of
 // why: that is for the log.
 func (h *handler) reject(l *login, v *wire.View) {

@@ -27,13 +27,14 @@ type outcome uint8
 const (
 	outcomeAccept outcome = iota
 	outcomeReject
+	outcomeChallenge
 	outcomeRecorded // an accounting record, committed
 	outcomeRepeat   // an accounting record that was committed before
 	outcomeStatus
 	outcomes
 )
 
-var outcomeNames = [outcomes]string{"accept", "reject", "recorded", "repeat", "status"}
+var outcomeNames = [outcomes]string{"accept", "reject", "challenge", "recorded", "repeat", "status"}
 
 // cause says why a packet got no answer. The faults of package wire come first, at their own numbers.
 type cause uint8

@@ -1,0 +1,307 @@
+package engine
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"trine/engine/credential"
+	"trine/engine/credential/otp"
+	"trine/engine/credential/pin"
+	"trine/engine/credential/recovery"
+	"trine/engine/event"
+	"trine/engine/login"
+	"trine/engine/state"
+	"trine/engine/trace"
+)
+
+// twoFactors is an identity provider that asks for a one-time password, and a second one that lets a PIN do.
+const twoFactors = `
+kind: IdentityProvider
+name: local
+spec:
+  type: local
+  publicID: home
+  authentication: {matrix: [{first: Password, second: OTP}]}
+  profiles: {radius: {enabled: true, mschapv1: true}}
+`
+
+// device enrols a one-time password device and returns it.
+func (r *rig) device(user, id string) *otp.Secret {
+	r.t.Helper()
+	s, err := otp.New(otp.DefaultParams())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	sealed, err := login.SealOTP(r.ring, user, id, &s)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.propose(&event.FactorPut{User: user, Id: id, Kind: uint32(login.OTP), Label: "telephone", Data: sealed})
+	return &s
+}
+
+func (r *rig) code(s *otp.Secret) string { return s.Code(s.Counter(r.clock.Now())) }
+
+// challenged has a login decided that is asked for another factor, and returns the state that the device has to send back.
+func (r *rig) challenged(q *Request) []byte {
+	r.t.Helper()
+	q.Continues = true
+	if d := r.decide(q); d.Verdict != event.Challenge || d.Reason != trace.FactorNeeded || d.Message == "" {
+		r.t.Fatalf("%s %s: %q", d.Verdict, d.Reason, d.Message)
+	}
+	return append([]byte(nil), q.Decision.State...)
+}
+
+// answering returns the request that answers a challenge.
+func (r *rig) answering(name, typed string, state []byte) *Request {
+	q := r.request(name, typed)
+	q.State, q.Continues = state, true
+	return q
+}
+
+func factorRig(t *testing.T) (*rig, *otp.Secret) {
+	t.Helper()
+	r := newRig(t, nil)
+	r.engine.config.Keyring = r.ring
+	r.apply(twoFactors)
+	return r, r.device("Alice", "f1")
+}
+
+func TestPasswordThenOneTimePasswordIsAccepted(t *testing.T) {
+	r, s := factorRig(t)
+	state := r.challenged(r.request("alice", "wonderland"))
+	d := r.accept(r.answering("alice", r.code(s), state))
+	if string(d.User) != "Alice" || len(d.Replies) == 0 || len(d.Released) == 0 {
+		t.Errorf("the accept lacks what a password alone would give: %+v", d)
+	}
+}
+
+func TestChallengeComesFromAnyMethod(t *testing.T) {
+	r, s := factorRig(t)
+	for _, m := range []credential.Method{credential.CHAP, credential.MSCHAPv1, credential.MSCHAPv2} {
+		state := r.challenged(prove(t, r.request("alice", ""), m, "wonderland"))
+		r.accept(r.answering("alice", r.code(s), state))
+		r.clock.move(30 * time.Second)
+	}
+}
+
+func TestWrongPasswordIsNeverChallenged(t *testing.T) {
+	r, _ := factorRig(t)
+	q := r.request("alice", "looking-glass")
+	q.Continues = true
+	r.deny(q, event.Reject, trace.PasswordWrong)
+	q = r.request("nobody", "wonderland")
+	q.Continues = true
+	r.deny(q, event.Reject, trace.UserUnknown)
+}
+
+func TestChallengeIsAnsweredOnceRightOrWrong(t *testing.T) {
+	r, s := factorRig(t)
+	state := r.challenged(r.request("alice", "wonderland"))
+	r.deny(r.answering("alice", "000000", state), event.Reject, trace.OTPWrong)
+	r.deny(r.answering("alice", r.code(s), state), event.Reject, trace.ChallengeUsed)
+
+	state = r.challenged(r.request("alice", "wonderland"))
+	r.accept(r.answering("alice", r.code(s), state))
+	r.clock.move(30 * time.Second)
+	r.deny(r.answering("alice", r.code(s), state), event.Reject, trace.ChallengeUsed)
+}
+
+func TestCodeIsAcceptedOnceInTheCluster(t *testing.T) {
+	r, s := factorRig(t)
+	first, second := r.challenged(r.request("alice", "wonderland")), r.challenged(r.request("ally", "wonderland"))
+	code := r.code(s)
+	// Both are verified before either is committed, as on two nodes.
+	a, b := r.answering("alice", code, first), r.answering("alice", code, second)
+	r.log.set(func(l *memoryLog) { l.hold = true })
+	if r.lane.Authenticate(a) || r.lane.Authenticate(b) {
+		t.Fatal("a code was accepted without a commit")
+	}
+	r.log.set(func(l *memoryLog) { l.hold = false })
+	r.log.release()
+	if a.Decision.Verdict != event.Accept || b.Decision.Verdict != event.Reject || b.Decision.Reason != trace.OTPReplayed {
+		t.Errorf("found %s %s and %s %s", a.Decision.Verdict, a.Decision.Reason, b.Decision.Verdict, b.Decision.Reason)
+	}
+	r.deny(r.answering("alice", code, r.challenged(r.request("alice", "wonderland"))), event.Reject, trace.OTPReplayed)
+}
+
+func TestChallengeIsGoodForItsUserDeviceAndTimeOnly(t *testing.T) {
+	r, s := factorRig(t)
+	r.device("bob", "f9")
+	r.apply(`
+kind: ServiceProvider
+name: vpn
+spec: {type: radius, radius: {sourceIPs: [192.0.2.0/24], secret: two}}
+`)
+	state := r.challenged(r.request("alice", "wonderland"))
+	for name, c := range map[string]struct {
+		change func(q *Request)
+		reason trace.Reason
+	}{
+		"another user":             {func(q *Request) { q.Name = []byte("bob") }, trace.ChallengeInvalid},
+		"nobody":                   {func(q *Request) { q.Name = []byte("nobody") }, trace.ChallengeInvalid},
+		"another service provider": {func(q *Request) { q.Client = q.Cache.Client("vpn") }, trace.ChallengeInvalid},
+		"a state that was changed": {func(q *Request) { q.State = append([]byte{}, state...); q.State[9] ^= 1 }, trace.ChallengeInvalid},
+		"a state of strangers":     {func(q *Request) { q.State = []byte("whatever the device had") }, trace.ChallengeInvalid},
+		"no answer in clear text":  {func(q *Request) { prove(t, q, credential.CHAP, "wonderland") }, trace.ChallengeInvalid},
+	} {
+		q := r.answering("alice", r.code(s), state)
+		c.change(q)
+		if d := r.decide(q); d.Verdict != event.Reject || d.Reason != c.reason {
+			t.Errorf("%s: %s %s, want %s", name, d.Verdict, d.Reason, c.reason)
+		}
+	}
+	r.clock.move(challengeLife + 2*time.Second)
+	r.deny(r.answering("alice", r.code(s), state), event.Reject, trace.ChallengeExpired)
+}
+
+func TestChangeOfPasswordVoidsChallenges(t *testing.T) {
+	r, s := factorRig(t)
+	state := r.challenged(r.request("alice", "wonderland"))
+	r.password("Alice", "looking-glass", all())
+	r.deny(r.answering("alice", r.code(s), state), event.Reject, trace.ChallengeExpired)
+}
+
+func TestWhoIsSwitchedOffMeanwhileIsNotLetIn(t *testing.T) {
+	r, s := factorRig(t)
+	state := r.challenged(r.request("alice", "wonderland"))
+	r.apply("kind: User\nname: Alice\nspec: {active: false}")
+	r.deny(r.answering("alice", r.code(s), state), event.Reject, trace.UserInactive)
+}
+
+func TestNodeThatIsBehindLeavesTheAnswerToOthers(t *testing.T) {
+	r, s := factorRig(t)
+	c := login.Challenge{ID: 7, User: 1, Index: r.people.AppliedIndex() + 1, NotAfter: r.clock.Now().Add(time.Minute), Asked: login.SetOf(login.OTP)}
+	state, err := c.Seal(nil, r.ring)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.deny(r.answering("alice", r.code(s), state), event.Discard, trace.LogBehind)
+}
+
+func TestSecondFactorThatCannotBeHadIsARefusal(t *testing.T) {
+	r, _ := factorRig(t)
+	q := r.request("bob", "builder")
+	q.Continues = true
+	r.deny(q, event.Reject, trace.FactorNotEnrolled)
+	r.deny(r.request("alice", "wonderland"), event.Reject, trace.FactorNeeded) // the device cannot be challenged
+	r.apply("kind: IdentityProvider\nname: local\nspec: {type: local, authentication: {matrix: [{first: FIDO}]}, profiles: {radius: {enabled: true}}}")
+	q = r.request("alice", "wonderland")
+	q.Continues = true
+	r.deny(q, event.Reject, trace.FactorRefused)
+}
+
+func TestAppendedCodeIsTakenOffThePassword(t *testing.T) {
+	r, s := factorRig(t)
+	q := r.request("alice", "wonderland"+r.code(s))
+	q.Appends = true
+	r.accept(q)
+	q = r.request("alice", "wonderland"+r.code(s))
+	q.Appends = true
+	r.deny(q, event.Reject, trace.OTPReplayed)
+	r.clock.move(30 * time.Second)
+	q = r.request("alice", "looking-glass"+r.code(s))
+	q.Appends = true
+	r.deny(q, event.Reject, trace.PasswordWrong)
+	q = r.request("alice", "wonderland000000")
+	q.Appends = true
+	r.deny(q, event.Reject, trace.OTPWrong)
+	q = r.request("alice", "wonderland")
+	q.Appends = true
+	r.deny(q, event.Reject, trace.FactorNeeded)
+}
+
+func TestAppendedCodeIsSoughtOnlyWhereOneIsNeeded(t *testing.T) {
+	r, _ := factorRig(t)
+	r.apply("kind: IdentityProvider\nname: local\nspec: {type: local, profiles: {radius: {enabled: true}}}")
+	r.password("Alice", "wonderland123456", all())
+	q := r.request("alice", "wonderland123456")
+	q.Appends = true
+	r.accept(q)
+}
+
+func TestEitherWayOfTheMatrixIsEnough(t *testing.T) {
+	r, _ := factorRig(t)
+	r.apply("kind: IdentityProvider\nname: local\nspec: {type: local, authentication: {matrix: [{first: Password, second: OTP}, {first: Password}]}, profiles: {radius: {enabled: true}}}")
+	r.accept(r.request("alice", "wonderland"))
+	r.accept(r.request("bob", "builder"))
+}
+
+func TestFactorOfAnotherUserDoesNotOpen(t *testing.T) {
+	r, s := factorRig(t)
+	sealed, err := login.SealOTP(r.ring, "Alice", "f1", s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.propose(&event.FactorPut{User: "bob", Id: "f1", Kind: uint32(login.OTP), Data: sealed})
+	state := r.challenged(r.request("bob", "builder"))
+	r.deny(r.answering("bob", r.code(s), state), event.Reject, trace.FactorUnreadable)
+}
+
+func TestLimitOfSessionsHoldsBehindASecondFactor(t *testing.T) {
+	r, s := factorRig(t)
+	r.apply("kind: UserType\nname: default\nspec: {sessions: {limit: 1}}")
+	r.accept(r.answering("alice", r.code(s), r.challenged(r.request("alice", "wonderland"))))
+	r.clock.move(30 * time.Second)
+	r.deny(r.answering("alice", r.code(s), r.challenged(r.request("alice", "wonderland"))), event.Reject, trace.SessionLimit)
+}
+
+func TestRecoveryCodeStandsInForADevice(t *testing.T) {
+	r, s := factorRig(t)
+	codes, kept, err := recovery.New(2, r.ring, login.FactorContext(nil, "Alice", "r1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.propose(&event.FactorPut{User: "Alice", Id: "r1", Kind: state.RecoveryCodes, Data: kept})
+	r.accept(r.answering("alice", codes[1], r.challenged(r.request("alice", "wonderland"))))
+	r.deny(r.answering("alice", codes[1], r.challenged(r.request("alice", "wonderland"))), event.Reject, trace.RecoveryUsed)
+	r.deny(r.answering("alice", "0000-0000-0000", r.challenged(r.request("alice", "wonderland"))), event.Reject, trace.RecoveryWrong)
+	r.accept(r.answering("alice", strings.ToLower(codes[0]), r.challenged(r.request("alice", "wonderland"))))
+	r.accept(r.answering("alice", r.code(s), r.challenged(r.request("alice", "wonderland"))))
+}
+
+func TestRecoveryCodeIsAcceptedOnceInTheCluster(t *testing.T) {
+	r, _ := factorRig(t)
+	codes, kept, err := recovery.New(2, r.ring, login.FactorContext(nil, "Alice", "r1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.propose(&event.FactorPut{User: "Alice", Id: "r1", Kind: state.RecoveryCodes, Data: kept})
+	a := r.answering("alice", codes[0], r.challenged(r.request("alice", "wonderland")))
+	b := r.answering("alice", codes[0], r.challenged(r.request("alice", "wonderland")))
+	r.log.set(func(l *memoryLog) { l.hold = true })
+	r.lane.Authenticate(a)
+	r.lane.Authenticate(b)
+	r.log.set(func(l *memoryLog) { l.hold = false })
+	r.log.release()
+	if a.Decision.Verdict != event.Accept || b.Decision.Reason != trace.RecoveryUsed {
+		t.Errorf("found %s %s and %s %s", a.Decision.Verdict, a.Decision.Reason, b.Decision.Verdict, b.Decision.Reason)
+	}
+}
+
+func TestPINIsASecondFactor(t *testing.T) {
+	r := newRig(t, nil)
+	r.engine.config.Keyring = r.ring
+	r.apply(strings.ReplaceAll(twoFactors, "second: OTP", "second: PIN"))
+	kept, err := pin.DefaultPolicy().Keep([]byte("739152"), r.ring, login.FactorContext(nil, "Alice", "p1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.propose(&event.FactorPut{User: "Alice", Id: "p1", Kind: uint32(login.PIN), Data: kept})
+	r.deny(r.answering("alice", "739153", r.challenged(r.request("alice", "wonderland"))), event.Reject, trace.PINWrong)
+	r.accept(r.answering("alice", "739152", r.challenged(r.request("alice", "wonderland"))))
+}
+
+func TestGuessesAtASecondFactorAreBoundedAlsoWithoutALockout(t *testing.T) {
+	r, s := factorRig(t)
+	for range secondLockout().Attempts {
+		r.deny(r.answering("alice", "000000", r.challenged(r.request("alice", "wonderland"))), event.Reject, trace.OTPWrong)
+	}
+	r.deny(r.answering("alice", r.code(s), r.challenged(r.request("alice", "wonderland"))), event.Reject, trace.UserLockedSource)
+	q := r.request("alice", "wonderland"+r.code(s))
+	q.Appends = true
+	r.deny(q, event.Reject, trace.UserLockedSource)
+	r.clock.move(secondLockout().Duration + time.Second)
+	r.accept(r.answering("alice", r.code(s), r.challenged(r.request("alice", "wonderland"))))
+}

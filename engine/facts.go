@@ -1,0 +1,104 @@
+package engine
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/zeebo/xxh3"
+
+	"trine/engine/event"
+	"trine/engine/login"
+	"trine/engine/state"
+)
+
+// hostsRemembered is how many hosts of a user are remembered for rules that ask whether a device is new.
+const hostsRemembered = 16
+
+// fillFacts collects what adaptive rules ask of a login.
+func (e *Engine) fillFacts(r *Request) {
+	w := &r.work
+	f := &w.facts
+	*f = login.Facts{
+		Now: e.clock(), User: string(r.user.Name), ServiceProvider: r.Client.PublicID, IdentityProvider: r.Client.Issuer.PublicID,
+		Address: r.Source.Addr().Unmap(), Host: string(hostOf(r)), NewDevice: true, Has: e.enrolled(r),
+	}
+	if !w.found.ok {
+		f.User = string(w.found.looked)
+		return
+	}
+	h := &w.history
+	e.config.People.LastLogin(h, r.user.ID)
+	if h.At == 0 {
+		return
+	}
+	f.LastLogin, f.LastCountry = time.Unix(h.At, 0), string(h.Country)
+	f.Since = f.Now.Sub(f.LastLogin)
+	for i, at := range h.ByFactor[:len(f.LastByFactor)] {
+		if at != 0 {
+			f.LastByFactor[i] = time.Unix(at, 0)
+		}
+	}
+	hash := hostHash(hostOf(r))
+	for i := range h.Hosts {
+		if string(h.Hosts[i].Hash) == string(hash[:]) {
+			f.NewDevice, f.LastFromHost = false, time.Unix(h.Hosts[i].At, 0)
+		}
+	}
+}
+
+// hostOf returns what tells one device of a person from another: the calling station, else the address that the request came from.
+func hostOf(r *Request) []byte {
+	if len(r.Calling) > 0 {
+		return r.Calling
+	}
+	return appendAddr(nil, r.Source.Addr())
+}
+
+// hostHash is under what a host is remembered: 64 bits are enough to tell a person's few devices apart, and say nothing of the others.
+func hostHash(host []byte) (sum [8]byte) {
+	binary.BigEndian.PutUint64(sum[:], xxh3.Hash(host))
+	return sum
+}
+
+// remember proposes what the next login's rules may ask of this one. Nobody waits for it: what is lost makes the next device look new.
+func (e *Engine) remember(r *Request) {
+	w := &r.work
+	if len(r.Client.Issuer.Login.Rules) == 0 {
+		return
+	}
+	hash := hostHash(hostOf(r))
+	var b event.Builder
+	streams := []uint64{event.StreamKey(event.StreamUser, event.FoldName(string(r.user.Name)))}
+	err := b.Add(event.TypeLoginRemembered, event.ClassIdentity, streams, &event.LoginRemembered{
+		User: string(r.user.Name), Host: hash[:], Factors: uint32(w.proved), Country: w.facts.Country, Limit: hostsRemembered,
+	})
+	if err == nil {
+		err = e.memories.Propose(b.Bytes(), 0)
+	}
+	if err != nil {
+		e.forgotten.Add(1)
+	}
+}
+
+// memoriesCommitted learns what became of remembered logins.
+type memoriesCommitted struct{ e *Engine }
+
+// Committed implements Completion.
+func (m memoriesCommitted) Committed(_ uint64, o Outcome) {
+	if o.failure() != nil {
+		m.e.forgotten.Add(1)
+	}
+}
+
+// enrolled returns the factors that a user has, whether this protocol can carry them or not.
+func (e *Engine) enrolled(r *Request) (s login.Set) {
+	for i := range r.work.factors.List {
+		switch f := &r.work.factors.List[i]; f.Kind {
+		case state.RecoveryCodes:
+			s |= login.SetOf(login.OTP)
+		default:
+			s |= login.SetOf(login.Factor(f.Kind))
+		}
+	}
+	return s
+}

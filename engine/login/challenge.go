@@ -1,0 +1,82 @@
+package login
+
+import (
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"trine/engine/secret"
+)
+
+// Challenge is what a login that waits for another factor takes with it: it goes to the device sealed under the cluster key (RADIUS
+// State, RFC 2865 section 5.24), and any node that has the key goes on from it. Nothing of it is kept but that it was used.
+type Challenge struct {
+	ID       uint64    // the decision that asked; it can be answered once
+	User     uint64    // the user's id
+	Version  uint64    // of his credential: a change of the password voids the challenge
+	Client   uint64    // a hash of the service provider that asked
+	Proved   Set       // the factors so far
+	Asked    Set       // the factors of which one is wanted
+	NotAfter time.Time // whole seconds
+	Index    uint64    // the log index that the answering node must have reached
+	// Code is the keyed form of the code that was sent by mail or text message; empty if none was. It is bound to the challenge.
+	Code []byte
+}
+
+// challengeContext is what sealed challenges are bound to. It is for ever, since challenges outlive a release for a minute.
+const (
+	challengeContext = "trine/challenge/1"
+	challengeFixed   = 1 + 4*8 + 2*2 + 8 + 8
+	maxCode          = 64
+	// MaxSealed is the length of the longest sealed challenge in bytes; it fits an attribute of RADIUS.
+	MaxSealed = challengeFixed + maxCode + 33
+)
+
+// challengeFormat is the first byte of an opened challenge.
+const challengeFormat = 1
+
+var (
+	// ErrForeign means that a token was not made by Challenge.Seal, or under a cluster key that this node does not have.
+	ErrForeign = errors.New("the challenge is not one of this cluster's")
+	errLong    = errors.New("the keyed code is longer than a challenge has room for")
+)
+
+// Seal appends the sealed challenge to dst, MaxSealed bytes at most. It fails with secret.ErrNoKey where the cluster has no key yet.
+func (c *Challenge) Seal(dst []byte, keys *secret.Keyring) ([]byte, error) {
+	if len(c.Code) > maxCode {
+		return dst, errLong
+	}
+	var room [challengeFixed + maxCode]byte
+	b := append(room[:0], challengeFormat)
+	for _, n := range [...]uint64{c.ID, c.User, c.Version, c.Client} {
+		b = binary.BigEndian.AppendUint64(b, n)
+	}
+	b = binary.BigEndian.AppendUint16(b, uint16(c.Proved))
+	b = binary.BigEndian.AppendUint16(b, uint16(c.Asked))
+	b = binary.BigEndian.AppendUint64(b, uint64(c.NotAfter.Unix()))
+	b = binary.BigEndian.AppendUint64(b, c.Index)
+	return keys.Seal(dst, append(b, c.Code...), []byte(challengeContext))
+}
+
+// OpenChallenge reads a sealed challenge; the error is ErrForeign. Whether it is still good is the caller's to ask.
+func OpenChallenge(sealed []byte, keys *secret.Keyring) (c Challenge, err error) {
+	if len(sealed) > MaxSealed {
+		return c, ErrForeign
+	}
+	var room [challengeFixed + maxCode]byte
+	b, err := keys.Open(room[:0], sealed, []byte(challengeContext))
+	if err != nil || len(b) < challengeFixed || b[0] != challengeFormat {
+		return c, ErrForeign
+	}
+	b = b[1:]
+	for _, n := range [...]*uint64{&c.ID, &c.User, &c.Version, &c.Client} {
+		*n, b = binary.BigEndian.Uint64(b), b[8:]
+	}
+	c.Proved, c.Asked = Set(binary.BigEndian.Uint16(b)), Set(binary.BigEndian.Uint16(b[2:]))
+	c.NotAfter = time.Unix(int64(binary.BigEndian.Uint64(b[4:])), 0)
+	c.Index = binary.BigEndian.Uint64(b[12:])
+	if rest := b[20:]; len(rest) > 0 {
+		c.Code = append([]byte(nil), rest...)
+	}
+	return c, nil
+}

@@ -1,0 +1,53 @@
+package login
+
+// Way is one cell of the matrix: a factor, and a second one or NoFactor.
+type Way struct{ First, Second Factor }
+
+// Set returns the factors of the way.
+func (w Way) Set() Set { return SetOf(w.First, w.Second) }
+
+// Matrix is the ways in which a login is accepted. It is immutable; the zero Matrix accepts none.
+type Matrix struct{ ways []Set }
+
+// NewMatrix returns the matrix of the ways.
+func NewMatrix(ways ...Way) *Matrix {
+	m := new(Matrix)
+	for _, w := range ways {
+		m.ways = append(m.ways, w.Set())
+	}
+	return m
+}
+
+// PasswordSuffices is the matrix of an identity provider that states none.
+func PasswordSuffices() *Matrix { return NewMatrix(Way{First: Password}) }
+
+// Satisfied reports whether the factors that were proved are one of the ways. It does not allocate.
+func (m *Matrix) Satisfied(proved Set) bool {
+	for _, w := range m.ways {
+		if proved&w == w {
+			return true
+		}
+	}
+	return false
+}
+
+// Missing returns the factors of which one more is enough, given those that were proved: a choice, each of which ends a way. It is
+// empty where no way goes on from there. It does not allocate.
+func (m *Matrix) Missing(proved Set) (next Set) {
+	for _, w := range m.ways {
+		if left := w &^ proved; w&proved != 0 && left.Len() == 1 {
+			next |= left
+		}
+	}
+	return next
+}
+
+// Firsts returns the factors with which a way begins that can be completed with what is available.
+func (m *Matrix) Firsts(available Set) (first Set) {
+	for _, w := range m.ways {
+		if w&^available == 0 {
+			first |= w
+		}
+	}
+	return first
+}

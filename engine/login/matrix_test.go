@@ -1,0 +1,56 @@
+package login
+
+import "testing"
+
+func TestMatrixSaysWhatIsEnoughAndWhatIsMissing(t *testing.T) {
+	password, otp, sms, fido := SetOf(Password), SetOf(OTP), SetOf(SMS), SetOf(FIDO)
+	for _, c := range []struct {
+		name      string
+		ways      []Way
+		proved    Set
+		satisfied bool
+		missing   Set
+	}{
+		{"password alone", []Way{{First: Password}}, password, true, 0},
+		{"nothing proved yet", []Way{{First: Password}}, 0, false, 0},
+		{"second factor asked for", []Way{{Password, OTP}}, password, false, otp},
+		{"choice of second factors", []Way{{Password, OTP}, {Password, SMS}, {FIDO, NoFactor}}, password, false, otp | sms},
+		{"both proved", []Way{{Password, OTP}}, password | otp, true, 0},
+		{"order does not matter", []Way{{OTP, Password}}, password | otp, true, 0},
+		{"more than asked", []Way{{First: Password}}, password | otp, true, 0},
+		{"no way from here", []Way{{FIDO, PIN}}, password, false, 0},
+		{"one factor suffices where it is a way of its own", []Way{{First: FIDO}, {Password, OTP}}, fido, true, 0},
+		{"no ways at all", nil, password, false, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := NewMatrix(c.ways...)
+			if got := m.Satisfied(c.proved); got != c.satisfied {
+				t.Errorf("satisfied: found %v", got)
+			}
+			if got := m.Missing(c.proved); got != c.missing {
+				t.Errorf("missing: expected %s, found %s", c.missing, got)
+			}
+		})
+	}
+}
+
+func TestFirstsAreThoseOfWaysThatCanBeCompleted(t *testing.T) {
+	m := NewMatrix(Way{Password, OTP}, Way{Certificate, PIN}, Way{First: Kerberos})
+	if got, want := m.Firsts(SetOf(Password, OTP, Certificate)), SetOf(Password, OTP); got != want {
+		t.Errorf("expected %s, found %s", want, got)
+	}
+}
+
+func TestFactorsAreNamedAsDocumentsNameThem(t *testing.T) {
+	for f := Password; f < factors; f++ {
+		if got, ok := ParseFactor(f.String()); !ok || got != f {
+			t.Errorf("%s is read as %s", f, got)
+		}
+	}
+	if _, ok := ParseFactor("password"); ok {
+		t.Error("a name in another case is no factor")
+	}
+	if got := SetOf(Password, OTP, NoFactor).String(); got != "Password+OTP" {
+		t.Errorf("found %s", got)
+	}
+}
