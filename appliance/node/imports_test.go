@@ -43,6 +43,7 @@ var arrows = []struct {
 	{"engine/credential/code", []string{"engine/trace", "engine/secret"}},
 	{"engine/credential/pin", []string{"engine/trace", "engine/secret"}},
 	{"engine/credential/push", []string{"engine/trace", "engine/secret"}},
+	{"engine/credential/webauthn", []string{"engine/trace"}},
 	{"engine/credential/recovery", []string{"engine/trace", "engine/secret"}},
 	{"engine/credential/otp", []string{"engine/trace", "engine/secret"}},
 	{"engine/credential/certificate", []string{"engine/trace"}},

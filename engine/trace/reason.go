@@ -99,6 +99,16 @@ const (
 	UserTypeMissing  Reason = "user.type-missing"
 	UserUnknown      Reason = "user.unknown"
 
+	WebAuthnAttestation  Reason = "webauthn.attestation"
+	WebAuthnChallenge    Reason = "webauthn.challenge"
+	WebAuthnCounter      Reason = "webauthn.counter"
+	WebAuthnCredential   Reason = "webauthn.credential"
+	WebAuthnExpired      Reason = "webauthn.expired"
+	WebAuthnMalformed    Reason = "webauthn.malformed"
+	WebAuthnOrigin       Reason = "webauthn.origin"
+	WebAuthnSignature    Reason = "webauthn.signature"
+	WebAuthnVerification Reason = "webauthn.user-verification"
+
 	WorkerFailed Reason = "worker.failed"
 )
 
@@ -216,6 +226,15 @@ var infos = [...]Info{
 	{UserMissing, ClassClient, "The request names no user.", "Look at the device's settings; the trace shows what it sent."},
 	{UserTypeMissing, ClassConfig, "The user's type does not exist, so no rule says how he may log in.", "Create the UserType document, or give the user one that exists."},
 	{UserUnknown, ClassUser, "No user has this login name.", "Compare the name with the User documents and their aliases; the trace shows the name as it came and as it was looked up."},
+	{WebAuthnAttestation, ClassUser, "The security key or passkey is not one that may be registered: what its maker says of it does not hold, is missing, or names a model that is not allowed.", "Register one of the allowed models; or change what the identity provider asks for."},
+	{WebAuthnChallenge, ClassClient, "What the security key or passkey signed answers another login or registration.", "Try again, in one window. If many of these come, somebody replays answers."},
+	{WebAuthnCounter, ClassUser, "The security key has counted back or not on, so there may be a copy of it.", "Have the person register a new one and remove this one."},
+	{WebAuthnCredential, ClassUser, "The security key or passkey is not registered, or not this person's.", "Use one that is registered, or register this one."},
+	{WebAuthnExpired, ClassUser, "The security key or passkey answered too late.", "Try again."},
+	{WebAuthnMalformed, ClassClient, "What the browser sent is no answer of a security key or passkey.", "The trace says what was wrong; try another browser or a newer one."},
+	{WebAuthnOrigin, ClassClient, "The security key or passkey was used at another web site than this one.", "Compare the origins that are set up with the address in the browser. If it is none of yours, that site imitates it: find out who was lured there."},
+	{WebAuthnSignature, ClassClient, "The signature of the security key or passkey does not hold.", "Try again; if it stays so, have it registered anew."},
+	{WebAuthnVerification, ClassUser, "The security key or passkey was touched, but did not verify its user by PIN or biometrics.", "Set a PIN on the key, or use one that can; or do not require user verification."},
 	{WorkerFailed, ClassSystem, "The process that verifies passwords died twice over this one.", "The node's log says why it ended; the address-space limit may be too small for the Argon2id cost in the UserType."},
 }
 

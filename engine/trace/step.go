@@ -120,6 +120,8 @@ const (
 	PushApproved    StepCode = 213 // device
 	PushRejected    StepCode = 214 // device
 	PushIgnored     StepCode = 215 // device, why
+	WebAuthnChecked StepCode = 216 // credential
+	WebAuthnRefused StepCode = 217 // credential, why
 	FactorIsBad     StepCode = 219 // factor
 
 	// Certificates and tickets.
@@ -237,6 +239,8 @@ var templates = [...]string{
 	PushApproved:    "The device {s} approved.",
 	PushRejected:    "The device {s} denied.",
 	PushIgnored:     "What the device {s} said does not count: {d}.",
+	WebAuthnChecked: "The security key or passkey {s} holds.",
+	WebAuthnRefused: "The security key or passkey {s} was refused: {d}.",
 	FactorIsBad:     "What is stored of the factor {s} cannot be opened.",
 
 	CertificateCame:    "A client certificate of {s} came, serial number {d}.",

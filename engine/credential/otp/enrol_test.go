@@ -99,12 +99,15 @@ func screen(text string, inverted bool) image.Image {
 	if inverted {
 		foreground, background = background, foreground
 	}
-	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
-	img := image.NewGray(image.Rect(0, 0, scale*len([]rune(lines[0])), scale*2*len(lines)))
+	var lines [][]rune
+	for line := range strings.Lines(text) {
+		lines = append(lines, []rune(strings.TrimSuffix(line, "\n")))
+	}
+	img := image.NewGray(image.Rect(0, 0, scale*len(lines[0]), scale*2*len(lines)))
 	for y := range img.Rect.Dy() {
 		for x := range img.Rect.Dx() {
 			c := background
-			switch r := []rune(lines[y/scale/2])[x/scale]; {
+			switch r := lines[y/scale/2][x/scale]; {
 			case r == '█', r == '▀' && y/scale%2 == 0, r == '▄' && y/scale%2 == 1:
 				c = foreground
 			}

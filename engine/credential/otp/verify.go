@@ -55,20 +55,14 @@ func (s *Secret) Verify(code []byte, now time.Time, state State, w Window) (Stat
 		return state, trace.OTPWrong
 	}
 	r := s.window(now, state, w)
-	var fresh, used, at uint64 // masks: all ones if there is such a counter
+	var found choice
 	for i := range r.count {
-		counter := r.first + i
-		hit := equal(s.code(counter), number)
-		old := below(counter, state.Next)
-		take := hit &^ old &^ fresh
-		at = at&^take | counter&take
-		fresh |= hit &^ old
-		used |= hit & old
+		found.offer(r.first+i, equal(s.code(r.first+i), number), state.Next)
 	}
-	if fresh != 0 {
-		return State{Next: at + 1, Drift: state.Drift}, trace.OK
+	if found.fresh != 0 {
+		return State{Next: found.counter + 1, Drift: state.Drift}, trace.OK
 	}
-	return state, s.refusal(r, state, used != 0)
+	return state, s.refusal(r, state, found)
 }
 
 // Resync finds a device that is further off than Verify allows by two codes that it shows one after the other (RFC 4226 section
@@ -85,25 +79,19 @@ func (s *Secret) Resync(first, second []byte, now time.Time, state State, window
 	if s.params.Kind == TOTP {
 		r = span(s.Counter(now), window, window)
 	}
-	var fresh, used, at uint64
+	var found choice
 	hit := equal(s.code(r.first), a)
 	for i := range r.count {
-		counter := r.first + i
-		next := s.code(counter + 1)
-		both := hit & equal(next, b)
-		old := below(counter, state.Next)
-		take := both &^ old &^ fresh
-		at = at&^take | counter&take
-		fresh |= both &^ old
-		used |= both & old
+		next := s.code(r.first + i + 1)
+		found.offer(r.first+i, hit&equal(next, b), state.Next)
 		hit = equal(next, a)
 	}
-	if fresh == 0 {
-		return state, s.refusal(r, state, used != 0)
+	if found.fresh == 0 {
+		return state, s.refusal(r, state, found)
 	}
-	after := State{Next: at + 2}
+	after := State{Next: found.counter + 2}
 	if s.params.Kind == TOTP {
-		after.Drift = int32(int64(at+1) - int64(s.Counter(now))) // the second code is the one that is shown now
+		after.Drift = int32(int64(found.counter+1) - int64(s.Counter(now))) // the second code is the one that is shown now
 	}
 	return after, trace.OK
 }
@@ -166,10 +154,25 @@ func span(centre uint64, behind, ahead int) counters {
 	return counters{first, centre - first + uint64(ahead) + 1}
 }
 
+// choice finds the lowest counter whose code came and that was not used, without branching on any: fresh and used are all ones once there
+// is one that was not and one that was.
+type choice struct {
+	fresh, used, counter uint64
+}
+
+// offer takes note of a counter; hit is all ones if its code came, next the lowest that was not used.
+func (c *choice) offer(counter, hit, next uint64) {
+	old := below(counter, next)
+	take := hit &^ old &^ c.fresh
+	c.counter = c.counter&^take | counter&take
+	c.fresh |= take
+	c.used |= hit & old
+}
+
 // refusal says why no counter of r was accepted: its code did not come, or was used before.
-func (s *Secret) refusal(r counters, state State, used bool) trace.Reason {
+func (s *Secret) refusal(r counters, state State, found choice) trace.Reason {
 	switch {
-	case !used:
+	case found.used == 0:
 		return trace.OTPWrong
 	case s.params.Kind == TOTP && state.Next > r.first+r.count:
 		return trace.OTPClock

@@ -175,6 +175,29 @@ func TestCounterCodeIsAcceptedAheadAndOnce(t *testing.T) {
 	}
 }
 
+// TestLowestUnusedOfEqualCodesIsTaken has two counters of one window with the same code, which one in some 20,000 windows of 50 has.
+func TestLowestUnusedOfEqualCodesIsTaken(t *testing.T) {
+	s, w := known(t, hotp6(), ascii20), Window{LookAhead: MaxLookAhead}
+	seen := map[string]uint64{}
+	for counter := uint64(0); ; counter++ {
+		code := s.Code(counter)
+		first, twice := seen[code]
+		seen[code] = counter
+		if !twice || counter-first > MaxLookAhead || counter-first < 2 {
+			continue
+		}
+		for next, want := range map[uint64]uint64{first - 1: first, first: first, first + 1: counter, counter: counter} {
+			if state, reason := s.Verify([]byte(code), time.Time{}, State{Next: next}, w); reason != trace.OK || state.Next != want+1 {
+				t.Errorf("%s is the code of %d and %d; from %d on: %s, %+v", code, first, counter, next, reason, state)
+			}
+		}
+		if _, reason := s.Verify([]byte(code), time.Time{}, State{Next: counter + 1}, w); reason != trace.OTPReplayed {
+			t.Errorf("both are used: %s", reason)
+		}
+		return
+	}
+}
+
 func TestDeviceIsResynchronisedByTwoCodesInARow(t *testing.T) {
 	h, s := known(t, hotp6(), ascii20), known(t, totp8(SHA1), ascii20)
 	now := time.Unix(1234567890, 0)
