@@ -13,6 +13,7 @@ import (
 	"trine/appliance/admin/api"
 	"trine/engine/document"
 	"trine/engine/event"
+	"trine/engine/message"
 	"trine/engine/policy"
 	"trine/engine/secret"
 	"trine/engine/state"
@@ -25,6 +26,7 @@ type Config struct {
 	Events    Events
 	Policy    Policy
 	Passwords Passwords
+	Messenger message.Messenger
 	Keyring   *secret.Keyring
 	// Status says how the node is.
 	Status func() api.Status

@@ -29,7 +29,8 @@ type MetricSources struct {
 	Policy      func() policy.Stats
 	Credentials func() credential.Stats
 	Worker      func() WorkerStats
-	Certificate func() time.Time // when the management certificate expires
+	Delivery    func() []DeliveryStats // a channel each
+	Certificate func() time.Time       // when the management certificate expires
 }
 
 // LogStats are the counters and the state of the record log.
@@ -93,6 +94,14 @@ type WorkerStats struct {
 	Submitted, Done, Refused, Late, Failed, Retried, Starts, Deaths, Overtime uint64
 }
 
+// DeliveryStats are the counters and the state of one channel of messages to people.
+type DeliveryStats struct {
+	Channel                             string
+	Waiting, UnderWay                   int
+	Delivered, Refused, Failed, Retried uint64
+	NotTaken                            []Count // by cause
+}
+
 // NewMetrics returns the handler of /metrics, in the Prometheus and OpenMetrics text formats.
 func NewMetrics(src MetricSources) http.Handler {
 	r := prometheus.NewRegistry()
@@ -145,6 +154,11 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	if s.Worker != nil {
 		e.worker(s.Worker())
+	}
+	if s.Delivery != nil {
+		for _, d := range s.Delivery() {
+			e.delivery(&d)
+		}
 	}
 	if s.Certificate != nil {
 		if at := s.Certificate(); !at.IsZero() {
@@ -320,3 +334,16 @@ func truth(b bool) float64 {
 }
 
 func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
+
+func (e emitter) delivery(d *DeliveryStats) {
+	e.gauge("trine_delivery_waiting", "Messages to people that wait, to be tried first or again.", float64(d.Waiting), "channel", d.Channel)
+	e.gauge("trine_delivery_in_flight", "Messages to people that are being handed over.", float64(d.UnderWay), "channel", d.Channel)
+	const messages, about = "trine_delivery_messages_total", "Messages to people, by what became of them."
+	e.counter(messages, about, float64(d.Delivered), "channel", d.Channel, "result", "delivered")
+	e.counter(messages, about, float64(d.Refused), "channel", d.Channel, "result", "refused")
+	e.counter(messages, about, float64(d.Failed), "channel", d.Channel, "result", "failed")
+	e.counter("trine_delivery_retries_total", "Attempts at messages that failed and are followed by another.", float64(d.Retried), "channel", d.Channel)
+	for _, c := range d.NotTaken {
+		e.counter("trine_delivery_not_taken_total", "Messages to people that were not taken, by cause.", float64(c.Count), "channel", d.Channel, "cause", c.Label)
+	}
+}

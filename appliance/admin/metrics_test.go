@@ -33,6 +33,9 @@ func sources() MetricSources {
 		Policy:      func() policy.Stats { return policy.Stats{Compilations: 3, Broken: 1} },
 		Credentials: func() credential.Stats { return credential.Stats{CacheHits: 11, SlowWrong: 2} },
 		Worker:      func() WorkerStats { return WorkerStats{Done: 13} },
+		Delivery: func() []DeliveryStats {
+			return []DeliveryStats{{Channel: "mail", Delivered: 17, Retried: 2, NotTaken: []Count{{"recipient_limit", 4}}}}
+		},
 		Certificate: func() time.Time { return time.Unix(1800000000, 0) },
 	}
 }
@@ -51,7 +54,7 @@ func TestMetricsFollowTheRulesOfNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	allowed := map[string]bool{"version": true, "go": true, "class": true, "kind": true, "result": true, "reason_class": true, "cause": true, "method": true, "use": true}
+	allowed := map[string]bool{"version": true, "go": true, "class": true, "kind": true, "result": true, "reason_class": true, "cause": true, "method": true, "use": true, "channel": true}
 	for _, f := range families {
 		if !strings.HasPrefix(f.GetName(), "trine_") {
 			t.Errorf("%s lacks the prefix", f.GetName())

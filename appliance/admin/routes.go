@@ -114,6 +114,7 @@ func (s *Server) newAPI(g *gate) huma.API {
 	s.registerSessions(a)
 	s.registerEvents(a)
 	s.registerKeys(a)
+	s.registerDelivery(a)
 	s.registerNode(a)
 	// The model of huma's own errors is never sent: transformErrors makes problems of them.
 	delete(a.OpenAPI().Components.Schemas.Map(), "ErrorModel")

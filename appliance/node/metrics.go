@@ -24,6 +24,7 @@ func (n *Node) metrics(certificate time.Time) http.Handler {
 		Policy:      n.policies.Stats,
 		Credentials: n.verifier.Stats,
 		Worker:      n.workerStats,
+		Delivery:    n.deliveryStats,
 		Certificate: func() time.Time { return certificate },
 	})
 }
@@ -98,4 +99,22 @@ func (n *Node) workerStats() admin.WorkerStats {
 		Queued: s.Queued, UnderWay: s.UnderWay, Submitted: s.Submitted, Done: s.Done, Refused: s.Refused, Late: s.Late, Failed: s.Failed,
 		Retried: s.Retried, Starts: s.Starts, Deaths: s.Deaths, Overtime: s.Killed,
 	}
+}
+
+func (n *Node) deliveryStats() []admin.DeliveryStats {
+	var out []admin.DeliveryStats
+	for _, s := range n.delivery.Stats() {
+		out = append(out, admin.DeliveryStats{
+			Channel: s.Channel, Waiting: s.Waiting, UnderWay: s.UnderWay,
+			Delivered: s.Delivered, Refused: s.Refused, Failed: s.Failed, Retried: s.Retried,
+			NotTaken: []admin.Count{
+				{Label: "unconfigured", Count: s.Unconfigured},
+				{Label: "address", Count: s.Address},
+				{Label: "recipient_limit", Count: s.LimitedRecipient},
+				{Label: "total_limit", Count: s.LimitedTotal},
+				{Label: "full", Count: s.Full},
+			},
+		})
+	}
+	return out
 }

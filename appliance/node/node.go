@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"trine/appliance/admin"
+	"trine/appliance/delivery"
 	"trine/appliance/worker"
 	"trine/engine"
 	"trine/engine/credential"
@@ -53,6 +54,7 @@ type Node struct {
 	policies *policy.Compiler
 	worker   *worker.Pool
 	verifier *credential.Verifier
+	delivery *delivery.Service
 	engine   *engine.Engine
 	radius   atomic.Pointer[radius.Server]
 	admin    *admin.Server
@@ -178,6 +180,7 @@ func (n *Node) startEngine(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("start the verifier of passwords: %w", err)
 	}
+	n.delivery = delivery.New(delivery.Config{Documents: n.views, Keyring: n.keyring, Clock: n.clock, Logger: n.logger})
 	n.engine = engine.New(engine.Config{
 		People: n.views, Policies: n.policies.Holder(), Log: log{n.store}, Verifier: n.verifier, Keyring: n.keyring, Clock: n.clock, Logger: n.logger,
 		TraceAccepts: n.settings.TraceAccepts,
@@ -282,6 +285,9 @@ func (n *Node) Stop(ctx context.Context) error {
 	}
 	if n.admin != nil {
 		failed = append(failed, n.admin.Shutdown(ctx))
+	}
+	if n.delivery != nil {
+		failed = append(failed, n.delivery.Close(ctx))
 	}
 	if n.worker != nil {
 		failed = append(failed, n.worker.Close(ctx))

@@ -53,6 +53,7 @@ var (
 	_ Spec = (*Role)(nil)
 	_ Spec = (*Account)(nil)
 	_ Spec = (*Endpoint)(nil)
+	_ Spec = (*MessageGateway)(nil)
 )
 
 // The names of the kinds.
@@ -69,6 +70,7 @@ const (
 	KindRole                = "Role"
 	KindAccount             = "Account"
 	KindEndpoint            = "Endpoint"
+	KindMessageGateway      = "MessageGateway"
 )
 
 // Kind describes one kind of document.
@@ -109,6 +111,7 @@ func Kinds() []Kind {
 		{KindServiceProvider, "service-providers", []string{"service-provider", "serviceproviders", "sp"}, "Who asks for logins: a NAS, a network of them, an application.", event.ClassOf(KindServiceProvider), func() Spec { return new(ServiceProvider) }},
 		{KindAttributeDefinition, "attribute-definitions", []string{"attribute-definition", "attributedefinitions", "attributes", "attr"}, "An attribute of people and its name in each protocol.", event.ClassOf(KindAttributeDefinition), func() Spec { return new(AttributeDefinition) }},
 		{KindAttributePolicy, "attribute-policies", []string{"attribute-policy", "attributepolicies", "policies", "policy"}, "Which attributes are released to whom.", event.ClassOf(KindAttributePolicy), func() Spec { return new(AttributePolicy) }},
+		{KindMessageGateway, "message-gateways", []string{"message-gateway", "messagegateways", "gateways", "gateway", "mg"}, "Who carries codes and notices to people, by mail or text message.", event.ClassOf(KindMessageGateway), func() Spec { return new(MessageGateway) }},
 	}
 }
 

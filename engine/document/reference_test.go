@@ -187,7 +187,7 @@ func referenceType(f *field) string {
 	case typ.Kind() == reflect.Bool:
 		return "true or false"
 	case typ.Kind() == reflect.Int:
-		return "number, " + f.min + " to " + f.max
+		return plural("number, ", "numbers, ") + f.min + " to " + f.max
 	case typ.Kind() == reflect.String:
 		return plural("text", "texts")
 	case typ.Kind() == reflect.Map:
@@ -249,7 +249,7 @@ A document that others refer to cannot be deleted: the refusal names the first o
 his Endpoints; to keep an endpoint, give it another owner first. Places that are reserved for him under a limit of sessions are given up; his network sessions stay until the device
 ends them, so that no accounting is lost.
 
-At most one document may hold each of: a login name (a user's name or alias), a public id (of an identity provider or a service provider), a source prefix, and a name of an attribute in a protocol.
+At most one document may hold each of: a login name (a user's name or alias), a public id (of an identity provider or a service provider), a source prefix, a name of an attribute in a protocol, and a channel of messages (mail or text messages).
 
 `
 

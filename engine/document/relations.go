@@ -19,6 +19,7 @@ func (d *Document) Refs() []string {
 //	publicID/ID           an identity provider's or service provider's public id
 //	prefix/radius/PREFIX  each source prefix of a service provider of type radius; nested prefixes are different claims
 //	radiusID/NAME         an attribute definition's name in a protocol; likewise oid, shortName, openidName, claimURI, casName
+//	messages/CHANNEL      a message gateway's channel, mail or sms
 func (d *Document) Claims() []string {
 	r := d.relations()
 	return sortedKeys(r.claims)

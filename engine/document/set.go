@@ -147,6 +147,8 @@ func claimWords(claim string) string {
 	case "prefix":
 		_, prefix, _ := strings.Cut(value, "/")
 		return "the source prefix " + prefix
+	case "messages":
+		return "the delivery by " + value
 	}
 	return fmt.Sprintf("the %s %q", what, value)
 }

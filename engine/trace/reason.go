@@ -36,6 +36,13 @@ const (
 	ConfigBroken  Reason = "config.broken"
 	IssuerMissing Reason = "issuer.missing"
 
+	DeliveryAddress      Reason = "delivery.address"
+	DeliveryFailed       Reason = "delivery.failed"
+	DeliveryFull         Reason = "delivery.full"
+	DeliveryLimited      Reason = "delivery.limited"
+	DeliveryRefused      Reason = "delivery.refused"
+	DeliveryUnconfigured Reason = "delivery.unconfigured"
+
 	EndpointUnknown Reason = "endpoint.unknown"
 
 	FactorUnreadable Reason = "factor.unreadable"
@@ -175,6 +182,12 @@ var infos = [...]Info{
 	{CodeExpired, ClassUser, "The code that was sent came back too late.", "Log in anew, for a new code. If they keep coming late, look at how long mails or messages take."},
 	{CodeWrong, ClassUser, "The code is not the one that was sent.", "Try again with the newest code; an older one is void."},
 	{ConfigBroken, ClassConfig, "The service provider, or the type, a group or a role of the user, could not be compiled, so nothing is decided through it.", "`trine status` lists broken documents with what is wrong in them; correct the document and apply it."},
+	{DeliveryAddress, ClassConfig, "The code could not be sent: the user has no mail address or telephone number, or one that cannot be used.", "Correct `mail` or `mobile` in the User document; a number needs its country code, or the gateway a `countryCode`."},
+	{DeliveryFailed, ClassSystem, "The code could not be handed to the mail server or gateway while it was of use.", "The node's log says what went wrong; `trine delivery test` tries the gateway."},
+	{DeliveryFull, ClassOverload, "The code could not be sent: as many messages wait as the node keeps, or it is stopping.", "The mail server or gateway is slow or down; `trine_delivery_waiting` shows the queue, and the node's log what fails."},
+	{DeliveryLimited, ClassUser, "The code was not sent: the recipient, or everybody together, was sent as many as the gateway's limits allow.", "Wait a few minutes, or raise `limits` of the MessageGateway."},
+	{DeliveryRefused, ClassUser, "The mail server or gateway refused the code for good: mostly it does not know the recipient.", "Compare the address or number in the User document; the node's log says what the other side answered."},
+	{DeliveryUnconfigured, ClassConfig, "The code could not be sent: no MessageGateway document carries messages on this channel, or it cannot be used.", "Apply a MessageGateway of type `smtp` for mail or `http` for text messages."},
 	{EndpointUnknown, ClassUser, "The device asked for MAC authentication, and its address is not known.", "Register the device, or let it authenticate in another way."},
 	{FactorNeeded, ClassUser, "Another factor is needed: the device was asked for it, or is rejected where it cannot be asked.", "Answer the challenge. Where the device cannot carry one, set `radius.secondFactor` of the ServiceProvider to what it can do."},
 	{FactorNotEnrolled, ClassUser, "Another factor is needed, and the user has none enrolled of those that would do.", "Enrol one with `trine user factor add`; the trace says which would do."},

@@ -133,6 +133,12 @@ const (
 	RevocationExcused  StepCode = 235 // what went wrong
 	CertificateMapped  StepCode = 236 // user, part of the certificate
 
+	// Messages to people.
+	MessageTaken     StepCode = 250 // channel, masked recipient
+	MessageNotTaken  StepCode = 251 // channel, why
+	MessageDelivered StepCode = 252 // channel, gateway
+	MessageFailed    StepCode = 253 // channel, why
+
 	// Simulated logins, which are not recorded.
 	PasswordAssumed StepCode = 260 // right or wrong, form
 )
@@ -250,6 +256,11 @@ var templates = [...]string{
 	RevocationUnknown:  "Whether it was revoked could not be found out: {s}.",
 	RevocationExcused:  "Whether it was revoked could not be found out, which the policy accepts: {s}.",
 	CertificateMapped:  "It names the user {s}: {d}.",
+
+	MessageTaken:     "A message goes to {d} by {s}.",
+	MessageNotTaken:  "No message was sent by {s}: {d}.",
+	MessageDelivered: "The gateway {d} took the message by {s}.",
+	MessageFailed:    "The message by {s} was not delivered: {d}.",
 
 	PasswordAssumed: "The password was not looked at: it is assumed to be {s} ({d} form).",
 }

@@ -17,6 +17,7 @@ import (
 	"trine/appliance/admin/api"
 	"trine/engine/document"
 	"trine/engine/event"
+	"trine/engine/message"
 	"trine/engine/policy"
 	"trine/engine/secret"
 	"trine/engine/state"
@@ -69,7 +70,7 @@ func Start(logger *slog.Logger) (*Node, error) {
 	n.stop = cancel
 	n.done.Go(func() { _ = n.Policies.Run(ctx) }) // ends with ctx
 	n.Admin = admin.New(admin.Config{
-		State: admin.Views(n.Views), Log: n, Events: n, Policy: n.Policies, Passwords: Passwords{}, Keyring: n.Keyring,
+		State: admin.Views(n.Views), Log: n, Events: n, Policy: n.Policies, Passwords: Passwords{}, Messenger: &Messenger{}, Keyring: n.Keyring,
 		Status: func() api.Status { return api.Status{Node: "test", Version: "test", Ready: true} },
 		Ready:  func() error { return nil },
 		Metrics: admin.NewMetrics(admin.MetricSources{
@@ -211,6 +212,22 @@ func (Passwords) Build(_ context.Context, user string, password []byte, _ *docum
 func (Passwords) Verify(_ context.Context, stored admin.StoredPassword, password []byte) (bool, error) {
 	sum := sha256.Sum256(password)
 	return bytes.Equal(sum[:], stored.Argon2id), nil
+}
+
+// Messenger delivers nothing: it takes messages, but for those to "limited@...", and refuses those to "nobody@...".
+type Messenger struct{}
+
+// Submit implements message.Messenger.
+func (*Messenger) Submit(m *message.Message) error {
+	if bytes.HasPrefix([]byte(m.To), []byte("limited@")) {
+		return message.ErrLimited
+	}
+	m.Gateway, m.Attempts = m.Channel.String(), 1
+	if bytes.HasPrefix([]byte(m.To), []byte("nobody@")) {
+		m.Err = message.ErrRefused
+	}
+	go m.Done.Delivered(m)
+	return nil
 }
 
 // Wire compiles nothing. A reply line that holds "broken" is refused.

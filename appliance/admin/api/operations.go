@@ -233,3 +233,21 @@ type ListenerStatus struct {
 	Name    string `json:"name"`
 	Address string `json:"address"`
 }
+
+// TestMessage asks for a test message.
+type TestMessage struct {
+	Channel  string `json:"channel" enum:"mail,sms"`
+	To       string `json:"to" minLength:"1" maxLength:"320" doc:"Mail address or telephone number"`
+	Language string `json:"language,omitempty" maxLength:"64" doc:"BCP 47 tag; absent: the gateway's language"`
+}
+
+// Delivery says what became of a message.
+type Delivery struct {
+	Delivered bool   `json:"delivered" doc:"True if the next server on the way took it"`
+	Gateway   string `json:"gateway,omitempty" doc:"Name of the MessageGateway"`
+	Attempts  int    `json:"attempts"`
+	Millis    int64  `json:"millis"`
+	Reason    string `json:"reason,omitempty" doc:"Stable reason code of a failure"`
+	Error     string `json:"error,omitempty" doc:"What went wrong"`
+	Advice    string `json:"advice,omitempty" doc:"What to do about it"`
+}

@@ -234,3 +234,8 @@ func (c *Client) RevokeKey(ctx context.Context, id string) error {
 	_, err := c.do(ctx, request{method: http.MethodDelete, path: at("apikeys", id)}, nil)
 	return err
 }
+
+// TestDelivery sends a test message and says what became of it.
+func (c *Client) TestDelivery(ctx context.Context, m api.TestMessage) (*api.Delivery, error) {
+	return post[api.Delivery](ctx, c, "/delivery/test", m)
+}
