@@ -68,6 +68,22 @@ func TestCodeIsGoodForItsLoginInTime(t *testing.T) {
 	}
 }
 
+func TestVerifyingDoesNotAllocate(t *testing.T) {
+	k, owner, now := keyring(t), []byte("User/alice/1"), time.Unix(1e9, 0)
+	digits, issued, err := New(DefaultPolicy(), now, k, owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	right, wrong := []byte(digits), []byte("none")
+	if n := testing.AllocsPerRun(100, func() {
+		if issued.Verify(right, now, 0, k, owner) != trace.OK || issued.Verify(wrong, now, 0, k, owner) != trace.CodeWrong {
+			t.Fatal("not verified")
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 // TestCodesUseAllDigitsEverywhere: 1,000 codes leave a digit out at a place once in 10^45 times.
 func TestCodesUseAllDigitsEverywhere(t *testing.T) {
 	k := keyring(t)

@@ -149,7 +149,7 @@ func (s *Secret) window(now time.Time, state State, w Window) counters {
 }
 
 func span(centre uint64, behind, ahead int) counters {
-	centre = min(centre, math.MaxInt64) // some 10^11 years of TOTP; HOTP devices count in 32 or 64 bits
+	centre = min(centre, math.MaxInt64) // some 10^12 years of TOTP; HOTP devices count in 32 or 64 bits
 	first := centre - min(centre, uint64(behind))
 	return counters{first, centre - first + uint64(ahead) + 1}
 }

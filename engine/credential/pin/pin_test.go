@@ -115,6 +115,21 @@ func TestPolicyBeyondTheBoundsIsTheBounds(t *testing.T) {
 	}
 }
 
+func TestVerifyingDoesNotAllocate(t *testing.T) {
+	k, owner, right, wrong := keyring(t), []byte("User/alice"), []byte("730146"), []byte("730147")
+	kept, err := DefaultPolicy().Keep(right, k, owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(100, func() {
+		if Verify(right, kept, k, owner) != trace.OK || Verify(wrong, kept, k, owner) != trace.PINWrong {
+			t.Fatal("not verified")
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 func TestTraceSaysWhatBecameOfThePIN(t *testing.T) {
 	var tr trace.Trace
 	tr.Start(time.Now())

@@ -27,8 +27,6 @@ type Outcome struct {
 	Detail string // more about it, for people; it holds no secret, and may hold what the client sent
 }
 
-var good = Outcome{Reason: trace.OK}
-
 // Record adds the outcome to a trace. Credential is what the person calls it, or its model.
 func (o Outcome) Record(t *trace.Trace, credential string) {
 	if o.Reason == trace.OK {
@@ -57,7 +55,7 @@ func (rp *RelyingParty) FinishRegistration(s Session, response []byte, now time.
 		return Credential{}, Outcome{trace.WebAuthnMalformed, detail(err)}
 	}
 	client, object := &parsed.Response.CollectedClientData, &parsed.Response.AttestationObject
-	if o := s.answered(registration, client, now); o != good {
+	if o := s.answered(registration, client, now); o.Reason != trace.OK {
 		return Credential{}, o
 	}
 	credential, err := rp.library.CreateCredential(&person{user: User{Handle: s.handle}}, s.library(rp), parsed)
@@ -67,10 +65,10 @@ func (rp *RelyingParty) FinishRegistration(s Session, response []byte, now time.
 	if _, err := webauthncose.ParsePublicKey(credential.PublicKey); err != nil || len(credential.PublicKey) > maxKey || len(credential.ID) > maxID {
 		return Credential{}, Outcome{trace.WebAuthnMalformed, "the public key or the id is none that can be kept"}
 	}
-	if o := rp.attested(object, now); o != good {
+	if o := rp.attested(object, now); o.Reason != trace.OK {
 		return Credential{}, o
 	}
-	return fromLibrary(credential), good
+	return fromLibrary(credential), Outcome{Reason: trace.OK}
 }
 
 // Assertion is what an authenticator answered to a login, not verified yet.
@@ -88,7 +86,7 @@ func ReadAssertion(response []byte) (Assertion, Outcome) {
 	if err != nil {
 		return Assertion{}, Outcome{trace.WebAuthnMalformed, detail(err)}
 	}
-	return Assertion{parsed}, good
+	return Assertion{parsed}, Outcome{Reason: trace.OK}
 }
 
 // CredentialID returns the id of the credential that was used, by which whoever keeps credentials finds it. It proves nothing.
@@ -113,11 +111,11 @@ type Login struct {
 //     6.1.1).
 func (rp *RelyingParty) FinishLogin(s Session, a Assertion, credential Credential, handle []byte, now time.Time) (Login, Outcome) {
 	client, data := &a.parsed.Response.CollectedClientData, &a.parsed.Response.AuthenticatorData
-	want := s.ceremony
-	if want == registration {
-		want = login // which answered refuses
+	want := login
+	if s.ceremony == passkey {
+		want = passkey
 	}
-	if o := s.answered(want, client, now); o != good {
+	if o := s.answered(want, client, now); o.Reason != trace.OK {
 		return Login{}, o
 	}
 	switch {
@@ -145,7 +143,7 @@ func (rp *RelyingParty) FinishLogin(s Session, a Assertion, credential Credentia
 		return Login{}, Outcome{trace.WebAuthnCounter, fmt.Sprintf("it counts %d after %d", data.Counter, credential.Counter)}
 	}
 	credential.Counter, credential.Flags = after.Authenticator.SignCount, uint8(after.Flags.ProtocolValue())
-	return Login{Credential: credential, Verified: data.Flags.HasUserVerified()}, good
+	return Login{Credential: credential, Verified: data.Flags.HasUserVerified()}, Outcome{Reason: trace.OK}
 }
 
 // answered checks that client data answers the session, in time.
@@ -162,7 +160,7 @@ func (s *Session) answered(want ceremony, client *protocol.CollectedClientData, 
 	case !now.Before(s.notAfter):
 		return Outcome{trace.WebAuthnExpired, "it was good until " + s.notAfter.UTC().Format(time.RFC3339)}
 	}
-	return good
+	return Outcome{Reason: trace.OK}
 }
 
 // refusal says why the library refused. Its errors are for programmers, and several causes share a kind: so what can be seen is looked
@@ -211,7 +209,7 @@ var subjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
 func (rp *RelyingParty) attested(object *protocol.AttestationObject, now time.Time) Outcome {
 	policy := rp.config.Attestation
 	if policy.Roots == nil {
-		return good
+		return Outcome{Reason: trace.OK}
 	}
 	var chain []*x509.Certificate
 	list, _ := object.AttStatement["x5c"].([]any)
@@ -242,11 +240,11 @@ func (rp *RelyingParty) attested(object *protocol.AttestationObject, now time.Ti
 	model := fmt.Sprintf("%x", object.AuthData.AttData.AAGUID)
 	for _, allowed := range policy.AAGUIDs {
 		if bytes.Equal(allowed[:], object.AuthData.AttData.AAGUID) {
-			return good
+			return Outcome{Reason: trace.OK}
 		}
 	}
 	if len(policy.AAGUIDs) > 0 {
 		return Outcome{trace.WebAuthnAttestation, "the model " + model + " is not allowed"}
 	}
-	return good
+	return Outcome{Reason: trace.OK}
 }

@@ -338,6 +338,25 @@ func TestLoginThatDoesNotHoldIsRefused(t *testing.T) {
 	}
 }
 
+func TestZeroSessionIsAnsweredByNothing(t *testing.T) {
+	now := time.Now()
+	rp, a := party(t, nil), newAuthenticator(t)
+	c := registered(t, rp, a, false, now)
+	var zero Session
+	zero.notAfter = now.Add(time.Hour)
+	options := []byte(`{"publicKey":{"challenge":"` + zero.encoded() + `"}}`)
+	read, o := ReadAssertion(a.get(options))
+	if o.Reason != trace.OK {
+		t.Fatal(o)
+	}
+	if _, o := rp.FinishLogin(zero, read, c, alice.Handle, now); o.Reason != trace.WebAuthnChallenge {
+		t.Errorf("login: %+v", o)
+	}
+	if _, o := rp.FinishRegistration(zero, a.create(options), now); o.Reason != trace.WebAuthnChallenge {
+		t.Errorf("registration: %+v", o)
+	}
+}
+
 // TestNoBitOfAnAssertionCanBeChanged changes each byte of what is signed and of the signature.
 func TestNoBitOfAnAssertionCanBeChanged(t *testing.T) {
 	now := time.Now()
