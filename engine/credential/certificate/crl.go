@@ -37,7 +37,7 @@ type scope struct {
 	cas   bool     // only certificates of authorities
 }
 
-// covers reports whether the list counts at a time.
+// covers reports whether the list counts at a time. One that does not say when the next is due never does.
 func (l *list) covers(at time.Time) bool {
 	return !at.Before(l.thisUpdate.Add(-skew)) && at.Before(l.nextUpdate)
 }
@@ -133,9 +133,6 @@ func parseCRL(body []byte, issuer *x509.Certificate) (*list, error) {
 	}
 	if err := crl.CheckSignatureFrom(issuer); err != nil {
 		return nil, fmt.Errorf("the list's signature: %w", err)
-	}
-	if crl.NextUpdate.IsZero() {
-		return nil, errors.New("a list that does not say when the next is due")
 	}
 	l := &list{thisUpdate: crl.ThisUpdate, nextUpdate: crl.NextUpdate, revoked: make([]revocation, 0, len(crl.RevokedCertificateEntries))}
 	for _, extension := range crl.Extensions {

@@ -210,6 +210,14 @@ func TestEveryCertificateOfTheChainIsChecked(t *testing.T) {
 	if o := k.login(k.verifier(policy)); o.Reason != trace.OK {
 		t.Errorf("leaf only: %s (%v)", o.Reason, o.Err)
 	}
+	// A list for end entities says nothing about authorities.
+	k = newPKI(t)
+	k.web.serve(crlURL, k.sub.crl(nil, nil))
+	k.web.serve(rootURL, k.root.crl(nil, func(l *x509.RevocationList) { l.ExtraExtensions = []pkix.Extension{scopeOf(true, scopeFlag(1))} }))
+	policy.LeafOnly = false
+	if o := k.login(k.verifier(policy)); o.Reason != trace.CertificateRevocationUnknown || !strings.Contains(o.Err.Error(), "for end entities only") {
+		t.Errorf("a list for end entities: %s (%v)", o.Reason, o.Err)
+	}
 	// The authority's certificate names nobody to ask.
 	if o := k.login(k.verifier(Policy{Method: CRL})); o.Reason != trace.CertificateRevocationUnknown || !strings.Contains(o.Err.Error(), "names no way") {
 		t.Errorf("nobody to ask: %s (%v)", o.Reason, o.Err)
@@ -432,6 +440,28 @@ func TestStapledAnswerIsTakenFirst(t *testing.T) {
 		if o.Reason != test.want {
 			t.Errorf("%s: %s (%v)", name, o.Reason, o.Err)
 		}
+	}
+}
+
+func TestStapledAnswerIsOfTheLeafAlone(t *testing.T) {
+	k := newPKI(t)
+	staple := respond(t, k.sub, k.sub, k.alice.cert.SerialNumber, nil, nil)
+	o := k.verifier(Policy{Method: OCSP}).Verify(t.Context(), Presented{Leaf: k.alice.cert, Stapled: staple}, time.Now())
+	if o.Reason != trace.CertificateRevocationUnknown || strings.Contains(o.Err.Error(), "stapled") || !strings.Contains(o.Err.Error(), "CN=Sub") {
+		t.Errorf("got %s (%v)", o.Reason, o.Err)
+	}
+}
+
+func TestURLsOfACertificateAreBounded(t *testing.T) {
+	urls := []string{"ldap://a/", "file:///etc/passwd", "http://u:p@a/", "http:///", "http:a", "//a", "", "http://" + strings.Repeat("a", 2048)}
+	if got := named(urls); len(got) != 0 {
+		t.Errorf("fetched: %q", got)
+	}
+	for range 10 {
+		urls = append(urls, crlURL)
+	}
+	if got := named(urls); len(got) != maxSources {
+		t.Errorf("fetched: %q", got)
 	}
 }
 
