@@ -51,6 +51,8 @@ var arrows = []struct {
 	{"engine/credential/otp", []string{"engine/trace", "engine/secret"}},
 	{"engine/credential/certificate", []string{"engine/trace"}},
 	{"engine/document", []string{"engine/event", "engine/trace", "engine/secret", "engine/message"}},
+	{"engine/credential/kerberos", []string{"engine/trace", "engine/secret"}},
+	{"engine/document", []string{"engine/event", "engine/trace", "engine/secret"}},
 	{"engine/state/rows", nil},
 	{"engine/state", []string{"engine/event", "engine/event/field", "engine/trace", "engine/state/rows"}},
 	{"engine/credential", []string{"engine/event", "engine/trace", "engine/secret", "engine/credential/chap"}},

@@ -52,6 +52,21 @@ const (
 	FactorRefused     Reason = "factor.refused"
 
 	LogBehind      Reason = "log.behind"
+	KerberosBinding     Reason = "kerberos.binding"
+	KerberosExpired     Reason = "kerberos.expired"
+	KerberosMalformed   Reason = "kerberos.malformed"
+	KerberosMissing     Reason = "kerberos.missing"
+	KerberosNoKey       Reason = "kerberos.no-key"
+	KerberosNotUsed     Reason = "kerberos.not-used"
+	KerberosNotYetValid Reason = "kerberos.not-yet-valid"
+	KerberosRealm       Reason = "kerberos.realm"
+	KerberosReplayFull  Reason = "kerberos.replay-full"
+	KerberosReplayed    Reason = "kerberos.replayed"
+	KerberosSkew        Reason = "kerberos.skew"
+	KerberosUnmapped    Reason = "kerberos.unmapped"
+	KerberosWeak        Reason = "kerberos.weak"
+	KerberosWrongKey    Reason = "kerberos.wrong-key"
+
 	LogNoLeader    Reason = "log.no-leader"
 	LogNotRecorded Reason = "log.not-recorded"
 
@@ -195,6 +210,20 @@ var infos = [...]Info{
 	{FactorUnreadable, ClassSystem, "What is stored of a factor (a one-time password, a PIN, a code, a device or a key) cannot be opened: it is damaged, or this node lacks the cluster key that it was sealed with.", "`trine status` shows the keys that this node has. If they are all there, have the person enrol the factor anew."},
 	{IssuerMissing, ClassConfig, "No identity provider decides for this service provider: it is bound to none, and no local one has the profile enabled.", "Enable the `radius` profile of a local IdentityProvider, or name one in the service provider's `identityProvider`."},
 	{LogBehind, ClassSystem, "The login goes on from another node that has seen more of the log than this one.", "Nothing: the device tries again. If it stays so, `trine status` shows how far this node is behind."},
+	{KerberosBinding, ClassUser, "The Kerberos ticket is bound to another TLS connection than the one it came on, or to none where that is required.", "If a proxy ends TLS, give it the node's certificate or do not require bindings. Otherwise somebody may be between the client and the node."},
+	{KerberosExpired, ClassUser, "The Kerberos ticket has expired.", "Log in to the domain again (`kinit`); look at the ticket with `klist`."},
+	{KerberosMalformed, ClassClient, "What came as a Kerberos token cannot be read.", "The trace says what is wrong with it. Try another browser; a proxy may have cut the header short."},
+	{KerberosMissing, ClassUser, "A Kerberos ticket is needed, and the client sent none.", "Log in to the domain (`kinit`), and let the browser use Kerberos for this site: it must be listed as an intranet or trusted site."},
+	{KerberosNoKey, ClassConfig, "The keytab has no key for the service, the version or the encryption type of the ticket.", "The trace says which was asked for. Export the service's keys anew and put them into the keytab; tickets made before its keys were changed end by themselves."},
+	{KerberosNotUsed, ClassUser, "The client negotiated something other than Kerberos, such as NTLM, which is not accepted.", "The client found no ticket for this site: register the service principal `HTTP/` and the site's host name in the domain, open the site by that name, and log in to the domain."},
+	{KerberosNotYetValid, ClassUser, "The Kerberos ticket is not valid yet.", "Compare the clocks of this node and of the KDC; validate a postdated ticket with `kinit -v`."},
+	{KerberosRealm, ClassConfig, "The ticket is of a Kerberos realm whose principals are not users here.", "Map the realm if its people should log in here. The trace names it."},
+	{KerberosReplayFull, ClassOverload, "So many Kerberos tickets were used in the last minutes that no further use can be remembered.", "Spread logins over more nodes, or allow less clock skew, which is how long each use is remembered."},
+	{KerberosReplayed, ClassUser, "The same Kerberos token was used before.", "Nothing, if a browser sent its request twice: it makes a new token for each. Otherwise somebody has copied one."},
+	{KerberosSkew, ClassUser, "The client's clock is too far from this node's.", "Set the clock of the client, or of the node; both should follow a time server."},
+	{KerberosUnmapped, ClassConfig, "The ticket is good, but its principal names no user by the mapping that is configured.", "Map the principal by name; the trace shows it. Anonymous tickets name nobody."},
+	{KerberosWeak, ClassConfig, "The ticket, or the session's key in it, uses an encryption type that is not accepted.", "Give the service's account AES keys, export the keytab anew, and log in to the domain again."},
+	{KerberosWrongKey, ClassConfig, "The keytab's key does not open the ticket, or the ticket is not that of the client who sent it.", "The service's key was changed without a new version, or the keytab is of another domain: export it anew."},
 	{LogNoLeader, ClassSystem, "The login needs a record that only a leader can commit, and there is none now.", "`trine status` shows the cluster's state. The device should try another node meanwhile."},
 	{LogNotRecorded, ClassSystem, "The login needs a record, and the log did not take it: its queue is full, its disk is full, or the node is stopping.", "`trine status` shows the queue and the disk; free space or remove load."},
 	{OK, ClassOK, "Everything that was asked for holds.", ""},

@@ -132,6 +132,9 @@ const (
 	RevocationUnknown  StepCode = 234 // what went wrong
 	RevocationExcused  StepCode = 235 // what went wrong
 	CertificateMapped  StepCode = 236 // user, part of the certificate
+	TicketCame         StepCode = 237 // principal, service
+	TicketRefused      StepCode = 238 // what is wrong
+	PrincipalMapped    StepCode = 239 // user, principal
 
 	// Messages to people.
 	MessageTaken     StepCode = 250 // channel, masked recipient
@@ -256,6 +259,9 @@ var templates = [...]string{
 	RevocationUnknown:  "Whether it was revoked could not be found out: {s}.",
 	RevocationExcused:  "Whether it was revoked could not be found out, which the policy accepts: {s}.",
 	CertificateMapped:  "It names the user {s}: {d}.",
+	TicketCame:         "A Kerberos ticket of {s} for {d} came.",
+	TicketRefused:      "The Kerberos ticket is refused: {s}.",
+	PrincipalMapped:    "The principal {d} is the user {s}.",
 
 	MessageTaken:     "A message goes to {d} by {s}.",
 	MessageNotTaken:  "No message was sent by {s}: {d}.",
