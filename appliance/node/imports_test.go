@@ -26,6 +26,7 @@ var arrows = []struct {
 	{"appliance/fetch", []string{"engine/credential/certificate"}},
 	{"appliance/delivery", []string{"engine/document", "engine/message", "engine/secret", "engine/state"}},
 	{"appliance/worker", []string{"engine/credential/..."}},
+	{"appliance/worker", []string{"engine/credential/...", "engine/script"}},
 	{"appliance/probe", []string{"protocols/radius/wire", "protocols/radius/dictionary", "engine/credential/chap"}},
 	{"ldapsync/...", []string{"ldapsync/...", "engine/..."}},
 
@@ -56,9 +57,9 @@ var arrows = []struct {
 	{"engine/state/rows", nil},
 	{"engine/state", []string{"engine/event", "engine/event/field", "engine/trace", "engine/state/rows"}},
 	{"engine/credential", []string{"engine/event", "engine/trace", "engine/secret", "engine/credential/chap"}},
-	{"engine/attribute", []string{"engine/event", "engine/trace", "engine/secret", "engine/document", "engine/state"}},
-	{"engine/policy", []string{"engine/event", "engine/trace", "engine/secret", "engine/document", "engine/state", "engine/attribute", "engine/login"}},
-	{"engine/login", []string{"engine/event", "engine/trace", "engine/secret", "engine/credential/...", "engine/message", "engine/login/geo"}},
+	{"engine/attribute", []string{"engine/event", "engine/trace", "engine/script", "engine/secret", "engine/document", "engine/state"}},
+	{"engine/policy", []string{"engine/event", "engine/trace", "engine/script", "engine/secret", "engine/document", "engine/state", "engine/attribute", "engine/login"}},
+	{"engine/login", []string{"engine/event", "engine/trace", "engine/script", "engine/secret", "engine/credential/...", "engine/message", "engine/login/geo"}},
 
 	{"raftstore/...", []string{"raftstore/..."}},
 	{"bench/...", []string{"bench/...", "engine/event"}},
