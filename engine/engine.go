@@ -67,6 +67,7 @@ type Engine struct {
 	gaps      Proposer // of missing
 	memories  Proposer // of what adaptive rules ask of the login before
 	forgotten atomic.Uint64
+	recent    *recent
 }
 
 // New returns an engine over the parts of c.
@@ -82,6 +83,7 @@ func New(c Config) *Engine {
 	}
 	e := &Engine{config: c, clock: c.Clock, salt: rand.Uint64(), late: sharedJournal{journal: new(journal), spare: new(journal)}}
 	e.guesses = newGuesses(e.clock())
+	e.recent = newRecent()
 	e.decisions = c.Log.Proposer(decisionsCommitted{e})
 	e.gaps = c.Log.Proposer(gapCommitted{e})
 	e.memories = c.Log.Proposer(memoriesCommitted{e})

@@ -9,6 +9,7 @@ import (
 	"trine/engine/credential/otp"
 	"trine/engine/credential/pin"
 	"trine/engine/credential/recovery"
+	"trine/engine/document"
 	"trine/engine/event"
 	"trine/engine/login"
 	"trine/engine/state"
@@ -304,4 +305,97 @@ func TestGuessesAtASecondFactorAreBoundedAlsoWithoutALockout(t *testing.T) {
 	r.deny(q, event.Reject, trace.UserLockedSource)
 	r.clock.move(secondLockout().Duration + time.Second)
 	r.accept(r.answering("alice", r.code(s), r.challenged(r.request("alice", "wonderland"))))
+}
+
+// adaptive is an identity provider whose rules the cases fill in; a password is enough where none holds.
+func (r *rig) adaptive(rules string) {
+	r.t.Helper()
+	r.apply("kind: IdentityProvider\nname: local\nspec:\n  type: local\n  publicID: home\n  profiles: {radius: {enabled: true, mschapv1: true}}\n  authentication:\n    matrix: [{first: Password}]\n    adaptiveRules:\n" + rules)
+}
+
+func rule(name, expression, ways string) string {
+	return "    - {description: " + name + ", expression: '" + expression + "', matrix: [" + ways + "]}\n"
+}
+
+func TestFirstRuleThatIsTrueDecides(t *testing.T) {
+	r, _ := factorRig(t)
+	for _, c := range []struct {
+		name, rules string
+		verdict     event.Verdict
+		reason      trace.Reason
+	}{
+		{"none holds", rule("night", "hour < 6", "{first: Password, second: OTP}"), event.Accept, trace.OK},
+		{"one holds", rule("noon", "hour == 12 && dayOfWeek == 1", "{first: Password, second: OTP}"), event.Challenge, trace.FactorNeeded},
+		{
+			"the first counts", rule("noon", "minute == 0", "{first: Password}") + rule("always", "true", "{first: Password, second: OTP}"),
+			event.Accept, trace.OK,
+		},
+		{"no way at all", rule("closed", `serviceProvider == "wlan"`, ""), event.Reject, trace.FactorRefused},
+		{"what the user has", rule("enrolled", "hasTotp && !hasHotp && hasToken && !hasPin", "{first: Password, second: OTP}"), event.Challenge, trace.FactorNeeded},
+		{"a rule that fails", rule("broken", "1 / (hour - 12) > 0", "{first: Password}"), event.Reject, trace.RuleBroken},
+		{"the address", rule("outside", `!ipAddress.startsWith("10.")`, "{first: Password, second: OTP}"), event.Accept, trace.OK},
+		{"the device's name", rule("device", `remoteHost == "AA-BB-CC-DD-EE-FF" && user == "Alice" && identityProvider == "home"`, "{first: Password, second: OTP}"), event.Challenge, trace.FactorNeeded},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r.t = t
+			r.adaptive(c.rules)
+			q := r.request("alice", "wonderland")
+			q.Continues = true
+			if d := r.decide(q); d.Verdict != c.verdict || d.Reason != c.reason {
+				t.Errorf("%s %s, want %s %s", d.Verdict, d.Reason, c.verdict, c.reason)
+			}
+		})
+	}
+}
+
+func TestNewDeviceIsAskedForMoreOnce(t *testing.T) {
+	r, s := factorRig(t)
+	r.adaptive(rule("new device", "newDevice", "{first: Password, second: OTP}"))
+	r.accept(r.answering("alice", r.code(s), r.challenged(r.request("alice", "wonderland"))))
+	r.accept(r.request("alice", "wonderland"))
+	other := r.request("alice", "wonderland")
+	other.Calling = []byte("00-11-22-33-44-55")
+	r.challenged(other)
+	r.accept(r.request("ally", "wonderland"))
+	r.apply("kind: User\nname: carol")
+	r.password("carol", "secret-word", all())
+	r.device("carol", "f7")
+	r.challenged(r.request("carol", "secret-word"))
+}
+
+func TestRulesKnowTheLoginBefore(t *testing.T) {
+	r, _ := factorRig(t)
+	r.adaptive(rule("long gone", "daysSinceLastLogon > 30 || daysSinceLastLogonFromSameHost > 30", "{first: Password, second: OTP}") +
+		rule("by method", "daysSinceLastLogonByMethod >= 10", ""))
+	r.accept(r.request("alice", "wonderland"))
+	r.clock.move(9 * 24 * time.Hour)
+	r.accept(r.request("alice", "wonderland"))
+	r.clock.move(10 * 24 * time.Hour)
+	r.deny(r.request("alice", "wonderland"), event.Reject, trace.FactorRefused)
+	r.clock.move(25 * 24 * time.Hour)
+	r.challenged(r.request("alice", "wonderland"))
+}
+
+func TestRulesKnowFailures(t *testing.T) {
+	r, _ := factorRig(t)
+	r.adaptive(rule("guesses", "failuresForSameIp >= 2 || failuresForSameUser >= 2", "{first: Password, second: OTP}") +
+		rule("just failed", "secondsSinceLastFail >= 0 && secondsSinceLastFail < 10 && failuresRatio > 0.4", ""))
+	r.accept(r.request("alice", "wonderland"))
+	r.deny(r.request("alice", "looking-glass"), event.Reject, trace.PasswordWrong)
+	r.deny(r.request("alice", "wonderland"), event.Reject, trace.FactorRefused)
+	r.challenged(r.request("alice", "wonderland"))
+	r.clock.move(time.Hour)
+	r.accept(r.request("alice", "wonderland"))
+}
+
+func TestRuleThatDoesNotCompileIsNamed(t *testing.T) {
+	r, _ := factorRig(t)
+	docs, err := document.Parse("test.yaml", strings.NewReader("kind: IdentityProvider\nname: local\nspec:\n  type: local\n  authentication: {adaptiveRules: [{expression: newDevise, matrix: []}]}\n  profiles: {radius: {enabled: true}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	problems := r.compiler.Draft(docs, nil).Problems
+	if len(problems) == 0 || !strings.Contains(problems.Error(), "adaptiveRules[0].expression") || !strings.Contains(problems.Error(), "newDevise") {
+		t.Errorf("found %v", problems)
+	}
 }

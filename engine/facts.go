@@ -6,6 +6,7 @@ import (
 
 	"github.com/zeebo/xxh3"
 
+	"trine/engine/credential/otp"
 	"trine/engine/event"
 	"trine/engine/login"
 	"trine/engine/state"
@@ -22,10 +23,14 @@ func (e *Engine) fillFacts(r *Request) {
 		Now: e.clock(), User: string(r.user.Name), ServiceProvider: r.Client.PublicID, IdentityProvider: r.Client.Issuer.PublicID,
 		Address: r.Source.Addr().Unmap(), Host: string(hostOf(r)), NewDevice: true, Has: e.enrolled(r),
 	}
+	f.FailuresOfAddress, _ = e.recent.failures(f.Now, e.recent.key(appendAddr(nil, r.Source.Addr())))
+	f.FailuresOfUser, f.LastFailure = e.recent.failures(f.Now, e.recent.key(r.failures().name))
+	f.FailuresRatio = e.recent.ratio(f.Now)
 	if !w.found.ok {
 		f.User = string(w.found.looked)
 		return
 	}
+	e.devices(r)
 	h := &w.history
 	e.config.People.LastLogin(h, r.user.ID)
 	if h.At == 0 {
@@ -46,6 +51,35 @@ func (e *Engine) fillFacts(r *Request) {
 	}
 }
 
+// devices says which kinds of one-time password devices the user has.
+func (e *Engine) devices(r *Request) {
+	for i := range r.work.factors.List {
+		o := &r.work.factors.List[i]
+		if o.Kind != uint32(login.OTP) {
+			continue
+		}
+		if s, err := login.OpenOTP(e.config.Keyring, string(r.user.Name), string(o.ID), o.Data); err == nil {
+			hotp := s.Params().Kind == otp.HOTP
+			r.work.facts.HasHOTP = r.work.facts.HasHOTP || hotp
+			r.work.facts.HasTOTP = r.work.facts.HasTOTP || !hotp
+		}
+	}
+}
+
+// counted tells the counters of failures how a login came out, where rules may ask.
+func (e *Engine) counted(r *Request) {
+	issuer := r.Client.Issuer
+	if issuer == nil || issuer.Login == nil || len(issuer.Login.Rules) == 0 || e.aside {
+		return
+	}
+	switch r.Decision.Verdict {
+	case event.Accept:
+		e.recent.decided(e.clock(), false)
+	case event.Reject:
+		e.recent.decided(e.clock(), true, e.recent.key(appendAddr(nil, r.Source.Addr())), e.recent.key(r.failures().name))
+	}
+}
+
 // hostOf returns what tells one device of a person from another: the calling station, else the address that the request came from.
 func hostOf(r *Request) []byte {
 	if len(r.Calling) > 0 {
@@ -63,7 +97,7 @@ func hostHash(host []byte) (sum [8]byte) {
 // remember proposes what the next login's rules may ask of this one. Nobody waits for it: what is lost makes the next device look new.
 func (e *Engine) remember(r *Request) {
 	w := &r.work
-	if len(r.Client.Issuer.Login.Rules) == 0 {
+	if len(r.Client.Issuer.Login.Rules) == 0 || e.aside {
 		return
 	}
 	hash := hostHash(hostOf(r))

@@ -70,6 +70,7 @@ func (e *Engine) recordFirst(r *Request) (waits bool) {
 
 // describe fills d with what is recorded of a decision. All of it belongs to r.
 func (e *Engine) describe(r *Request, d *event.DecidedView) {
+	e.counted(r)
 	w := &r.work
 	text := w.text[:0]
 	put := func(s string) []byte {

@@ -42,7 +42,7 @@ func (e *Engine) Simulate(c Circumstances) Simulation {
 	}
 	config.Log = &rehearsal{real: e.config.Log, people: config.People, clock: config.Clock}
 	s := Simulation{New(config)}
-	s.guesses, s.aside = e.guesses, true
+	s.guesses, s.recent, s.aside = e.guesses, e.recent, true
 	return s
 }
 

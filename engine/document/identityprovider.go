@@ -125,7 +125,7 @@ type Authentication struct {
 	// Matrix lists the accepted ways: a first factor, and a second one or none. Without it a password suffices.
 	Matrix []Way `json:"matrix"`
 	// AdaptiveRules lists conditions under which another matrix holds. The first that is true decides.
-	AdaptiveRules []AdaptiveRule `json:"adaptiveRules" refused:"adaptive rules"`
+	AdaptiveRules []AdaptiveRule `json:"adaptiveRules"`
 	// KerberosDomain is the domain whose tickets are accepted.
 	KerberosDomain string `json:"kerberosDomain" later:"Kerberos"`
 }
@@ -138,14 +138,14 @@ type Way struct {
 	Second string `json:"second" enum:"Password,Kerberos,ExternalIdP,OTP,Email,SMS,PIN,Certificate,FIDO,Push"`
 }
 
-// AdaptiveRule chooses another matrix where its condition is true. The variables of the condition are in the guide to adaptive rules.
+// AdaptiveRule chooses another matrix where its condition is true.
 type AdaptiveRule struct {
 	// Description is free text; traces name the rule by it.
 	Description string `json:"description"`
-	// Expression is the condition, in CEL.
-	Expression string `json:"expression"`
+	// Expression is the condition, in CEL; the guide to factors lists what it can ask.
+	Expression string `json:"expression" required:"true"`
 	// Script is the condition as a script, where there is no expression.
-	Script string `json:"script"`
+	Script Unsupported `json:"script" refused:"scripts in adaptive rules"`
 	// Matrix lists the ways that are accepted where the condition is true; none refuses the login.
 	Matrix []Way `json:"matrix"`
 }

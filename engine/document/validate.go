@@ -179,11 +179,7 @@ func (p *IdentityProvider) check(c *checker) {
 	}
 	c.ways("spec.authentication.matrix", p.Authentication.Matrix)
 	for i, r := range p.Authentication.AdaptiveRules {
-		at := element("spec.authentication.adaptiveRules", i)
-		if (r.Expression == "") == (r.Script == "") {
-			c.fail(join(at, "expression"), "", "a rule has either an expression or a script")
-		}
-		c.ways(join(at, "matrix"), r.Matrix)
+		c.ways(join(element("spec.authentication.adaptiveRules", i), "matrix"), r.Matrix)
 	}
 	if r := p.Profiles.Radius; r != nil && r.AuthenticationPort == r.AccountingPort {
 		c.fail("spec.profiles.radius.accountingPort", "", "logins and accounting cannot share a port")

@@ -34,6 +34,7 @@ type Facts struct {
 	LastFailure       time.Time
 
 	Has               Set // factors that the user has enrolled
+	HasTOTP, HasHOTP  bool
 	DeviceCertificate bool
 }
 

@@ -6,20 +6,6 @@ type Policy struct {
 	Rules   []Rule
 }
 
-// Rule chooses a matrix where its condition is true.
-type Rule struct {
-	Name   string // its description, or its place in the list
-	Matrix *Matrix
-	// Condition tells whether the rule holds. It is a Condition that is evaluated in place.
-	Condition Condition
-}
-
-// Condition is a compiled condition of a rule.
-type Condition interface {
-	// Holds evaluates the condition. An error refuses the login: a rule that cannot be evaluated may be the one that asks for more.
-	Holds(f *Facts) (bool, error)
-}
-
 // Trivial reports whether a password is enough whatever the circumstances, so that nothing need be asked of them.
 func (p *Policy) Trivial() bool {
 	return p == nil || len(p.Rules) == 0 && p.Default.Satisfied(SetOf(Password))
@@ -30,7 +16,7 @@ func (p *Policy) Trivial() bool {
 func (p *Policy) Choose(f *Facts) (m *Matrix, rule *Rule, err error) {
 	for i := range p.Rules {
 		r := &p.Rules[i]
-		holds, err := r.Condition.Holds(f)
+		holds, err := r.Holds(f)
 		if err != nil {
 			return nil, r, err
 		}

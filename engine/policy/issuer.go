@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -71,7 +72,20 @@ func newLogin(a *document.Authentication) (*login.Policy, error) {
 	if len(a.Matrix) > 0 {
 		p.Default = newMatrix(a.Matrix)
 	}
-	return p, nil
+	var problems []error
+	for i, r := range a.AdaptiveRules {
+		name := r.Description
+		if name == "" {
+			name = fmt.Sprint(i + 1)
+		}
+		rule, err := login.NewRule(name, r.Expression, newMatrix(r.Matrix))
+		if err != nil {
+			problems = append(problems, attribute.InField(fmt.Sprintf("authentication.adaptiveRules[%d].expression", i), err))
+			continue
+		}
+		p.Rules = append(p.Rules, rule)
+	}
+	return p, errors.Join(problems...)
 }
 
 func newMatrix(ways []document.Way) *login.Matrix {
