@@ -8,6 +8,7 @@ import (
 
 	"trine/engine/credential"
 	"trine/engine/event"
+	"trine/engine/message"
 	"trine/engine/policy"
 	"trine/engine/secret"
 	"trine/engine/state"
@@ -39,9 +40,11 @@ type Config struct {
 	Policies *policy.Holder
 	Log      Log
 	Verifier *credential.Verifier
-	Keyring  *secret.Keyring  // seals challenges and opens factors
-	Clock    func() time.Time // nil: time.Now
-	Logger   *slog.Logger     // nil: nothing is logged
+	Keyring  *secret.Keyring // seals challenges and opens factors
+	// Messenger sends one-time codes; nil: none are sent.
+	Messenger message.Messenger
+	Clock     func() time.Time // nil: time.Now
+	Logger    *slog.Logger     // nil: nothing is logged
 	// TraceAccepts keeps the full trace of one accept in so many; 0 of none. Rejects always keep theirs.
 	TraceAccepts int
 	// Waiting bounds the logins of the node that wait for a commit, and the accounting records of each lane that do; 0: 8192.

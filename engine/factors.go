@@ -89,6 +89,12 @@ func (e *Engine) ask(r *Request, f login.Factor) (waits bool) {
 		ID: d.ID, User: r.user.ID, Version: r.user.CredentialVersion, Client: event.StreamKey(event.StreamClient, r.Client.Name),
 		Proved: w.proved, Asked: login.SetOf(f), NotAfter: e.now().Add(challengeLife), Index: e.config.People.AppliedIndex(),
 	}
+	if f == login.SMS || f == login.Email {
+		if reason := e.sendCode(r, f, &c); reason != trace.OK {
+			r.reject(reason)
+			return false
+		}
+	}
 	sealed, err := c.Seal(d.State[:0], e.config.Keyring)
 	if err != nil {
 		r.trace.Add(trace.FactorMissing, f.String(), err.Error())

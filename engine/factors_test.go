@@ -12,6 +12,7 @@ import (
 	"trine/engine/document"
 	"trine/engine/event"
 	"trine/engine/login"
+	"trine/engine/message"
 	"trine/engine/state"
 	"trine/engine/trace"
 )
@@ -398,4 +399,79 @@ func TestRuleThatDoesNotCompileIsNamed(t *testing.T) {
 	if len(problems) == 0 || !strings.Contains(problems.Error(), "adaptiveRules[0].expression") || !strings.Contains(problems.Error(), "newDevise") {
 		t.Errorf("found %v", problems)
 	}
+}
+
+// postman takes messages, or refuses them.
+type postman struct {
+	taken []*message.Message
+	err   error
+}
+
+func (p *postman) Submit(m *message.Message) error {
+	if p.err == nil {
+		p.taken = append(p.taken, m)
+	}
+	return p.err
+}
+
+func sendingRig(t *testing.T, factor string) (*rig, *postman) {
+	t.Helper()
+	r, p := newRig(t, nil), &postman{}
+	r.engine.config.Keyring, r.engine.config.Messenger = r.ring, p
+	r.apply(strings.ReplaceAll(twoFactors, "second: OTP", "second: "+factor))
+	return r, p
+}
+
+func TestCodeThatIsSentIsASecondFactor(t *testing.T) {
+	for factor, channel := range map[string]message.Channel{"Email": message.Mail, "SMS": message.SMS} {
+		t.Run(factor, func(t *testing.T) {
+			r, p := sendingRig(t, factor)
+			r.apply(`
+kind: User
+name: Alice
+spec: {mail: alice, mailDomain: example.org, mobile: "+34600000001", aliases: [ally]}
+`)
+			state := r.challenged(r.request("alice", "wonderland"))
+			if len(p.taken) != 1 {
+				t.Fatalf("%d messages", len(p.taken))
+			}
+			m := p.taken[0]
+			if want := map[message.Channel]string{message.Mail: "alice@example.org", message.SMS: "+34600000001"}[channel]; m.To != want || m.Channel != channel || m.Kind != message.Code || m.Values.Service != "wlan" {
+				t.Errorf("sent to %s by %s: %+v", m.To, m.Channel, m)
+			}
+			for _, d := range r.log.decisions(t) {
+				for _, s := range d.Steps {
+					if strings.Contains(string(s.Subject)+string(s.Detail), m.Values.Code) {
+						t.Errorf("the trace shows the code: %s %s", s.Subject, s.Detail)
+					}
+				}
+			}
+			r.accept(r.answering("ally", m.Values.Code, state))
+			r.deny(r.answering("alice", m.Values.Code, state), event.Reject, trace.ChallengeUsed)
+			again := r.challenged(r.request("alice", "wonderland"))
+			r.deny(r.answering("alice", m.Values.Code, again), event.Reject, trace.CodeWrong)
+			late := r.challenged(r.request("alice", "wonderland"))
+			r.clock.move(6 * time.Minute)
+			r.deny(r.answering("alice", p.taken[2].Values.Code, late), event.Reject, trace.ChallengeExpired)
+		})
+	}
+}
+
+func TestCodeThatCannotBeSentIsARefusal(t *testing.T) {
+	r, p := sendingRig(t, "Email")
+	q := r.request("bob", "builder") // who has no address
+	q.Continues = true
+	r.deny(q, event.Reject, trace.FactorNotEnrolled)
+	for err, reason := range map[error]trace.Reason{
+		message.ErrUnconfigured: trace.DeliveryUnconfigured, message.ErrLimited: trace.DeliveryLimited, message.ErrFull: trace.DeliveryFull,
+	} {
+		p.err = err
+		q := r.request("alice", "wonderland")
+		q.Continues = true
+		r.deny(q, event.Reject, reason)
+	}
+	r.engine.config.Messenger = nil
+	q = r.request("alice", "wonderland")
+	q.Continues = true
+	r.deny(q, event.Reject, trace.FactorNotEnrolled)
 }

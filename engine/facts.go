@@ -134,5 +134,14 @@ func (e *Engine) enrolled(r *Request) (s login.Set) {
 			s |= login.SetOf(login.Factor(f.Kind))
 		}
 	}
+	if e.config.Messenger == nil {
+		return s
+	}
+	if len(r.user.Mobile) > 0 {
+		s |= login.SetOf(login.SMS)
+	}
+	if len(r.user.Mail) > 0 {
+		s |= login.SetOf(login.Email)
+	}
 	return s
 }

@@ -67,6 +67,8 @@ func (e *Engine) prove(r *Request, f login.Factor, typed []byte) proof {
 		return e.proveRecovery(r, typed)
 	case login.PIN:
 		return e.provePIN(r, typed)
+	case login.SMS, login.Email:
+		return e.proveCode(r, f, typed)
 	}
 	return proof{asked: f, reason: trace.FactorNeeded, detail: "it cannot be proved over this protocol"}
 }
