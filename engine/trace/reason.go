@@ -51,7 +51,6 @@ const (
 	FactorNotEnrolled Reason = "factor.not-enrolled"
 	FactorRefused     Reason = "factor.refused"
 
-	LogBehind      Reason = "log.behind"
 	KerberosBinding     Reason = "kerberos.binding"
 	KerberosExpired     Reason = "kerberos.expired"
 	KerberosMalformed   Reason = "kerberos.malformed"
@@ -67,6 +66,7 @@ const (
 	KerberosWeak        Reason = "kerberos.weak"
 	KerberosWrongKey    Reason = "kerberos.wrong-key"
 
+	LogBehind      Reason = "log.behind"
 	LogNoLeader    Reason = "log.no-leader"
 	LogNotRecorded Reason = "log.not-recorded"
 
