@@ -24,17 +24,18 @@ const (
 	CertificateUnmapped          Reason = "certificate.unmapped"
 	CertificateUntrusted         Reason = "certificate.untrusted"
 	CertificateUsage             Reason = "certificate.usage"
-	ChallengeExpired             Reason = "challenge.expired"
-	ChallengeInvalid             Reason = "challenge.invalid"
-	ChallengeUsed                Reason = "challenge.used"
+
+	ChallengeExpired Reason = "challenge.expired"
+	ChallengeInvalid Reason = "challenge.invalid"
+	ChallengeUsed    Reason = "challenge.used"
 
 	ClientUnknown Reason = "client.unknown"
-	CodeAttempts  Reason = "code.attempts"
-	CodeExpired   Reason = "code.expired"
-	CodeWrong     Reason = "code.wrong"
 
-	ConfigBroken  Reason = "config.broken"
-	IssuerMissing Reason = "issuer.missing"
+	CodeAttempts Reason = "code.attempts"
+	CodeExpired  Reason = "code.expired"
+	CodeWrong    Reason = "code.wrong"
+
+	ConfigBroken Reason = "config.broken"
 
 	DeliveryAddress      Reason = "delivery.address"
 	DeliveryFailed       Reason = "delivery.failed"
@@ -45,11 +46,12 @@ const (
 
 	EndpointUnknown Reason = "endpoint.unknown"
 
-	FactorUnreadable Reason = "factor.unreadable"
-
 	FactorNeeded      Reason = "factor.needed"
 	FactorNotEnrolled Reason = "factor.not-enrolled"
 	FactorRefused     Reason = "factor.refused"
+	FactorUnreadable  Reason = "factor.unreadable"
+
+	IssuerMissing Reason = "issuer.missing"
 
 	KerberosBinding     Reason = "kerberos.binding"
 	KerberosExpired     Reason = "kerberos.expired"
@@ -106,12 +108,15 @@ const (
 	RadiusReplyTooLarge      Reason = "radius.reply.too-large"
 	RadiusServiceUnsupported Reason = "radius.service.unsupported"
 
+	RealmUnknown Reason = "realm.unknown"
+
 	RecoveryUsed  Reason = "recovery.used"
 	RecoveryWrong Reason = "recovery.wrong"
 
-	RealmUnknown Reason = "realm.unknown"
-	RoleMissing  Reason = "role.missing"
-	RuleBroken   Reason = "rule.failed"
+	RoleMissing Reason = "role.missing"
+
+	RuleBroken Reason = "rule.failed"
+
 	SessionLimit Reason = "session.limit"
 
 	UserInactive     Reason = "user.inactive"
