@@ -51,7 +51,6 @@ const (
 	FactorNotEnrolled Reason = "factor.not-enrolled"
 	FactorRefused     Reason = "factor.refused"
 
-	LogBehind      Reason = "log.behind"
 	KerberosBinding     Reason = "kerberos.binding"
 	KerberosExpired     Reason = "kerberos.expired"
 	KerberosMalformed   Reason = "kerberos.malformed"
@@ -67,6 +66,7 @@ const (
 	KerberosWeak        Reason = "kerberos.weak"
 	KerberosWrongKey    Reason = "kerberos.wrong-key"
 
+	LogBehind      Reason = "log.behind"
 	LogNoLeader    Reason = "log.no-leader"
 	LogNotRecorded Reason = "log.not-recorded"
 
@@ -209,7 +209,6 @@ var infos = [...]Info{
 	{FactorRefused, ClassUser, "No way that the identity provider accepts begins with what was proved.", "Look at the matrix and the adaptive rules of the IdentityProvider; the trace names the rule that decided."},
 	{FactorUnreadable, ClassSystem, "What is stored of a factor (a one-time password, a PIN, a code, a device or a key) cannot be opened: it is damaged, or this node lacks the cluster key that it was sealed with.", "`trine status` shows the keys that this node has. If they are all there, have the person enrol the factor anew."},
 	{IssuerMissing, ClassConfig, "No identity provider decides for this service provider: it is bound to none, and no local one has the profile enabled.", "Enable the `radius` profile of a local IdentityProvider, or name one in the service provider's `identityProvider`."},
-	{LogBehind, ClassSystem, "The login goes on from another node that has seen more of the log than this one.", "Nothing: the device tries again. If it stays so, `trine status` shows how far this node is behind."},
 	{KerberosBinding, ClassUser, "The Kerberos ticket is bound to another TLS connection than the one it came on, or to none where that is required.", "If a proxy ends TLS, give it the node's certificate or do not require bindings. Otherwise somebody may be between the client and the node."},
 	{KerberosExpired, ClassUser, "The Kerberos ticket has expired.", "Log in to the domain again (`kinit`); look at the ticket with `klist`."},
 	{KerberosMalformed, ClassClient, "What came as a Kerberos token cannot be read.", "The trace says what is wrong with it. Try another browser; a proxy may have cut the header short."},
@@ -224,6 +223,7 @@ var infos = [...]Info{
 	{KerberosUnmapped, ClassConfig, "The ticket is good, but its principal names no user by the mapping that is configured.", "Map the principal by name; the trace shows it. Anonymous tickets name nobody."},
 	{KerberosWeak, ClassConfig, "The ticket, or the session's key in it, uses an encryption type that is not accepted.", "Give the service's account AES keys, export the keytab anew, and log in to the domain again."},
 	{KerberosWrongKey, ClassConfig, "The keytab's key does not open the ticket, or the ticket is not that of the client who sent it.", "The service's key was changed without a new version, or the keytab is of another domain: export it anew."},
+	{LogBehind, ClassSystem, "The login goes on from another node that has seen more of the log than this one.", "Nothing: the device tries again. If it stays so, `trine status` shows how far this node is behind."},
 	{LogNoLeader, ClassSystem, "The login needs a record that only a leader can commit, and there is none now.", "`trine status` shows the cluster's state. The device should try another node meanwhile."},
 	{LogNotRecorded, ClassSystem, "The login needs a record, and the log did not take it: its queue is full, its disk is full, or the node is stopping.", "`trine status` shows the queue and the disk; free space or remove load."},
 	{OK, ClassOK, "Everything that was asked for holds.", ""},
