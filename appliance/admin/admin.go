@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"trine/appliance/admin/api"
 	"trine/engine/document"
 	"trine/engine/event"
@@ -27,6 +29,7 @@ type Config struct {
 	Policy    Policy
 	Passwords Passwords
 	Messenger message.Messenger
+	Simulator Simulator
 	Keyring   *secret.Keyring
 	// Status says how the node is.
 	Status func() api.Status
@@ -214,14 +217,15 @@ type Passwords interface {
 
 // Server is the administration of one node.
 type Server struct {
-	cfg     Config
-	log     *slog.Logger
-	now     func() time.Time
-	replays *replays
-	jobs    *jobs
-	kinds   []document.Kind
-	names   []string      // of kinds
-	applies chan struct{} // bounds the applies, plans and imports that are in memory at a time
+	cfg         Config
+	log         *slog.Logger
+	now         func() time.Time
+	replays     *replays
+	jobs        *jobs
+	kinds       []document.Kind
+	names       []string // of kinds
+	simulations *rate.Limiter
+	applies     chan struct{} // bounds the applies, plans and imports that are in memory at a time
 
 	stop     chan struct{}
 	stopOnce sync.Once
@@ -250,7 +254,8 @@ func New(cfg Config) *Server {
 	s := &Server{
 		cfg: cfg, log: cfg.Logger, now: cfg.Clock,
 		replays: newReplays(cfg.Clock), jobs: newJobs(cfg.Clock),
-		kinds: document.Kinds(), applies: make(chan struct{}, appliesAtOnce), stop: make(chan struct{}),
+		simulations: rate.NewLimiter(simulationsPerSecond, simulationsAtOnce),
+		kinds:       document.Kinds(), applies: make(chan struct{}, appliesAtOnce), stop: make(chan struct{}),
 	}
 	for _, k := range s.kinds {
 		s.names = append(s.names, k.Name)

@@ -17,13 +17,14 @@ const (
 	ScopeUsers     = "users"      // read and change users, import them, set their passwords
 	ScopeSessions  = "sessions"   // read and end network sessions
 	ScopeEvents    = "events"     // read events and explanations
+	ScopeSimulate  = "simulate"   // try out logins: learn what anybody's login gets, and whether a password is right
 	ScopeKeys      = "apikeys"    // make, list and revoke API keys
 	ScopeMetrics   = "metrics"    // read /metrics
 	scopeDocuments = "documents:" // the prefix of scopes of one kind
 )
 
 // scopeNames lists the scopes that stand alone, for messages.
-var scopeNames = [...]string{ScopeAll, ScopeRead, ScopeWrite, ScopeUsers, ScopeSessions, ScopeEvents, ScopeKeys, ScopeMetrics}
+var scopeNames = [...]string{ScopeAll, ScopeRead, ScopeWrite, ScopeUsers, ScopeSessions, ScopeEvents, ScopeSimulate, ScopeKeys, ScopeMetrics}
 
 // Caller is who makes a request, and what he may do.
 type Caller struct {

@@ -39,10 +39,15 @@ func (s *Server) explain(ctx context.Context, in *explainInput) (*answer[api.Exp
 }
 
 func explanation(f *fact, d *event.Decided) api.Explanation {
-	e := api.Explanation{
-		ID: event.FormatID(d.Id), At: time.Unix(0, d.AtUnixNano).UTC(), Protocol: d.Protocol, Verdict: event.Verdict(d.Verdict).String(), Reason: d.Reason,
+	return api.Explanation{ID: event.FormatID(d.Id), Decision: decisionOf(d), Micros: d.TookMicros, Position: f.at.String()}
+}
+
+// decisionOf tells a decision's record in plain words.
+func decisionOf(d *event.Decided) api.Decision {
+	e := api.Decision{
+		At: time.Unix(0, d.AtUnixNano).UTC(), Protocol: d.Protocol, Verdict: event.Verdict(d.Verdict).String(), Reason: d.Reason,
 		UserName: wireText(d.UserName), User: d.User, Client: d.Client, Method: credential.Method(d.Method).String(), NAS: wireText(d.Nas), NASPort: d.NasPort,
-		Calling: wireText(d.Calling), Called: wireText(d.Called), Source: addressText(d.Source), Policy: d.PolicyIndex, Micros: d.TookMicros, Position: f.at.String(),
+		Calling: wireText(d.Calling), Called: wireText(d.Called), Source: addressText(d.Source), Policy: d.PolicyIndex,
 	}
 	if info, ok := trace.Reason(d.Reason).Info(); ok {
 		e.Meaning, e.Advice = info.Meaning, info.Remedy

@@ -14,6 +14,7 @@ import (
 
 	"trine/appliance/admin/api"
 	"trine/engine/document"
+	"trine/engine/policy"
 	"trine/engine/secret"
 )
 
@@ -52,6 +53,7 @@ type plan struct {
 	warnings document.Problems
 	comment  string
 	types    map[string]*document.UserType // user types that the plan writes
+	cache    *policy.Cache                 // what would decide; nil if nothing changes
 }
 
 // refusal makes a problem of what is wrong with documents.
@@ -82,6 +84,11 @@ func (s *Server) plan(ctx context.Context, caller *Caller, w wish) (*plan, error
 	if err := permitted(caller, &w); err != nil {
 		return nil, err
 	}
+	return s.draft(ctx, w)
+}
+
+// draft is plan for a wish that is not to be put in force, which everybody may have.
+func (s *Server) draft(ctx context.Context, w wish) (*plan, error) {
 	p := &plan{comment: w.comment}
 	var problems, conflicts document.Problems
 	for _, d := range w.documents {
@@ -334,7 +341,7 @@ func (s *Server) check(p *plan, w *wish) error {
 		return nil
 	}
 	draft := s.cfg.Policy.Draft(changed, deleted)
-	p.warnings = append(p.warnings, draft.Warnings...)
+	p.warnings, p.cache = append(p.warnings, draft.Warnings...), draft.Cache
 	if len(draft.Problems) > 0 {
 		return refusal(draft.Problems)
 	}

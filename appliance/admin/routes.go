@@ -113,6 +113,7 @@ func (s *Server) newAPI(g *gate) huma.API {
 	s.registerJobs(a)
 	s.registerSessions(a)
 	s.registerEvents(a)
+	s.registerSimulation(a)
 	s.registerKeys(a)
 	s.registerDelivery(a)
 	s.registerNode(a)

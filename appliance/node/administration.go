@@ -26,7 +26,7 @@ func (n *Node) startAdmin() error {
 	}
 	n.admin = admin.New(admin.Config{
 		State: admin.Views(n.views), Log: adminLog{n.store}, Events: adminEvents{n.store}, Policy: n.policies,
-		Passwords: passwords{n}, Messenger: n.delivery, Keyring: n.keyring, Status: n.status, Ready: n.ready, Attributes: n.attributes,
+		Passwords: passwords{n}, Messenger: n.delivery, Simulator: n.newSimulator(), Keyring: n.keyring, Status: n.status, Ready: n.ready, Attributes: n.attributes,
 		Metrics: n.metrics(config.Certificates[0].Leaf.NotAfter),
 		Scratch: n.settings.Data, MaxRecord: raftstore.MaxRecord, Version: Version(), Logger: n.logger, Clock: n.clock,
 	})

@@ -1,8 +1,6 @@
 package probe
 
 import (
-	"strconv"
-
 	"trine/protocols/radius/dictionary"
 	"trine/protocols/radius/wire"
 )
@@ -14,11 +12,7 @@ func describe(v *wire.View, names *dictionary.Dictionary) []Attribute {
 		if p.Attribute != nil && p.Attribute == names.Standard(wire.MessageAuthenticator) {
 			continue
 		}
-		name := p.Name
-		if p.Tag != 0 {
-			name += ":" + strconv.Itoa(int(p.Tag))
-		}
-		out = append(out, Attribute{Name: name, Value: p.Value})
+		out = append(out, Attribute{Name: p.Named(), Value: p.Value})
 	}
 	return out
 }

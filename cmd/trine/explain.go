@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"trine/appliance/admin/api"
 )
 
 // explainCommand is trine explain.
@@ -27,42 +29,56 @@ func (c *cli) explainCommand() *cobra.Command {
 				return err
 			}
 			return c.show(e, func(w io.Writer) error {
-				fmt.Fprintf(w, "%s: %s\n", e.Verdict, e.Reason)
-				if e.Meaning != "" {
-					fmt.Fprintln(w, e.Meaning)
-				}
-				if e.Advice != "" {
-					fmt.Fprintf(w, "What to do: %s\n", e.Advice)
-				}
+				tellReason(w, &e.Decision)
 				fmt.Fprintln(w)
-				for _, line := range [...][2]string{
-					{"When", e.At.Local().Format("2006-01-02 15:04:05.000")},
-					{"Took", (time.Duration(e.Micros) * time.Microsecond).String()},
-					{"Login name", e.UserName},
-					{"User", e.User},
-					{"Service provider", e.Client},
-					{"Protocol", e.Protocol},
-					{"Method", e.Method},
-					{"Source", e.Source},
-					{"NAS", e.NAS},
-					{"Calling station", e.Calling},
-					{"Called station", e.Called},
-					{"Policy index", fmt.Sprint(e.Policy)},
-				} {
-					if line[1] != "" {
-						fmt.Fprintf(w, "%s\t%s\n", line[0], printable(line[1]))
-					}
-				}
+				tellDecision(w, &e.Decision, (time.Duration(e.Micros) * time.Microsecond).String())
 				if len(e.Steps) == 0 {
 					fmt.Fprintln(w, "\nNo steps were kept: of accepted logins only a sample keeps them.")
 					return nil
 				}
-				fmt.Fprintln(w, "\nSteps:")
-				for i, s := range e.Steps {
-					fmt.Fprintf(w, "%3d. %s\n", i+1, printable(s.Text))
-				}
+				tellSteps(w, e.Steps)
 				return nil
 			})
 		},
+	}
+}
+
+// tellReason tells a verdict, why, and what to do about it.
+func tellReason(w io.Writer, d *api.Decision) {
+	fmt.Fprintf(w, "%s: %s\n", d.Verdict, d.Reason)
+	if d.Meaning != "" {
+		fmt.Fprintln(w, d.Meaning)
+	}
+	if d.Advice != "" {
+		fmt.Fprintf(w, "What to do: %s\n", d.Advice)
+	}
+}
+
+// tellDecision tells what was decided about.
+func tellDecision(w io.Writer, d *api.Decision, took string) {
+	for _, line := range [...][2]string{
+		{"When", d.At.Local().Format("2006-01-02 15:04:05.000")},
+		{"Took", took},
+		{"Login name", d.UserName},
+		{"User", d.User},
+		{"Service provider", d.Client},
+		{"Protocol", d.Protocol},
+		{"Method", d.Method},
+		{"Source", d.Source},
+		{"NAS", d.NAS},
+		{"Calling station", d.Calling},
+		{"Called station", d.Called},
+		{"Policy index", fmt.Sprint(d.Policy)},
+	} {
+		if line[1] != "" {
+			fmt.Fprintf(w, "%s\t%s\n", line[0], printable(line[1]))
+		}
+	}
+}
+
+func tellSteps(w io.Writer, steps []api.Step) {
+	fmt.Fprintln(w, "\nSteps:")
+	for i, s := range steps {
+		fmt.Fprintf(w, "%3d. %s\n", i+1, printable(s.Text))
 	}
 }

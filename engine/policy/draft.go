@@ -26,6 +26,9 @@ type Draft struct {
 	Cache *Cache
 }
 
+// Compiles reports whether documents of a kind are compiled into a cache. Those of other kinds are rows in state.
+func Compiles(kind string) bool { return slices.Contains(kinds[:], kind) }
+
 // Draft compiles the given documents, without those whose keys ("Kind/name") are deleted, on top of what is published, and
 // tells what would come of it. Secrets may be clear text or sealed, but not the mark of an unchanged one. Nothing is published.
 func (c *Compiler) Draft(changed []*document.Document, deleted []string) Draft {

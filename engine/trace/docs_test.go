@@ -52,8 +52,8 @@ func reasonsPage() string {
 		`# Why a login came out as it did
 
 Every decision carries one of these codes. It stands in the decision's event and in ` + "`trine explain ID`" + `, which also tells the steps that
-led to it. Codes never change their meaning. What a person or a device is told never depends on the code: a wrong password and an unknown
-name look alike from outside.
+led to it; ` + "`trine simulate`" + ` says which one a login would get. Codes never change their meaning. What a person or a device is told never
+depends on the code: a wrong password and an unknown name look alike from outside.
 
 Codes are grouped by whose doing they are. That is their class, and the label ` + "`reason_class`" + ` of metrics.
 `)

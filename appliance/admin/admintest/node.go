@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"iter"
 	"log/slog"
 	"slices"
@@ -33,6 +34,9 @@ type Node struct {
 	Now func() time.Time
 	// Fail is returned by the next proposals while it is set.
 	Fail error
+	// Simulated is the last login that was to be tried out; Told is what the next ones get.
+	Simulated admin.Simulation
+	Told      admin.Simulated
 	// Before is called before each proposal of the API that stages something.
 	Before func()
 
@@ -70,7 +74,7 @@ func Start(logger *slog.Logger) (*Node, error) {
 	n.stop = cancel
 	n.done.Go(func() { _ = n.Policies.Run(ctx) }) // ends with ctx
 	n.Admin = admin.New(admin.Config{
-		State: admin.Views(n.Views), Log: n, Events: n, Policy: n.Policies, Passwords: Passwords{}, Messenger: &Messenger{}, Keyring: n.Keyring,
+		State: admin.Views(n.Views), Log: n, Events: n, Policy: n.Policies, Passwords: Passwords{}, Messenger: &Messenger{}, Simulator: n, Keyring: n.Keyring,
 		Status: func() api.Status { return api.Status{Node: "test", Version: "test", Ready: true} },
 		Ready:  func() error { return nil },
 		Metrics: admin.NewMetrics(admin.MetricSources{
@@ -123,6 +127,27 @@ func stages(proposal []byte) bool {
 		found = found || err == nil && e.Type == event.TypeStaged
 	})
 	return found
+}
+
+// Simulate implements admin.Simulator: no engine decides here.
+func (n *Node) Simulate(_ context.Context, q admin.Simulation) (admin.Simulated, error) {
+	if q.Client == "nowhere" {
+		return admin.Simulated{}, fmt.Errorf("%w: there is no such service provider", admin.ErrSimulation)
+	}
+	n.Simulated = q
+	told := n.Told
+	if told.Decided == nil {
+		at := q.At
+		if at.IsZero() {
+			at = n.Now()
+		}
+		told.Decided = &event.Decided{
+			Verdict: uint32(event.Reject), Reason: "user.unknown", Protocol: "radius", Client: q.Client, UserName: []byte(q.User), Method: 1,
+			AtUnixNano: at.UnixNano(), Steps: []*event.Decided_Step{{Code: 24, Subject: q.User}},
+		}
+		told.Answer, told.Attributes = "Access-Reject", []api.Attribute{{Name: "Reply-Message", Value: "no"}}
+	}
+	return told, nil
 }
 
 // Record proposes events that no administration proposes, such as decisions.

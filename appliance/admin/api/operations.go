@@ -125,7 +125,14 @@ type StreamFailed struct {
 
 // Explanation says why a login was decided as it was.
 type Explanation struct {
-	ID       string    `json:"id"`
+	ID string `json:"id"`
+	Decision
+	Micros   uint32 `json:"micros" doc:"Time that the decision took, in microseconds"`
+	Position string `json:"position" doc:"Place in the log"`
+}
+
+// Decision is how a login was decided, and why.
+type Decision struct {
 	At       time.Time `json:"at"`
 	Protocol string    `json:"protocol"`
 	Verdict  string    `json:"verdict" doc:"accept, reject, challenge or discard"`
@@ -142,9 +149,47 @@ type Explanation struct {
 	Called   string    `json:"called,omitempty"`
 	Source   string    `json:"source,omitempty" doc:"Address that the request came from"`
 	Policy   uint64    `json:"policy" doc:"Log index of the configuration that decided"`
-	Micros   uint32    `json:"micros" doc:"Time that the decision took, in microseconds"`
 	Steps    []Step    `json:"steps,omitempty" doc:"What was looked at, in order"`
-	Position string    `json:"position" doc:"Place in the log"`
+}
+
+// SimulationRequest asks what a login would get.
+type SimulationRequest struct {
+	User       string       `json:"user" maxLength:"1024" doc:"Login name as the device would send it"`
+	Client     string       `json:"client,omitempty" maxLength:"512" doc:"Service provider that asks. This or source is given, or both"`
+	Source     string       `json:"source,omitempty" maxLength:"64" doc:"Address that the request comes from; absent: one of the service provider's"`
+	Method     string       `json:"method,omitempty" enum:"pap,chap,mschapv1,mschapv2,none" doc:"How the password is proved; absent: pap"`
+	Password   string       `json:"password,omitempty" maxLength:"1024" doc:"The password; absent where it is assumed" writeOnly:"true"`
+	Assume     *Assumptions `json:"assume,omitempty" doc:"What is taken for granted instead of looked at"`
+	Attributes []string     `json:"attributes,omitempty" maxItems:"512" doc:"Further attributes of the request by their names in the dictionary, such as NAS-Port-Type = Ethernet"`
+	At         *time.Time   `json:"at,omitempty" doc:"When the login comes; absent: now"`
+	Documents  []DraftFile  `json:"documents,omitempty" maxItems:"1000" doc:"Documents as they would be, laid over those in force"`
+}
+
+// Assumptions are what a simulation takes for granted.
+type Assumptions struct {
+	Password string `json:"password,omitempty" enum:"ok,wrong" doc:"Whether the password is right"`
+}
+
+// DraftFile is a file of documents.
+type DraftFile struct {
+	Name string `json:"name,omitempty" maxLength:"4096" doc:"Its name, which stands in what is found"`
+	Text string `json:"text" doc:"Documents, separated by ---"`
+}
+
+// Simulation is what a login would get. Nothing of it is recorded.
+type Simulation struct {
+	Decision
+	Assumed    []string    `json:"assumed,omitempty" doc:"What was taken for granted, in plain words"`
+	Draft      []string    `json:"draft,omitempty" doc:"Documents that were laid over those in force, as Kind/name; those that change nothing are left out"`
+	Warnings   []Finding   `json:"warnings,omitempty" doc:"What an apply of the draft would warn about"`
+	Answer     string      `json:"answer,omitempty" doc:"Code of the answer, such as Access-Accept; absent: the device would get none"`
+	Attributes []Attribute `json:"attributes,omitempty" doc:"Attributes of the answer, in its order; secrets are redacted"`
+}
+
+// Attribute is an attribute of an answer by its name in the dictionary.
+type Attribute struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
 }
 
 // Step is one step of a decision.

@@ -209,6 +209,11 @@ func (c *Client) Explain(ctx context.Context, id string) (*api.Explanation, erro
 	return get[api.Explanation](ctx, c, at("explain", id), nil)
 }
 
+// Simulate says what a login would get.
+func (c *Client) Simulate(ctx context.Context, q api.SimulationRequest) (*api.Simulation, error) {
+	return post[api.Simulation](ctx, c, "/simulate", q)
+}
+
 // Status says how the node is.
 func (c *Client) Status(ctx context.Context) (*api.Status, error) {
 	return get[api.Status](ctx, c, "/status", nil)

@@ -20,11 +20,14 @@ type Pair struct {
 }
 
 // String returns Name:Tag = Value.
-func (p Pair) String() string {
+func (p Pair) String() string { return p.Named() + " = " + p.Value }
+
+// Named returns Name:Tag, or the name alone where there is no tag.
+func (p Pair) Named() string {
 	if p.Tag != 0 {
-		return p.Name + ":" + strconv.Itoa(int(p.Tag)) + " = " + p.Value
+		return p.Name + ":" + strconv.Itoa(int(p.Tag))
 	}
-	return p.Name + " = " + p.Value
+	return p.Name
 }
 
 // Pairs returns all attributes of a packet in its order, secrets redacted,

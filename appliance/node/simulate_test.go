@@ -1,0 +1,149 @@
+package node
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"trine/appliance/admin/api"
+	"trine/appliance/admin/client"
+	"trine/appliance/probe"
+)
+
+// TestSimulationAndExplanationAgreeWithTheAnswer has logins answered over the network by a node as it ships: what explain tells of each
+// is what simulate told before, word for word.
+func TestSimulationAndExplanationAgreeWithTheAnswer(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	node := startWith(t, data, arguments(data, map[string]string{"quickstart": "true", "trace-accepts": "1"})...)
+	n := &interop{t: t, addr: node.addresses}
+	var err error
+	if n.admin, err = client.New(client.Options{Data: data}); err != nil {
+		t.Fatal(err)
+	}
+	defer n.admin.Close()
+	n.apply("kind: UserType\nname: slow\n---\nkind: User\nname: carol\nspec: {userType: slow, password: carols-Passw0rd}\n---\nkind: User\nname: off\nspec: {active: false, password: switched-0ff-pw}\n")
+	n.apply("kind: ServiceProvider\nname: loopback\nspec: {type: radius, publicID: loopback, entityGroup: network, radius: {sourceIPs: [127.0.0.0/8], secret: testing123, rejectDelay: 0s}}\n")
+	last := ""
+	to := node.addresses.RadiusAuthentication[0]
+	for _, user := range []string{"alice", "carol", "off", "nobody"} {
+		for _, method := range probe.Methods() {
+			for _, password := range []string{"wonderland", "carols-Passw0rd", "switched-0ff-pw"} {
+				told, err := n.admin.Simulate(t.Context(), api.SimulationRequest{
+					User: user, Source: "127.0.0.1", Method: method, Password: password, Attributes: []string{"NAS-Identifier = trine radius test"},
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				answer, err := n.login(to, "testing123", user, password, method)
+				if err != nil {
+					t.Fatal(err)
+				}
+				found := n.after(&last, user)
+				if found.Verdict != told.Verdict || found.Reason != told.Reason || found.Meaning != told.Meaning || !slices.Equal(textsOf(found.Steps), textsOf(told.Steps)) {
+					t.Fatalf("%s by %s: explained %s %q, simulated %s %q", user, method, found.Reason, textsOf(found.Steps), told.Reason, textsOf(told.Steps))
+				}
+				if told.Answer != answer.Code || !slices.Equal(namesOf(answer.Attributes), namesOfAPI(told.Attributes)) {
+					t.Fatalf("%s by %s: answered %s %v, simulated %s %v", user, method, answer.Code, answer.Attributes, told.Answer, told.Attributes)
+				}
+			}
+		}
+	}
+}
+
+// after returns the explanation of the login under a name that came after the one with the id in last, once it is in the log.
+func (n *interop) after(last *string, user string) *api.Explanation {
+	n.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		list, err := n.admin.Events(n.t.Context(), client.EventQuery{Classes: []string{"decision"}, Reverse: true, Limit: 1})
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		if len(list.Events) == 0 {
+			continue
+		}
+		_, rest, _ := strings.Cut(string(list.Events[0].Body), `"id":"`)
+		id, _, _ := strings.Cut(rest, `"`)
+		if id == *last {
+			continue
+		}
+		e, err := n.admin.Explain(n.t.Context(), id)
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		if e.UserName == user {
+			*last = id
+			return e
+		}
+	}
+	n.t.Fatalf("no login of %s was recorded", user)
+	return nil
+}
+
+func textsOf(steps []api.Step) []string {
+	var out []string
+	for _, s := range steps {
+		out = append(out, s.Text)
+	}
+	return out
+}
+
+func namesOf(attributes []probe.Attribute) []string {
+	var out []string
+	for _, a := range attributes {
+		out = append(out, a.Name)
+	}
+	return out
+}
+
+func namesOfAPI(attributes []api.Attribute) []string {
+	var out []string
+	for _, a := range attributes {
+		out = append(out, a.Name)
+	}
+	return out
+}
+
+func TestSimulationFindsWhoAsks(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	node := startWith(t, data, arguments(data, map[string]string{"quickstart": "true"})...)
+	n := &interop{t: t, addr: node.addresses}
+	var err error
+	if n.admin, err = client.New(client.Options{Data: data}); err != nil {
+		t.Fatal(err)
+	}
+	defer n.admin.Close()
+	n.apply("kind: ServiceProvider\nname: wide\nspec: {type: radius, radius: {sourceIPs: [10.0.0.0/30], secret: device-S3cret-one}}\n---\n" +
+		"kind: ServiceProvider\nname: narrow\nspec: {type: radius, radius: {sourceIPs: [10.0.0.0/31], secrets: [{value: device-S3cret-two, notAfter: 2030-01-01T00:00:00Z}]}}\n")
+	later := time.Date(2031, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		name string
+		q    api.SimulationRequest
+		want string // source, client, verdict and reason, or the error
+	}{
+		{"by name", api.SimulationRequest{Client: "narrow"}, "10.0.0.0 narrow accept ok"},
+		{"by name, past a narrower one", api.SimulationRequest{Client: "wide"}, "10.0.0.2 wide accept ok"},
+		{"by address", api.SimulationRequest{Source: "10.0.0.1"}, "10.0.0.1 narrow accept ok"},
+		{"by both", api.SimulationRequest{Source: "10.0.0.3", Client: "wide"}, "10.0.0.3 wide accept ok"},
+		{"by both, which differ", api.SimulationRequest{Source: "10.0.0.1", Client: "wide"}, "belongs to the service provider narrow"},
+		{"a stranger", api.SimulationRequest{Source: "192.0.2.1"}, "192.0.2.1  discard client.unknown"},
+		{"no such name", api.SimulationRequest{Client: "nowhere"}, `no service provider named "nowhere"`},
+		{"a secret that is over", api.SimulationRequest{Client: "narrow", At: &later}, "10.0.0.0 narrow discard config.broken"},
+		{"an attribute that does not exist", api.SimulationRequest{Client: "narrow", Attributes: []string{"NAS-Prot = 1"}}, "unknown attribute"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.q.User, c.q.Assume = "alice", &api.Assumptions{Password: "ok"}
+			told, err := n.admin.Simulate(t.Context(), c.q)
+			if err != nil {
+				if !strings.Contains(err.Error(), c.want) {
+					t.Error(err)
+				}
+				return
+			}
+			if got := strings.Join([]string{told.Source, told.Client, told.Verdict, told.Reason}, " "); got != c.want {
+				t.Errorf("%s, want %s", got, c.want)
+			}
+		})
+	}
+}
