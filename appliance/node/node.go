@@ -189,6 +189,7 @@ func (n *Node) startEngine(ctx context.Context) error {
 	n.cancel = cancel
 	n.background.Go(func() { _ = n.policies.Run(running) })
 	n.background.Go(func() { n.flush(running) })
+	n.background.Go(func() { n.engine.Rehash(running) })
 	n.background.Go(func() { keepDecoy(running, n.verifier, n.policies.Holder(), n.logger) })
 	sweeper := &sweeper{views: n.views, store: n.store, clock: n.clock, logger: n.logger}
 	n.background.Go(func() { sweeper.run(running) })

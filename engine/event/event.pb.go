@@ -755,6 +755,8 @@ type PasswordSet struct {
 	Clear         []byte                 `protobuf:"bytes,5,opt,name=clear,proto3" json:"clear,omitempty"`       // sealed password
 	MustChange    bool                   `protobuf:"varint,6,opt,name=must_change,json=mustChange,proto3" json:"must_change,omitempty"`
 	By            string                 `protobuf:"bytes,7,opt,name=by,proto3" json:"by,omitempty"`
+	Imported      []byte                 `protobuf:"bytes,8,opt,name=imported,proto3" json:"imported,omitempty"`                               // sealed hash that another system made, until a good login makes the forms above; see credential.ImportForms
+	SamePassword  bool                   `protobuf:"varint,13,opt,name=same_password,json=samePassword,proto3" json:"same_password,omitempty"` // the password stays what it was, only its forms are others: its age goes on
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -836,6 +838,20 @@ func (x *PasswordSet) GetBy() string {
 		return x.By
 	}
 	return ""
+}
+
+func (x *PasswordSet) GetImported() []byte {
+	if x != nil {
+		return x.Imported
+	}
+	return nil
+}
+
+func (x *PasswordSet) GetSamePassword() bool {
+	if x != nil {
+		return x.SamePassword
+	}
+	return false
 }
 
 // PasswordRemoved leaves a user without a password.
@@ -2911,7 +2927,7 @@ const file_event_proto_rawDesc = "" +
 	"\x0enot_after_unix\x18\x04 \x01(\x03R\fnotAfterUnix\x12B\n" +
 	"\n" +
 	"attributes\x18\x05 \x03(\v2\".trine.event.v1.UserSpec.AttributeR\n" +
-	"attributes\"\xaa\x01\n" +
+	"attributes\"\xeb\x01\n" +
 	"\vPasswordSet\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x1a\n" +
 	"\bargon2id\x18\x02 \x01(\fR\bargon2id\x12\x14\n" +
@@ -2920,7 +2936,9 @@ const file_event_proto_rawDesc = "" +
 	"\x05clear\x18\x05 \x01(\fR\x05clear\x12\x1f\n" +
 	"\vmust_change\x18\x06 \x01(\bR\n" +
 	"mustChange\x12\x0e\n" +
-	"\x02by\x18\a \x01(\tR\x02by\"5\n" +
+	"\x02by\x18\a \x01(\tR\x02by\x12\x1a\n" +
+	"\bimported\x18\b \x01(\fR\bimported\x12#\n" +
+	"\rsame_password\x18\r \x01(\bR\fsamePassword\"5\n" +
 	"\x0fPasswordRemoved\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x0e\n" +
 	"\x02by\x18\x02 \x01(\tR\x02by\"y\n" +

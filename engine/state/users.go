@@ -44,6 +44,7 @@ type User struct {
 	Keyed             Form
 	NT                Form
 	Clear             Form
+	Imported          Form // a hash that another system made
 	MustChange        bool
 	PasswordSetAt     int64 // unix seconds
 
@@ -79,7 +80,7 @@ func (Form) MarshalText() ([]byte, error) { return []byte("«redacted»"), nil }
 
 // HasPassword reports whether any form of a password is kept.
 func (u *User) HasPassword() bool {
-	return len(u.Argon2id) > 0 || len(u.Keyed) > 0 || len(u.NT) > 0 || len(u.Clear) > 0
+	return len(u.Argon2id) > 0 || len(u.Keyed) > 0 || len(u.NT) > 0 || len(u.Clear) > 0 || len(u.Imported) > 0
 }
 
 // Attribute returns the values of the attribute with that name, or nil.
@@ -313,6 +314,8 @@ func (u *User) decodeCredential(b []byte) error {
 			u.MustChange = f.Value != 0
 		case 7:
 			u.PasswordSetAt = int64(f.Value)
+		case 8:
+			u.Imported = f.Data
 		}
 	}
 	return nil
@@ -455,7 +458,10 @@ func (s *State) foldPassword(at Stamp, name string, p *event.PasswordSet) uint64
 	if err := u.decodeCredential(r.credential); err != nil {
 		violated("a readable user row", "%s: %v", name, err)
 	}
-	version := u.CredentialVersion + 1
+	version, setAt := u.CredentialVersion+1, at.unix()
+	if p != nil && p.SamePassword && u.HasPassword() {
+		setAt = u.PasswordSetAt
+	}
 	c := field.AppendNumber(nil, 1, version)
 	if p != nil {
 		c = field.AppendBytes(c, 2, p.Argon2Id)
@@ -463,7 +469,8 @@ func (s *State) foldPassword(at Stamp, name string, p *event.PasswordSet) uint64
 		c = field.AppendBytes(c, 4, p.Nt)
 		c = field.AppendBytes(c, 5, p.Clear)
 		c = field.AppendFlag(c, 6, p.MustChange)
-		c = field.AppendNumber(c, 7, uint64(at.unix()))
+		c = field.AppendNumber(c, 7, uint64(setAt))
+		c = field.AppendBytes(c, 8, p.Imported)
 	}
 	r.credential = c
 	w.row = r.append(w.row[:0])
