@@ -213,7 +213,7 @@ func (e *Engine) identify(r *Request) {
 	r.Decision.User, r.Decision.UserID = r.user.Name, r.user.ID
 	w.stored = credential.Stored{
 		ID: r.user.ID, Name: r.user.Name, Version: r.user.CredentialVersion,
-		Argon2id: r.user.Argon2id, Keyed: r.user.Keyed, NT: r.user.NT, Clear: r.user.Clear,
+		Argon2id: r.user.Argon2id, Keyed: r.user.Keyed, NT: r.user.NT, Clear: r.user.Clear, Imported: r.user.Imported,
 	}
 	a.Name, a.User = r.user.Name, &w.stored
 }
@@ -232,6 +232,7 @@ func (r *Request) Verified(outcome credential.Outcome) {
 
 // verified goes on once the password is verified or not. It returns true if the request waits for a commit.
 func (e *Engine) verified(r *Request, outcome credential.Outcome) (waits bool) {
+	outcome.Reason = e.toCome(r, outcome.Reason)
 	e.explain(r, outcome)
 	if guessed(outcome.Reason) {
 		e.Failed(r, password)
@@ -253,7 +254,11 @@ func (e *Engine) verified(r *Request, outcome credential.Outcome) (waits bool) {
 	if e.tooLate(r) {
 		return false
 	}
-	if reason := e.standing(r); reason != trace.OK {
+	reason := e.standing(r)
+	if reason == trace.OK || reason == trace.PasswordMustChange {
+		e.rehashes.offer(r, outcome)
+	}
+	if reason != trace.OK {
 		r.reject(reason)
 		r.Decision.MustChangePassword = e.asksForChange(r, reason)
 		return false
@@ -288,6 +293,23 @@ func (e *Engine) entitled(r *Request) (waits bool) {
 		return false
 	}
 	return e.place(r, r.Cache.UserType(r.user.UserType))
+}
+
+// toCome returns why a form of the password is not there, if it is the imported password's: the user type keeps it, and the first login by PAP
+// makes it.
+func (e *Engine) toCome(r *Request, reason trace.Reason) trace.Reason {
+	if reason != trace.RadiusCHAPSecretNotKept && reason != trace.RadiusMSCHAPHashNotKept || !r.work.found.ok || len(r.user.Imported) == 0 {
+		return reason
+	}
+	userType := r.Cache.UserType(r.user.UserType)
+	if userType == nil || userType.Broken != nil {
+		return reason
+	}
+	keep, _ := KeepOf(userType.Spec)
+	if keep.Clear || keep.NT && reason == trace.RadiusMSCHAPHashNotKept {
+		return trace.PasswordImported
+	}
+	return reason
 }
 
 // explain adds the outcome of the verification to the trace.

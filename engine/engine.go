@@ -67,6 +67,7 @@ type Engine struct {
 	waiting   *waiting      // logins that wait for a commit
 	late      sharedJournal // decisions that were made off the lanes' goroutines
 	decisions Proposer      // of late
+	rehashes  *rehashes     // imported passwords that a login has shown
 	missing   gaps
 	gaps      Proposer // of missing
 	memories  Proposer // of what adaptive rules ask of the login before
@@ -92,6 +93,7 @@ func New(c Config) *Engine {
 	e.gaps = c.Log.Proposer(gapCommitted{e})
 	e.memories = c.Log.Proposer(memoriesCommitted{e})
 	e.waiting = newWaiting(e, c.Waiting)
+	e.rehashes = newRehashes(e)
 	return e
 }
 
@@ -180,9 +182,14 @@ type Stats struct {
 	DecisionsMissing uint64 // decisions that were answered but could not be recorded
 	WaitingLogins    int    // logins that wait for a commit now
 	LoginsForgotten  uint64 // accepted logins that could not be remembered for adaptive rules
+	Rehashed         uint64 // imported passwords that were replaced by the forms that are kept
+	RehashesFailed   uint64 // attempts to do so that came to nothing; the next login of the person tries again
 }
 
 // Stats returns the counts.
 func (e *Engine) Stats() Stats {
-	return Stats{DecisionsMissing: e.missing.total.Load(), WaitingLogins: e.waiting.logins.used(), LoginsForgotten: e.forgotten.Load()}
+	return Stats{
+		DecisionsMissing: e.missing.total.Load(), WaitingLogins: e.waiting.logins.used(), LoginsForgotten: e.forgotten.Load(),
+		Rehashed: e.rehashes.done.Load(), RehashesFailed: e.rehashes.failed.Load(),
+	}
 }

@@ -75,8 +75,7 @@ func (b *bench) do(j *credential.Job) {
 	case fail != nil:
 		j.Err = fail
 	case len(j.Form) > 0:
-		a, err := credential.ParseArgon2id(j.Form)
-		j.Match, j.Err = err == nil && a.Matches(j.Password), err
+		j.Match, j.Err = credential.FormMatches(j.Form, j.Password)
 	default:
 		a, err := credential.HashArgon2id(j.Password, j.Params)
 		j.Hash, j.Err = a.Append(nil), err

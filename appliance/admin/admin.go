@@ -40,6 +40,8 @@ type Config struct {
 	// Attributes tells the attributes of an accounting record, as they came, as lines of "Name = value" without secrets; false: it
 	// cannot. nil: they are shown in hexadecimal.
 	Attributes func(raw []byte) ([]string, bool)
+	// PasswordsAtOnce is how many passwords of one request are turned into their stored forms at a time; 0: one.
+	PasswordsAtOnce int
 	// Scratch is a directory for uploads while they are worked on; empty: the system's.
 	Scratch string
 	// MaxRecord is the size limit of one proposal in bytes; larger ones are staged. 0: 256 KiB.
@@ -100,6 +102,7 @@ type Stored struct {
 type StoredPassword struct {
 	User                       string // user name
 	Argon2id, Keyed, NT, Clear []byte
+	Import                     []byte // the hash of another system
 	MustChange                 bool
 }
 
@@ -211,8 +214,12 @@ var _ Policy = (*policy.Compiler)(nil)
 type Passwords interface {
 	// Build makes the forms that the user type keeps. The context bounds how long it waits for the slow ones.
 	Build(ctx context.Context, user string, password []byte, t *document.UserType) (*event.PasswordSet, error)
+	// Import makes the forms of a password of which only the hash is known that another system made.
+	Import(user, hash string, t *document.UserType) (*event.PasswordSet, error)
 	// Verify reports whether the password is the stored one.
 	Verify(ctx context.Context, stored StoredPassword, password []byte) (bool, error)
+	// Imported reports whether what is stored is still what Import made of the hash.
+	Imported(stored StoredPassword, hash string, t *document.UserType) bool
 }
 
 // Server is the administration of one node.
@@ -248,6 +255,7 @@ func New(cfg Config) *Server {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	cfg.PasswordsAtOnce = max(cfg.PasswordsAtOnce, 1)
 	if cfg.MaxRecord == 0 {
 		cfg.MaxRecord = 256 << 10
 	}

@@ -62,8 +62,18 @@ type writer struct {
 
 	stage  uint64 // 0 until the first piece goes out
 	pieces uint32
-	// passwords is how many passwords were set.
+	// passwords is how many passwords were set; building are those whose forms are being made, in the order of their events.
 	passwords int
+	building  []*building
+}
+
+// building is a password that is being turned into its stored forms.
+type building struct {
+	must   bool
+	set    *event.PasswordSet
+	err    error
+	done   chan struct{} // closed when set or err is there
+	cancel context.CancelFunc
 }
 
 // piece is a part of a staged proposal: events of one class, for retention, with the streams that they are found under.
@@ -120,7 +130,8 @@ func (w *writer) commentOf(d *document.Document) string {
 	return w.comment
 }
 
-// password turns a step's password into the forms that the user type keeps.
+// password turns a step's password into the forms that the user type keeps. As many are made at a time as the node works on at once; their
+// events follow when they are done, after the documents that they belong to.
 func (w *writer) password(ctx context.Context, st *step) error {
 	u, ok := specOf[*document.User](st.after)
 	if !ok {
@@ -130,15 +141,51 @@ func (w *writer) password(ctx context.Context, st *step) error {
 	if err != nil {
 		return err
 	}
-	set, err := w.server.forms(ctx, st.name, st.password, t)
-	if err != nil {
-		return err
-	}
-	set.MustChange, set.By = st.must, w.by
 	w.passwords++
-	clear(st.password)
-	return w.event(ctx, event.TypePasswordSet, event.ClassIdentity, documentStreams(st.kind, st.name), set)
+	name, password := st.name, st.password
+	if st.isHash {
+		defer clear(password)
+		set, err := w.server.cfg.Passwords.Import(name, string(password), t)
+		if err != nil {
+			return passwordProblem(name, st.passwordField(), err)
+		}
+		return w.setPassword(ctx, set, st.must)
+	}
+	if len(w.building) >= w.server.cfg.PasswordsAtOnce {
+		if err := w.built(ctx); err != nil {
+			return err
+		}
+	}
+	making, cancel := context.WithCancel(ctx)
+	b := &building{must: st.must, done: make(chan struct{}), cancel: cancel}
+	w.building = append(w.building, b)
+	go func() {
+		defer close(b.done)
+		defer clear(password)
+		b.set, b.err = w.server.forms(making, name, password, t)
+	}()
+	return nil
 }
+
+// built waits for the first password that is being made, and adds its event.
+func (w *writer) built(ctx context.Context) error {
+	b := w.building[0]
+	w.building = w.building[1:]
+	<-b.done // it ends with ctx
+	b.cancel()
+	if b.err != nil {
+		return b.err
+	}
+	return w.setPassword(ctx, b.set, b.must)
+}
+
+func (w *writer) setPassword(ctx context.Context, set *event.PasswordSet, must bool) error {
+	set.MustChange, set.By = must, w.by
+	return w.event(ctx, event.TypePasswordSet, event.ClassIdentity, documentStreams(document.KindUser, set.User), set)
+}
+
+// empty reports whether there is nothing to propose.
+func (w *writer) empty() bool { return w.events == 0 && len(w.building) == 0 }
 
 // forms makes the stored forms of a password.
 func (s *Server) forms(ctx context.Context, name string, password []byte, t *document.UserType) (*event.PasswordSet, error) {
@@ -154,10 +201,14 @@ func (s *Server) forms(ctx context.Context, name string, password []byte, t *doc
 		}
 	}
 	if err != nil {
-		return nil, api.NewProblem(http.StatusUnprocessableEntity, api.ReasonPasswordFailed, "the password of %s could not be set: %v; nothing was changed", name, err).
-			With(api.Finding{Kind: document.KindUser, Name: name, Field: "spec.password", Reason: err.Error()})
+		return nil, passwordProblem(name, "spec.password", err)
 	}
 	return set, nil
+}
+
+func passwordProblem(name, field string, err error) *api.Problem {
+	return api.NewProblem(http.StatusUnprocessableEntity, api.ReasonPasswordFailed, "the password of %s could not be set: %v; nothing was changed", name, err).
+		With(api.Finding{Kind: document.KindUser, Name: name, Field: field, Reason: err.Error()})
 }
 
 // userType returns the user type of that name, out of the same apply if it is in there.
@@ -274,6 +325,12 @@ func (w *writer) flush(ctx context.Context, pc *piece) error {
 
 // finish makes everything take effect.
 func (w *writer) finish(ctx context.Context) (Outcome, error) {
+	for len(w.building) > 0 {
+		if err := w.built(ctx); err != nil {
+			w.abandon(ctx)
+			return Outcome{}, err
+		}
+	}
 	if w.stage == 0 && w.plain.Len() <= w.server.cfg.MaxRecord {
 		return w.server.propose(ctx, w.plain.Bytes())
 	}
@@ -304,6 +361,10 @@ const abandonTime = 5 * time.Second
 
 // abandon drops what was staged. A stage that cannot be dropped now is swept after an hour; it has no effect either way.
 func (w *writer) abandon(ctx context.Context) {
+	for _, b := range w.building {
+		b.cancel()
+	}
+	w.building = nil
 	if w.stage == 0 {
 		return
 	}

@@ -1,16 +1,21 @@
 package admin_test
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"trine/appliance/admin"
+	"trine/appliance/admin/admintest"
 	"trine/appliance/admin/api"
 	"trine/appliance/admin/client"
+	"trine/engine/credential"
 	"trine/engine/state"
 )
 
@@ -270,5 +275,87 @@ func TestCancelledImportChangesNothing(t *testing.T) {
 	}
 	if n.Views.Count("User") != 1 || n.Views.Counts().Stages != 0 {
 		t.Errorf("%d users, %d staged rows", n.Views.Count("User"), n.Views.Counts().Stages)
+	}
+}
+
+func TestPasswordsOfAnImportAreHashedSeveralAtATime(t *testing.T) {
+	n, c := start(t)
+	mustApply(t, c, site)
+	var mu sync.Mutex
+	together := make(chan struct{})
+	under, most := 0, 0
+	n.Hashing = func() error {
+		mu.Lock()
+		under++
+		if most = max(most, under); under == admintest.PasswordsAtOnce && most == under {
+			select {
+			case <-together:
+			default:
+				close(together)
+			}
+		}
+		mu.Unlock()
+		select {
+		case <-together: // nobody goes on before as many are at it as may
+		case <-time.After(30 * time.Second):
+			t.Error("passwords are hashed one after another")
+		}
+		mu.Lock()
+		under--
+		mu.Unlock()
+		return nil
+	}
+	var b strings.Builder
+	b.WriteString("userName,password\n")
+	const rows = 3*admintest.PasswordsAtOnce + 1
+	for i := range rows {
+		fmt.Fprintf(&b, "user%06d,password of %d\n", i, i)
+	}
+	job, err := c.ImportUsers(t.Context(), strings.NewReader(b.String()), client.ImportOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if job = await(t, c, job); job.State != api.JobSucceeded || job.Import.Passwords != rows || job.Import.Created != rows {
+		t.Fatalf("job %+v %+v", job, job.Import)
+	}
+	if most != admintest.PasswordsAtOnce {
+		t.Errorf("%d at a time, want %d", most, admintest.PasswordsAtOnce)
+	}
+	for i := range rows {
+		var u state.User
+		want := sha256.Sum256(fmt.Appendf(nil, "password of %d", i))
+		if !n.Views.UserNamed(&u, fmt.Sprintf("user%06d", i)) || !bytes.Equal(u.Argon2id, want[:]) {
+			t.Errorf("user %d has another's password", i)
+		}
+	}
+}
+
+func TestOnePasswordThatCannotBeSetStopsTheWholeImport(t *testing.T) {
+	n, c := start(t)
+	mustApply(t, c, site)
+	count := 0
+	var mu sync.Mutex
+	n.Hashing = func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		if count++; count == 5 {
+			return credential.ErrHasherFailed
+		}
+		return nil
+	}
+	var b strings.Builder
+	b.WriteString("userName,password\n")
+	for i := range 20 {
+		fmt.Fprintf(&b, "user%06d,x\n", i)
+	}
+	job, err := c.ImportUsers(t.Context(), strings.NewReader(b.String()), client.ImportOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if job = await(t, c, job); job.State != api.JobFailed || !strings.Contains(fmt.Sprint(job.Error), "could not be set") {
+		t.Errorf("job %+v", job)
+	}
+	if n.Views.Count("User") != 1 || n.Views.Counts().Stages != 0 {
+		t.Errorf("%d users", n.Views.Count("User"))
 	}
 }

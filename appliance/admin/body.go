@@ -102,12 +102,12 @@ func (s *Server) eventBody(m proto.Message) (json.RawMessage, error) {
 		for _, form := range []struct {
 			name  string
 			bytes []byte
-		}{{"argon2id", e.Argon2Id}, {"keyed", e.Keyed}, {"nt", e.Nt}, {"clear", e.Clear}} {
+		}{{"argon2id", e.Argon2Id}, {"keyed", e.Keyed}, {"nt", e.Nt}, {"clear", e.Clear}, {"imported", e.Imported}} {
 			if len(form.bytes) > 0 {
 				kept = append(kept, form.name)
 			}
 		}
-		f.add("user", e.User).add("kept", kept).add("mustChange", e.MustChange).add("by", e.By)
+		f.add("user", e.User).add("kept", kept).add("mustChange", e.MustChange).add("samePassword", e.SamePassword).add("by", e.By)
 	case *event.FactorPut:
 		f.add("user", e.User).add("id", e.Id).add("kind", factorKind(e.Kind)).add("label", e.Label).add("by", e.By)
 	case *event.LoginRemembered:

@@ -190,7 +190,7 @@ func (im *importer) write(ctx context.Context, j *job) error {
 		return err
 	}
 	im.counts.Passwords = w.passwords
-	if im.options.DryRun || w.events == 0 {
+	if im.options.DryRun || w.empty() {
 		return nil
 	}
 	out, err := w.finish(ctx)

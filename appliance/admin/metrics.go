@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"trine/engine"
 	"trine/engine/credential"
 	"trine/engine/policy"
 	"trine/engine/state"
@@ -28,6 +29,7 @@ type MetricSources struct {
 	Documents   func() map[string]int // by kind
 	Policy      func() policy.Stats
 	Credentials func() credential.Stats
+	Engine      func() engine.Stats
 	Worker      func() WorkerStats
 	Delivery    func() []DeliveryStats // a channel each
 	Geo         func() GeoStats
@@ -158,6 +160,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	if s.Credentials != nil {
 		e.credentials(s.Credentials())
+	}
+	if s.Engine != nil {
+		e.rehashes(s.Engine())
 	}
 	if s.Worker != nil {
 		e.worker(s.Worker())
@@ -324,6 +329,12 @@ func (e emitter) credentials(c credential.Stats) {
 		e.counter(slow, about, float64(one.Count), "result", one.Label)
 	}
 	e.gauge("trine_password_slow_in_flight", "Slow password verifications under way.", float64(c.SlowUnderWay))
+}
+
+func (e emitter) rehashes(s engine.Stats) {
+	const name, about = "trine_password_rehashes_total", "Imported passwords that a good login had re-hashed to the forms that the user type keeps, by what became of it."
+	e.counter(name, about, float64(s.Rehashed), "result", "done")
+	e.counter(name, about, float64(s.RehashesFailed), "result", "failed")
 }
 
 func (e emitter) worker(w WorkerStats) {

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"trine/engine"
 	"trine/engine/credential"
 	"trine/engine/policy"
 	"trine/engine/state"
@@ -31,6 +32,7 @@ func sources() MetricSources {
 		State:       func() state.Counts { return state.Counts{Sessions: 5} },
 		Documents:   func() map[string]int { return map[string]int{"User": 2} },
 		Policy:      func() policy.Stats { return policy.Stats{Compilations: 3, Broken: 1} },
+		Engine:      func() engine.Stats { return engine.Stats{Rehashed: 5, RehashesFailed: 1} },
 		Credentials: func() credential.Stats { return credential.Stats{CacheHits: 11, SlowWrong: 2} },
 		Worker:      func() WorkerStats { return WorkerStats{Done: 13} },
 		Delivery: func() []DeliveryStats {

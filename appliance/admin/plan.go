@@ -44,6 +44,7 @@ type step struct {
 	writes   bool        // the document itself changes, not only its password
 	password []byte      // to be set; nil: unchanged
 	given    secret.Text // the same, as it came
+	isHash   bool        // the password is the hash of one, which another system made
 	must     bool        // the user has to change it
 }
 
@@ -171,7 +172,7 @@ func (s *Server) planPut(ctx context.Context, d *document.Document, problems, co
 	st.changes = document.Diff(old, d)
 	st.writes = old == nil || len(st.changes) > 0
 	if st.password != nil {
-		st.changes = append(st.changes, document.Change{Path: "spec.password", New: "(changed)"})
+		st.changes = append(st.changes, document.Change{Path: st.passwordField(), New: "(changed)"})
 	}
 	st.result = stored.Version
 	switch {
@@ -199,14 +200,25 @@ func at(d *document.Document, field, reason string) document.Problem {
 	return document.Problem{File: src.File, Line: src.Line, Column: src.Column, Kind: d.Kind, Name: d.Name, Field: field, Reason: reason}
 }
 
-// takePassword takes a user's clear password out of the document and into the step, unless it is the one that is stored.
+// passwordField returns the field that a step's password came in.
+func (st *step) passwordField() string {
+	if st.isHash {
+		return "spec.passwordHash"
+	}
+	return "spec.password"
+}
+
+// takePassword takes a user's clear password, or the hash of one, out of the document and into the step, unless it is the one that is stored.
 func (s *Server) takePassword(ctx context.Context, d *document.Document, st *step) error {
 	u, ok := d.Spec.(*document.User)
 	if !ok {
 		return nil
 	}
-	given, must := u.Password, u.PasswordMustChange
-	u.Password, u.PasswordMustChange = secret.Text{}, false
+	given, must, isHash := u.Password, u.PasswordMustChange, u.Password.IsZero()
+	if isHash {
+		given = u.PasswordHash
+	}
+	u.Password, u.PasswordHash, u.PasswordMustChange = secret.Text{}, secret.Text{}, false
 	if !given.IsPlain() {
 		return nil
 	}
@@ -216,7 +228,12 @@ func (s *Server) takePassword(ctx context.Context, d *document.Document, st *ste
 	}
 	stored, has := s.cfg.State.Password(d.Name)
 	if has && st.before != nil {
-		same, err := s.cfg.Passwords.Verify(ctx, stored, password)
+		var same bool
+		if isHash {
+			same, err = s.isImport(stored, string(password), u)
+		} else {
+			same, err = s.cfg.Passwords.Verify(ctx, stored, password)
+		}
 		if err != nil {
 			return api.NewProblem(http.StatusServiceUnavailable, api.ReasonPasswordFailed, "the password of %s could not be compared with the stored one: %v", d.Key(), err)
 		}
@@ -225,8 +242,17 @@ func (s *Server) takePassword(ctx context.Context, d *document.Document, st *ste
 			return nil
 		}
 	}
-	st.password, st.given, st.must = password, given, must
+	st.password, st.given, st.must, st.isHash = password, given, must, isHash
 	return nil
+}
+
+// isImport reports whether a user's password in force is an import of this very hash, which no login has replaced yet.
+func (s *Server) isImport(stored StoredPassword, hash string, u *document.User) (bool, error) {
+	t, err := s.userType(u.UserType, nil)
+	if err != nil {
+		return false, err
+	}
+	return s.cfg.Passwords.Imported(stored, hash, t), nil
 }
 
 // seal seals the secrets of a document that came in as clear text. One that is equal to a secret in force is replaced by that,
@@ -356,9 +382,15 @@ func (p *plan) lendPasswords(lend bool) {
 		if !ok {
 			continue
 		}
-		u.Password, u.PasswordMustChange = secret.Text{}, false
-		if lend && st.password != nil {
-			u.Password, u.PasswordMustChange = st.given, st.must
+		u.Password, u.PasswordHash, u.PasswordMustChange = secret.Text{}, secret.Text{}, false
+		if !lend || st.password == nil {
+			continue
+		}
+		u.PasswordMustChange = st.must
+		if st.isHash {
+			u.PasswordHash = st.given
+		} else {
+			u.Password = st.given
 		}
 	}
 }

@@ -87,7 +87,7 @@ func (s stateReader) Password(user string) (StoredPassword, bool) {
 		return StoredPassword{}, false
 	}
 	return StoredPassword{
-		User: string(u.Name), Argon2id: u.Argon2id, Keyed: u.Keyed, NT: u.NT, Clear: u.Clear, MustChange: u.MustChange,
+		User: string(u.Name), Argon2id: u.Argon2id, Keyed: u.Keyed, NT: u.NT, Clear: u.Clear, Import: u.Imported, MustChange: u.MustChange,
 	}, true
 }
 

@@ -1,12 +1,14 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
 	"net"
 	"path/filepath"
+	"runtime"
 
 	"trine/appliance/admin"
 	"trine/appliance/admin/client"
@@ -26,7 +28,7 @@ func (n *Node) startAdmin() error {
 	}
 	n.admin = admin.New(admin.Config{
 		State: admin.Views(n.views), Log: adminLog{n.store}, Events: adminEvents{n.store}, Policy: n.policies,
-		Passwords: passwords{n}, Messenger: n.delivery, Simulator: n.newSimulator(), Keyring: n.keyring, Status: n.status, Ready: n.ready, Attributes: n.attributes,
+		Passwords: passwords{n}, PasswordsAtOnce: cmp.Or(n.settings.WorkerParallel, runtime.NumCPU()), Messenger: n.delivery, Simulator: n.newSimulator(), Keyring: n.keyring, Status: n.status, Ready: n.ready, Attributes: n.attributes,
 		Metrics: n.metrics(config.Certificates[0].Leaf.NotAfter),
 		Scratch: n.settings.Data, MaxRecord: raftstore.MaxRecord, Version: Version(), Logger: n.logger, Clock: n.clock,
 	})
@@ -124,6 +126,21 @@ func (p passwords) Build(ctx context.Context, user string, password []byte, t *d
 	return credential.BuildForms(ctx, user, password, keep, params, p.n.keyring, p.n.worker)
 }
 
+// Import implements admin.Passwords.
+func (p passwords) Import(user, hash string, t *document.UserType) (*event.PasswordSet, error) {
+	keep, _ := engine.KeepOf(t)
+	return credential.ImportForms(user, hash, keep, p.n.keyring)
+}
+
+// Imported implements admin.Passwords.
+func (p passwords) Imported(stored admin.StoredPassword, hash string, t *document.UserType) bool {
+	keep, _ := engine.KeepOf(t)
+	forms := credential.Stored{
+		Name: []byte(stored.User), Argon2id: stored.Argon2id, Keyed: stored.Keyed, NT: stored.NT, Clear: stored.Clear, Imported: stored.Import,
+	}
+	return forms.IsImport(hash, keep, p.n.keyring)
+}
+
 // Verify implements admin.Passwords. What is verified here is remembered like a login, so it goes by the user's own id and the
 // version that he has now.
 func (p passwords) Verify(ctx context.Context, stored admin.StoredPassword, password []byte) (bool, error) {
@@ -135,7 +152,7 @@ func (p passwords) Verify(ctx context.Context, stored admin.StoredPassword, pass
 		Proof: &credential.Proof{Method: credential.PAP, Password: password},
 		User: &credential.Stored{
 			ID: user.ID, Name: user.Name, Version: user.CredentialVersion,
-			Argon2id: user.Argon2id, Keyed: user.Keyed, NT: user.NT, Clear: user.Clear,
+			Argon2id: user.Argon2id, Keyed: user.Keyed, NT: user.NT, Clear: user.Clear, Imported: user.Imported,
 		},
 		Name: user.Name,
 	})

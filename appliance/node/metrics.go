@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"trine/appliance/admin"
+	"trine/engine"
 	"trine/engine/document"
 	"trine/engine/event"
 	"trine/protocols/radius"
@@ -23,6 +24,7 @@ func (n *Node) metrics(certificate time.Time) http.Handler {
 		Documents:   n.documentCounts,
 		Policy:      n.policies.Stats,
 		Credentials: n.verifier.Stats,
+		Engine:      func() engine.Stats { return n.engine.Stats() },
 		Worker:      n.workerStats,
 		Delivery:    n.deliveryStats,
 		Geo:         n.geoStats(),

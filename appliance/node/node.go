@@ -199,6 +199,7 @@ func (n *Node) startEngine(ctx context.Context) error {
 	if n.geo != nil {
 		n.background.Go(func() { n.geo.follow(running) })
 	}
+	n.background.Go(func() { n.engine.Rehash(running) })
 	n.background.Go(func() { keepDecoy(running, n.verifier, n.policies.Holder(), n.logger) })
 	sweeper := &sweeper{views: n.views, store: n.store, clock: n.clock, logger: n.logger}
 	n.background.Go(func() { sweeper.run(running) })

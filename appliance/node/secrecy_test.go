@@ -48,6 +48,8 @@ func TestSecretsAreNowhereInTheClear(t *testing.T) {
 	n.apply(clientDocument("secret: device-S3cret-one", "127.0.0.0/8"))
 	n.apply(clientDocument("secrets: [{value: device-S3cret-two}, {value: device-S3cret-one}]", "127.0.0.0/8"))
 	n.apply("kind: User\nname: carol\nspec:\n  firstName: " + plain + "\n  lastName: Carroll\n  mail: carol\n  mailDomain: example.com\n  password: carols-Passw0rd-one\n")
+	const hash, hashed = "$2y$04$xkueqi6EtAlBVwauA0gt1.mN/eMHBGzZwLM4jy3DpiSWm8BUCHYj6", "wonder länd 1"
+	n.apply("kind: User\nname: dave\nspec: {passwordHash: " + hash + "}\n---\nkind: User\nname: erin\nspec: {passwordHash: " + hash + "}\n")
 	if err := n.admin.SetPassword(t.Context(), "carol", "carols-Passw0rd-two", false); err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +66,11 @@ func TestSecretsAreNowhereInTheClear(t *testing.T) {
 			}
 		}
 	}
+	if a, err := n.login(to, "device-S3cret-two", "dave", hashed, "pap"); err != nil || !a.Accepted { // erin's hash stays as it is
+		t.Fatalf("%+v, %v", a, err)
+	}
 	secrets := []string{
+		hash, hashed,
 		"testing123", "wonderland", "builder", "device-S3cret-one", "device-S3cret-two", "carols-Passw0rd-one", "carols-Passw0rd-two",
 		"carols-Wr0ng-guess", key.Secret,
 	}

@@ -21,7 +21,7 @@ const (
 
 // The kinds of requests.
 const (
-	kindVerify = 1 // fields: Argon2id form, password
+	kindVerify = 1 // fields: Argon2id form or text of an imported hash, password
 	kindHash   = 2 // fields: cost (memory 4, iterations 2, parallelism 1), password
 )
 

@@ -115,8 +115,8 @@ func (p *Pool) Submit(j *credential.Job) error {
 	if len(j.Password) > credential.MaxPassword {
 		return credential.ErrPasswordLength
 	}
-	if len(j.Form) > credential.MaxArgon2id {
-		return credential.ErrArgon2id
+	if len(j.Form) > credential.MaxForm {
+		return credential.ErrUnreadable
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -225,6 +225,8 @@ func (p *Pool) settle(j *job, answer *frame) {
 	case verifying && answer.kind == statusDiffers:
 	case !verifying && answer.kind == statusHashed:
 		j.Hash = append([]byte(nil), answer.first...)
+	case verifying && answer.kind == statusRefused:
+		j.Err = credential.ErrUnreadable
 	case answer.kind == statusRefused:
 		j.Err = credential.ErrArgon2id
 	default:

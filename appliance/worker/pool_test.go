@@ -154,7 +154,7 @@ func TestWorkerVerifiesAndHashes(t *testing.T) {
 	if err != nil || !a.Matches([]byte("new")) || a.Params != cheap() {
 		t.Errorf("the new form does not fit its password: %v", err)
 	}
-	if bad := do(t, p, &credential.Job{Password: []byte("x"), Form: []byte("nonsense")}); !errors.Is(bad.Err, credential.ErrArgon2id) || bad.Match {
+	if bad := do(t, p, &credential.Job{Password: []byte("x"), Form: []byte("nonsense")}); !errors.Is(bad.Err, credential.ErrUnreadable) || bad.Match {
 		t.Errorf("unsound form: match %v, error %v", bad.Match, bad.Err)
 	}
 	if bad := do(t, p, &credential.Job{Password: []byte("x"), Params: credential.Params{}}); !errors.Is(bad.Err, credential.ErrArgon2id) || bad.Hash != nil {
@@ -162,6 +162,25 @@ func TestWorkerVerifiesAndHashes(t *testing.T) {
 	}
 	s := p.Stats()
 	if s.Submitted != 5 || s.Done != 5 || s.Failed != 0 || s.Starts != 1 || s.Deaths != 0 || s.UnderWay != 0 || s.Parallel != 2 {
+		t.Errorf("stats: %+v", s)
+	}
+}
+
+func TestWorkerVerifiesHashesOfOtherSystems(t *testing.T) {
+	p := newPool(t, "sound", func(c *Config) { c.Parallel = 2 })
+	for _, hash := range []string{
+		"$2y$04$xkueqi6EtAlBVwauA0gt1.mN/eMHBGzZwLM4jy3DpiSWm8BUCHYj6",
+		"{SSHA}i6z6qHoVh7UwmjuX48UaTgOQM+fnf7Ru",
+		"$y$j9T$Y1AnH/NNI.CGeyiYW9BT5/$gRgSrMoeBw6GA8VTiZ3syk8EktDZa419E5DC0b4gBG/",
+	} {
+		if right := do(t, p, &credential.Job{Password: []byte("wonder länd 1"), Form: []byte(hash)}); right.Err != nil || !right.Match {
+			t.Errorf("%s: match %v, error %v", hash, right.Match, right.Err)
+		}
+		if wrong := do(t, p, &credential.Job{Password: []byte("wonderland"), Form: []byte(hash)}); wrong.Err != nil || wrong.Match {
+			t.Errorf("%s: match %v, error %v", hash, wrong.Match, wrong.Err)
+		}
+	}
+	if s := p.Stats(); s.Deaths != 0 {
 		t.Errorf("stats: %+v", s)
 	}
 }
@@ -284,7 +303,7 @@ func TestWhatIsTooLongIsNotQueued(t *testing.T) {
 	if err := p.Submit(&credential.Job{Password: make([]byte, credential.MaxPassword+1), Params: cheap()}); !errors.Is(err, credential.ErrPasswordLength) {
 		t.Errorf("password: %v", err)
 	}
-	if err := p.Submit(&credential.Job{Form: make([]byte, credential.MaxArgon2id+1)}); !errors.Is(err, credential.ErrArgon2id) {
+	if err := p.Submit(&credential.Job{Form: make([]byte, credential.MaxForm+1)}); !errors.Is(err, credential.ErrUnreadable) {
 		t.Errorf("form: %v", err)
 	}
 }

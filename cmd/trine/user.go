@@ -38,9 +38,10 @@ func (c *cli) importCommand() *cobra.Command {
 		Use:   "import FILE.csv|-",
 		Short: "Take in users from a CSV file",
 		Long: "Take in users from a CSV file, all rows or none. Its first row names the columns: userName, firstName, lastName,\n" +
-			"fullName, shortName, mail, mailDomain, mobile, aliases, directoryDN, userType, primaryGroup, groups, active, password and\n" +
-			"attributes.NAME; several values are separated by semicolons. A row that is refused is shown with its line; then nothing is\n" +
-			"taken in (exit code 3), unless --skip-bad-rows asks for the good rows.",
+			"fullName, shortName, mail, mailDomain, mobile, aliases, directoryDN, userType, primaryGroup, groups, active, password,\n" +
+			"passwordHash and attributes.NAME; several values are separated by semicolons. A passwordHash is a hash that another system made\n" +
+			"(docs/guides/migrating-passwords.md lists them). A row that is refused is shown with its line; then nothing is taken in (exit\n" +
+			"code 3), unless --skip-bad-rows asks for the good rows.",
 		Example: "  trine user import people.csv --dry-run\n  trine user import people.csv --skip-bad-rows",
 		Args:    args(cobra.ExactArgs(1)),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

@@ -3,19 +3,18 @@ package credential
 import (
 	"crypto/rand"
 	"crypto/subtle"
-	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"golang.org/x/crypto/argon2"
+
+	"trine/engine/credential/imported"
 )
 
-// Bounds of an Argon2id form. They keep an imported hash from asking for more work than a node can give.
+// Bounds of an Argon2id form. They keep a user type from asking for more work than a node can give.
 const (
-	MaxMemoryKiB   = 256 << 10
+	MaxMemoryKiB   = imported.MaxMemory >> 10
 	MaxIterations  = 64
 	MaxParallelism = 16
 
@@ -32,7 +31,7 @@ const (
 	MaxArgon2id = argon2idHead + maxSalt + maxHash
 )
 
-// ErrArgon2id means that bytes or a text are not an Argon2id form, or are one beyond the bounds.
+// ErrArgon2id means that bytes are not an Argon2id form, or are one beyond the bounds.
 var ErrArgon2id = errors.New("not an Argon2id form")
 
 // Params is the cost of Argon2id (RFC 9106).
@@ -127,57 +126,6 @@ func (a Argon2id) validate() error {
 		return fmt.Errorf("%w: the hash has %d bytes, not %d to %d", ErrArgon2id, len(a.Hash), minHash, maxHash)
 	}
 	return a.Params.Validate()
-}
-
-// PHC returns the form as other systems write it: $argon2id$v=19$m=19456,t=2,p=1$salt$hash. It is as confidential as the form.
-func (a Argon2id) PHC() string {
-	encode := base64.RawStdEncoding.EncodeToString
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version,
-		a.Params.MemoryKiB, a.Params.Iterations, a.Params.Parallelism, encode(a.Salt), encode(a.Hash))
-}
-
-// ParsePHC reads what PHC writes, with the parameters in that order. Errors wrap ErrArgon2id and never quote salt or hash.
-func ParsePHC(text string) (Argon2id, error) {
-	parts := strings.Split(text, "$")
-	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" {
-		return Argon2id{}, fmt.Errorf("%w: it must read $argon2id$v=19$m=...,t=...,p=...$salt$hash", ErrArgon2id)
-	}
-	if parts[2] != "v="+strconv.Itoa(argon2.Version) {
-		return Argon2id{}, fmt.Errorf("%w: only version v=%d is known", ErrArgon2id, argon2.Version)
-	}
-	var a Argon2id
-	costs := strings.Split(parts[3], ",")
-	if len(costs) != 3 {
-		return Argon2id{}, fmt.Errorf("%w: the cost must read m=M,t=T,p=P", ErrArgon2id)
-	}
-	for i, cost := range [...]struct {
-		name string
-		bits int
-		set  func(uint64)
-	}{
-		{"m=", 32, func(v uint64) { a.Params.MemoryKiB = uint32(v) }},
-		{"t=", 16, func(v uint64) { a.Params.Iterations = uint16(v) }},
-		{"p=", 8, func(v uint64) { a.Params.Parallelism = uint8(v) }},
-	} {
-		digits, ok := strings.CutPrefix(costs[i], cost.name)
-		v, err := strconv.ParseUint(digits, 10, cost.bits)
-		if !ok || err != nil {
-			return Argon2id{}, fmt.Errorf("%w: %s must be followed by a number in bounds", ErrArgon2id, cost.name)
-		}
-		cost.set(v)
-	}
-	decode := base64.RawStdEncoding.Strict()
-	var err error
-	if a.Salt, err = decode.DecodeString(parts[4]); err != nil {
-		return Argon2id{}, fmt.Errorf("%w: the salt is not base64 without padding", ErrArgon2id)
-	}
-	if a.Hash, err = decode.DecodeString(parts[5]); err != nil {
-		return Argon2id{}, fmt.Errorf("%w: the hash is not base64 without padding", ErrArgon2id)
-	}
-	if err := a.validate(); err != nil {
-		return Argon2id{}, err
-	}
-	return a, nil
 }
 
 // Format shows nothing of the hash under any verb.

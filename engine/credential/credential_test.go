@@ -40,8 +40,7 @@ func (b *bench) Submit(j *Job) error {
 
 func hashJob(j *Job) {
 	if len(j.Form) > 0 {
-		a, err := ParseArgon2id(j.Form)
-		j.Match, j.Err = err == nil && a.Matches(j.Password), err
+		j.Match, j.Err = FormMatches(j.Form, j.Password)
 	} else {
 		a, err := HashArgon2id(j.Password, j.Params)
 		j.Hash, j.Err = a.Append(nil), err
@@ -103,6 +102,16 @@ func (f *fixture) user(t testing.TB, id uint64, name, password string, keep Keep
 		t.Fatal(err)
 	}
 	return &Stored{ID: id, Name: []byte(name), Version: 1, Argon2id: set.Argon2Id, Keyed: set.Keyed, NT: set.Nt, Clear: set.Clear}
+}
+
+// importing makes the stored password of a user whose hash was imported.
+func (f *fixture) importing(t testing.TB, id uint64, name, hash string, keep Keep) *Stored {
+	t.Helper()
+	set, err := ImportForms(name, hash, keep, f.ring)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Stored{ID: id, Name: []byte(name), Version: 1, Argon2id: set.Argon2Id, Keyed: set.Keyed, NT: set.Nt, Clear: set.Clear, Imported: set.Imported}
 }
 
 func pap(password string, user *Stored) *Attempt {
@@ -315,7 +324,7 @@ func TestHasherThatFailsNeverLetsOneThrough(t *testing.T) {
 	}{
 		"died":     {ErrHasherFailed, trace.WorkerFailed},
 		"late":     {ErrDeadline, trace.OverloadDeadline},
-		"damaged":  {ErrArgon2id, trace.PasswordUnreadable},
+		"damaged":  {ErrUnreadable, trace.PasswordUnreadable},
 		"whatever": {errors.New("?"), trace.WorkerFailed},
 	} {
 		t.Run(name, func(t *testing.T) {

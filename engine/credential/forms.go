@@ -2,12 +2,14 @@ package credential
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"unicode"
 	"unicode/utf8"
 
 	"trine/engine/credential/chap"
+	"trine/engine/credential/imported"
 	"trine/engine/event"
 	"trine/engine/secret"
 )
@@ -27,6 +29,7 @@ const (
 	FormNT            // NT hash (RFC 2759 section 8.3), sealed: MS-CHAP needs it
 	FormClear         // the password, sealed: CHAP needs it
 	FormCache         // not kept: verified before, by this node since it started
+	FormImported      // the hash that another system made, sealed; it stays until a good login makes the others
 )
 
 // String returns the form's name as documents and traces use it.
@@ -42,6 +45,8 @@ func (f Form) String() string {
 		return "clear"
 	case FormCache:
 		return "cache"
+	case FormImported:
+		return "imported"
 	}
 	return "none"
 }
@@ -52,6 +57,9 @@ type Keep struct {
 	// History is how many passwords, this one and those before it, the next one can be told from; see Verifier.Used.
 	History int
 }
+
+// ntAlone reports whether the NT hash is the only form that is kept.
+func (k Keep) ntAlone() bool { return k.NT && !k.Argon2id && !k.Keyed && !k.Clear }
 
 // DefaultKeep is what is kept where no user type says otherwise: Argon2id alone.
 func DefaultKeep() Keep { return Keep{Argon2id: true} }
@@ -110,6 +118,54 @@ func BuildForms(ctx context.Context, user string, password []byte, keep Keep, pa
 		}
 	}
 	return set, nil
+}
+
+// BuildForms is the function of that name with the verifier's keyring and hasher.
+func (v *Verifier) BuildForms(ctx context.Context, user string, password []byte, keep Keep, params Params) (*event.PasswordSet, error) {
+	return BuildForms(ctx, user, password, keep, params, v.keyring, v.hasher)
+}
+
+// ImportForms makes the forms of a password of which only a hash is known that another system made: the hash itself, sealed, which stays until
+// the password is seen at a login, and of an NT hash the form of that name at once where it is kept. Its errors wrap imported.ErrHash, or
+// are the keyring's.
+func ImportForms(user, hash string, keep Keep, keyring *secret.Keyring) (*event.PasswordSet, error) {
+	h, err := imported.Parse(hash)
+	if err != nil {
+		return nil, err
+	}
+	set := &event.PasswordSet{User: user}
+	var scratch [maxContext]byte
+	if nt, ok := h.NT(); ok && keep.NT {
+		if set.Nt, err = keyring.Seal(nil, nt[:], appendContext(scratch[:0], []byte(user), FormNT)); err != nil {
+			return nil, fmt.Errorf("seal NT hash: %w", err)
+		}
+		if keep.ntAlone() {
+			return set, nil // there is nothing else to make
+		}
+	}
+	if set.Imported, err = keyring.Seal(nil, []byte(hash), appendContext(scratch[:0], []byte(user), FormImported)); err != nil {
+		return nil, fmt.Errorf("seal imported hash: %w", err)
+	}
+	return set, nil
+}
+
+// IsImport reports whether all that is stored came of the given hash, by ImportForms with the same keep.
+func (s *Stored) IsImport(hash string, keep Keep, keyring *secret.Keyring) bool {
+	h, err := imported.Parse(hash)
+	if err != nil || len(s.Argon2id)+len(s.Keyed)+len(s.Clear) > 0 {
+		return false
+	}
+	var scratch [maxContext]byte
+	if len(s.Imported) > 0 {
+		text, err := keyring.Open(nil, s.Imported, appendContext(scratch[:0], s.Name, FormImported))
+		return err == nil && subtle.ConstantTimeCompare(text, []byte(hash)) == 1
+	}
+	nt, ok := h.NT()
+	if !ok || !keep.ntAlone() {
+		return false
+	}
+	kept, err := keyring.Open(nil, s.NT, appendContext(scratch[:0], s.Name, FormNT))
+	return err == nil && subtle.ConstantTimeCompare(kept, nt[:]) == 1
 }
 
 func hash(ctx context.Context, password []byte, params Params, hasher Hasher) ([]byte, error) {

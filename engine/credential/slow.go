@@ -33,6 +33,7 @@ type work struct {
 	tag     tag
 	user    uint64 // cache id; 0 for the decoy
 	lack    trace.Reason
+	form    Form      // what the job verifies
 	keys    [2]uint64 // buckets of user and source
 	sourced bool
 	waiting []Done
@@ -53,9 +54,9 @@ func (p *slowPath) init(v *Verifier, l Limits) {
 	p.sources.init(l.SourceBurst, l.SourcePerMinute, l.SourceUnderWay)
 }
 
-// verify joins the attempt to an equal one that is under way, or has it verified.
-func (p *slowPath) verify(a *Attempt, t *target, of tag) Outcome {
-	w, o := p.enter(a, t, of)
+// verify joins the attempt to an equal one that is under way, or has it verified against the form that is kept.
+func (p *slowPath) verify(a *Attempt, t *target, form Form, kept []byte, of tag) Outcome {
+	w, o := p.enter(a, t, form, kept, of)
 	if w == nil {
 		return o
 	}
@@ -69,9 +70,9 @@ func (p *slowPath) verify(a *Attempt, t *target, of tag) Outcome {
 }
 
 // enter returns new work, or why there is none.
-func (p *slowPath) enter(a *Attempt, t *target, of tag) (*work, Outcome) {
+func (p *slowPath) enter(a *Attempt, t *target, form Form, kept []byte, of tag) (*work, Outcome) {
 	now := p.v.clock()
-	pending := Outcome{Status: Pending, Form: FormArgon2id}
+	pending := Outcome{Status: Pending, Form: form}
 	var keys [2]uint64
 	if a.User != nil {
 		keys[0] = a.User.ID * 0x9e3779b97f4a7c15
@@ -82,7 +83,7 @@ func (p *slowPath) enter(a *Attempt, t *target, of tag) (*work, Outcome) {
 	}
 	keys[1] = maphash.Bytes(p.seed, a.Source)
 	if original := p.v.original; original != nil {
-		if o, held := original.slow.heldBack(keys, len(a.Source) > 0, now); held {
+		if o, held := original.slow.heldBack(keys, form, len(a.Source) > 0, now); held {
 			return nil, o
 		}
 	}
@@ -91,30 +92,30 @@ func (p *slowPath) enter(a *Attempt, t *target, of tag) (*work, Outcome) {
 	defer p.mu.Unlock()
 	if !a.Deadline.IsZero() && !now.Before(a.Deadline) {
 		p.stats.SlowLate++
-		return nil, wrong(trace.OverloadDeadline, FormArgon2id, ErrDeadline)
+		return nil, wrong(trace.OverloadDeadline, form, ErrDeadline)
 	}
 	if w := p.work[of]; w != nil {
 		if len(w.waiting) >= maxJoined {
 			p.stats.SlowRefused++
-			return nil, wrong(trace.OverloadQueueFull, FormArgon2id, errJoined)
+			return nil, wrong(trace.OverloadQueueFull, form, errJoined)
 		}
 		w.waiting = append(w.waiting, a.Done)
 		p.stats.SlowJoined++
 		pending.Joined = true
 		return nil, pending
 	}
-	if o, ok := p.admit(p.users.enter(keys[0], now), errUserLimit, errUserBusy); !ok {
+	if o, ok := p.admit(p.users.enter(keys[0], now), form, errUserLimit, errUserBusy); !ok {
 		return nil, o
 	}
 	if len(a.Source) > 0 {
-		if o, ok := p.admit(p.sources.enter(keys[1], now), errSourceLimit, errSourceBusy); !ok {
+		if o, ok := p.admit(p.sources.enter(keys[1], now), form, errSourceLimit, errSourceBusy); !ok {
 			p.users.leave(keys[0], now, false)
 			return nil, o
 		}
 	}
-	w := &work{path: p, tag: of, user: a.User.cacheID(), lack: t.lack, keys: keys, sourced: len(a.Source) > 0, waiting: []Done{a.Done}}
-	secrets := make([]byte, 0, len(a.Proof.Password)+len(t.stored.Argon2id))
-	secrets = append(append(secrets, a.Proof.Password...), t.stored.Argon2id...)
+	w := &work{path: p, tag: of, user: a.User.cacheID(), lack: t.lack, form: form, keys: keys, sourced: len(a.Source) > 0, waiting: []Done{a.Done}}
+	secrets := make([]byte, 0, len(a.Proof.Password)+len(kept))
+	secrets = append(append(secrets, a.Proof.Password...), kept...)
 	w.job = Job{
 		Password: secrets[:len(a.Proof.Password):len(a.Proof.Password)],
 		Form:     secrets[len(a.Proof.Password):],
@@ -126,14 +127,14 @@ func (p *slowPath) enter(a *Attempt, t *target, of tag) (*work, Outcome) {
 	return w, pending
 }
 
-func (p *slowPath) admit(e entry, tooMany, busy error) (Outcome, bool) {
+func (p *slowPath) admit(e entry, form Form, tooMany, busy error) (Outcome, bool) {
 	switch e {
 	case exhausted:
 		p.stats.SlowThrottled++
-		return wrong(trace.OverloadThrottled, FormArgon2id, tooMany), false
+		return wrong(trace.OverloadThrottled, form, tooMany), false
 	case crowded:
 		p.stats.SlowRefused++
-		return wrong(trace.OverloadQueueFull, FormArgon2id, busy), false
+		return wrong(trace.OverloadQueueFull, form, busy), false
 	}
 	return Outcome{}, true
 }
@@ -145,6 +146,7 @@ func (w *work) Hashed(*Job) { w.path.finish(w, nil) }
 func (p *slowPath) finish(w *work, but Done) {
 	o := w.outcome(w.job.Err)
 	clear(w.job.Password)
+	clear(w.job.Form) // of an imported hash, what is otherwise sealed
 	if o.Status == Matched && p.v.cache != nil && p.v.original == nil {
 		p.v.cache.put(w.user, &w.tag)
 	}
@@ -168,14 +170,14 @@ func (p *slowPath) finish(w *work, but Done) {
 }
 
 // heldBack reports whether an attempt would be refused because of failures before, and with which outcome. It takes nothing.
-func (p *slowPath) heldBack(keys [2]uint64, sourced bool, now time.Time) (Outcome, bool) {
+func (p *slowPath) heldBack(keys [2]uint64, form Form, sourced bool, now time.Time) (Outcome, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
 	case p.users.spent(keys[0], now):
-		return wrong(trace.OverloadThrottled, FormArgon2id, errUserLimit), true
+		return wrong(trace.OverloadThrottled, form, errUserLimit), true
 	case sourced && p.sources.spent(keys[1], now):
-		return wrong(trace.OverloadThrottled, FormArgon2id, errSourceLimit), true
+		return wrong(trace.OverloadThrottled, form, errSourceLimit), true
 	}
 	return Outcome{}, false
 }
@@ -197,14 +199,14 @@ func (p *slowPath) count(o Outcome, err error) {
 
 // outcome is the outcome of the work: a match only if the hasher says so, without an error, of a password that exists.
 func (w *work) outcome(err error) Outcome {
-	o := wrong(trace.PasswordWrong, FormArgon2id, err)
+	o := wrong(trace.PasswordWrong, w.form, err)
 	o.Decoy = w.lack != ""
 	switch {
 	case errors.Is(err, ErrQueueFull):
 		o.Reason = trace.OverloadQueueFull
 	case errors.Is(err, ErrDeadline):
 		o.Reason = trace.OverloadDeadline
-	case errors.Is(err, ErrArgon2id):
+	case errors.Is(err, ErrUnreadable):
 		o.Reason = trace.PasswordUnreadable
 	case err != nil:
 		o.Reason = trace.WorkerFailed

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"trine/engine/credential/chap"
-	"trine/engine/event"
 )
 
 // Former is a former password of a user, in a form in which it is remembered: of Argon2id or keyed.
@@ -45,6 +44,11 @@ func (v *Verifier) Used(ctx context.Context, s *Stored, former []Former, passwor
 		used = err == nil && ok && subtle.ConstantTimeCompare(hash[:], kept) == 1
 	case len(s.Argon2id) > 0:
 		err = check(fits(ctx, s.Argon2id, password, v.hasher))
+	case len(s.Imported) > 0:
+		var hash []byte
+		if hash, err = t.open(&room, FormImported); err == nil {
+			err = check(fits(ctx, hash, password, v.hasher))
+		}
 	}
 	if err != nil {
 		return false, fmt.Errorf("compare with the present password: %w", err)
@@ -64,9 +68,4 @@ func (v *Verifier) Used(ctx context.Context, s *Stored, former []Former, passwor
 		}
 	}
 	return used, nil
-}
-
-// BuildForms is the function of that name with the verifier's keyring and hasher.
-func (v *Verifier) BuildForms(ctx context.Context, user string, password []byte, keep Keep, params Params) (*event.PasswordSet, error) {
-	return BuildForms(ctx, user, password, keep, params, v.keyring, v.hasher)
 }

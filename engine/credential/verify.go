@@ -25,10 +25,11 @@ type Stored struct {
 	Keyed    []byte
 	NT       []byte // sealed
 	Clear    []byte // sealed
+	Imported []byte // sealed; only until a good login makes the forms that are kept
 }
 
 func (s *Stored) empty() bool {
-	return len(s.Argon2id) == 0 && len(s.Keyed) == 0 && len(s.NT) == 0 && len(s.Clear) == 0
+	return len(s.Argon2id) == 0 && len(s.Keyed) == 0 && len(s.NT) == 0 && len(s.Clear) == 0 && len(s.Imported) == 0
 }
 
 // Attempt is one attempt to prove a password. Of it and what it refers to, only Done is kept after Verify has returned.
@@ -90,6 +91,8 @@ func (o Outcome) Record(t *trace.Trace, user []byte, keeper string) {
 		t.Add(trace.FormUnreadable, o.Form.String(), detail)
 	case o.Reason == trace.RadiusCHAPSecretNotKept, o.Reason == trace.RadiusMSCHAPHashNotKept:
 		t.Add(trace.FormNotKept, o.Form.String(), keeper)
+	case o.Reason == trace.PasswordImported:
+		t.Add(trace.FormToCome, o.Form.String(), "")
 	case o.Reason == trace.ProofMissing:
 		t.Add(trace.MethodUnknown, detail, "")
 	case o.Reason == trace.ProofMalformed:
@@ -147,7 +150,7 @@ type decoy struct {
 // scratch is what one verification needs on the heap, because it passes through an interface of the crypto packages.
 type scratch struct {
 	context [maxContext]byte
-	open    [MaxPassword]byte
+	open    [max(MaxPassword, MaxForm)]byte
 	nt      [16]byte
 }
 
@@ -220,7 +223,7 @@ func (v *Verifier) SetDecoy(keep Keep, params Params) error {
 }
 
 // Verify verifies an attempt. An unknown user costs what one of the decoy's user type costs. With Pending, a.Done learns the outcome later;
-// only PAP against Argon2id alone is ever pending. A good MS-CHAP fills in the results of a.Proof; MSCHAPCPW also
+// only PAP against Argon2id or an imported hash alone is ever pending. A good MS-CHAP fills in the results of a.Proof; MSCHAPCPW also
 // puts the new password into a.Proof.Password, newly allocated.
 func (v *Verifier) Verify(a *Attempt) Outcome {
 	t := target{keyring: v.keyring, stored: a.User}
@@ -290,7 +293,7 @@ func matched(ok bool, form Form) Outcome {
 }
 
 // pap goes from what is cheap to what is dear. Each form is conclusive, since all were made of one password; only where there is
-// none but Argon2id, what was verified before is looked up.
+// none but Argon2id or an imported hash, what was verified before is looked up.
 func (v *Verifier) pap(a *Attempt, t *target, s *scratch) Outcome {
 	password := a.Proof.Password
 	if len(password) == 0 || len(password) > MaxPassword {
@@ -320,17 +323,25 @@ func (v *Verifier) pap(a *Attempt, t *target, s *scratch) Outcome {
 		}
 		unreadable = wrong(trace.PasswordUnreadable, FormNT, err)
 	}
-	if len(t.stored.Argon2id) == 0 {
-		return unreadable
+	form, kept := FormArgon2id, t.stored.Argon2id
+	if len(kept) == 0 {
+		if len(t.stored.Imported) == 0 {
+			return unreadable
+		}
+		var err error
+		if kept, err = t.open(s, FormImported); err != nil {
+			return wrong(trace.PasswordUnreadable, FormImported, err)
+		}
+		form = FormImported
 	}
 	if v.assumed != nothingAssumed {
-		return v.matched(false, FormArgon2id)
+		return v.matched(false, form)
 	}
 	tag := v.tag(a)
 	if v.cached(a.User.cacheID(), &tag) && t.lack == "" {
 		return matched(true, FormCache)
 	}
-	return v.slow.verify(a, t, tag)
+	return v.slow.verify(a, t, form, kept, tag)
 }
 
 // cached reports whether the cache has the user's password with this tag. Who only looks changes nothing in it.
@@ -366,8 +377,11 @@ func (v *Verifier) chap(a *Attempt, t *target, s *scratch) Outcome {
 // open opens a sealed form into the scratch. The result must not be kept.
 func (t *target) open(s *scratch, form Form) ([]byte, error) {
 	sealed := t.stored.Clear
-	if form == FormNT {
+	switch form {
+	case FormNT:
 		sealed = t.stored.NT
+	case FormImported:
+		sealed = t.stored.Imported
 	}
 	return t.keyring.Open(s.open[:0], sealed, appendContext(s.context[:0], t.stored.Name, form))
 }

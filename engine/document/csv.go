@@ -41,29 +41,23 @@ type Row struct {
 // csvColumns are the columns that are not attributes. Those with several values separate them by semicolons; a semicolon in a
 // value is written \;.
 var csvColumns = map[string]func(d *Document, u *User, value string) string{
-	"userName":     func(d *Document, _ *User, v string) string { d.Name = v; return "" },
-	"firstName":    func(_ *Document, u *User, v string) string { u.FirstName = v; return "" },
-	"lastName":     func(_ *Document, u *User, v string) string { u.LastName = v; return "" },
-	"fullName":     func(_ *Document, u *User, v string) string { u.FullName = v; return "" },
-	"shortName":    func(_ *Document, u *User, v string) string { u.ShortName = v; return "" },
-	"mail":         func(_ *Document, u *User, v string) string { u.Mail = v; return "" },
-	"mailDomain":   func(_ *Document, u *User, v string) string { u.MailDomain = v; return "" },
-	"mobile":       func(_ *Document, u *User, v string) string { u.Mobile = v; return "" },
-	"aliases":      func(_ *Document, u *User, v string) string { u.Aliases = splitValues(v); return "" },
-	"directoryDN":  func(_ *Document, u *User, v string) string { u.DirectoryDN = v; return "" },
-	"userType":     func(_ *Document, u *User, v string) string { u.UserType = v; return "" },
-	"primaryGroup": func(_ *Document, u *User, v string) string { u.PrimaryGroup = v; return "" },
-	"groups":       func(_ *Document, u *User, v string) string { u.Groups = splitValues(v); return "" },
-	"roles":        csvRoles,
-	"active":       func(_ *Document, u *User, v string) string { return csvBool(&u.Active, v) },
-	"password": func(_ *Document, u *User, v string) string {
-		t, err := secret.Parse(v)
-		if err != nil {
-			return err.Error()
-		}
-		u.Password = t
-		return ""
-	},
+	"userName":           func(d *Document, _ *User, v string) string { d.Name = v; return "" },
+	"firstName":          func(_ *Document, u *User, v string) string { u.FirstName = v; return "" },
+	"lastName":           func(_ *Document, u *User, v string) string { u.LastName = v; return "" },
+	"fullName":           func(_ *Document, u *User, v string) string { u.FullName = v; return "" },
+	"shortName":          func(_ *Document, u *User, v string) string { u.ShortName = v; return "" },
+	"mail":               func(_ *Document, u *User, v string) string { u.Mail = v; return "" },
+	"mailDomain":         func(_ *Document, u *User, v string) string { u.MailDomain = v; return "" },
+	"mobile":             func(_ *Document, u *User, v string) string { u.Mobile = v; return "" },
+	"aliases":            func(_ *Document, u *User, v string) string { u.Aliases = splitValues(v); return "" },
+	"directoryDN":        func(_ *Document, u *User, v string) string { u.DirectoryDN = v; return "" },
+	"userType":           func(_ *Document, u *User, v string) string { u.UserType = v; return "" },
+	"primaryGroup":       func(_ *Document, u *User, v string) string { u.PrimaryGroup = v; return "" },
+	"groups":             func(_ *Document, u *User, v string) string { u.Groups = splitValues(v); return "" },
+	"roles":              csvRoles,
+	"active":             func(_ *Document, u *User, v string) string { return csvBool(&u.Active, v) },
+	"password":           func(_ *Document, u *User, v string) string { return csvSecret(&u.Password, v) },
+	"passwordHash":       func(_ *Document, u *User, v string) string { return csvSecret(&u.PasswordHash, v) },
 	"passwordMustChange": func(_ *Document, u *User, v string) string { return csvBool(&u.PasswordMustChange, v) },
 }
 
@@ -74,6 +68,13 @@ func csvRoles(_ *Document, u *User, v string) string {
 			return reason
 		}
 		u.Roles = append(u.Roles, g)
+	}
+	return ""
+}
+
+func csvSecret(to *secret.Text, v string) string {
+	if err := to.UnmarshalText([]byte(v)); err != nil {
+		return err.Error()
 	}
 	return ""
 }

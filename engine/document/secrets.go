@@ -36,8 +36,10 @@ func eachSecret(v reflect.Value, path string, f func(path string, t *secret.Text
 func (d *Document) Inherit(old *Document) Problems {
 	var problems Problems
 	if u, ok := d.Spec.(*User); ok {
-		if u.Password.IsRedacted() {
-			u.Password = secret.Text{}
+		for _, t := range []*secret.Text{&u.Password, &u.PasswordHash} {
+			if t.IsRedacted() {
+				*t = secret.Text{}
+			}
 		}
 		return nil
 	}

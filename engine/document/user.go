@@ -36,7 +36,9 @@ type User struct {
 	Attributes map[string]Values `json:"attributes"`
 	// Password sets a new password. It is never shown and may be left out to keep the present one.
 	Password secret.Text `json:"password"`
-	// PasswordMustChange asks for a new password at the next login. It counts only together with password.
+	// PasswordHash sets the password to the one of which another system made this hash. The first good login replaces it by the forms that the user type keeps. It is never shown.
+	PasswordHash secret.Text `json:"passwordHash"`
+	// PasswordMustChange asks for a new password at the next login. It counts only together with password or passwordHash.
 	PasswordMustChange bool `json:"passwordMustChange"`
 }
 

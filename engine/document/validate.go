@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/text/unicode/norm"
 
+	"trine/engine/credential/imported"
 	"trine/engine/event"
 	"trine/engine/secret"
 )
@@ -113,8 +114,29 @@ func (u *User) check(c *checker) {
 	if u.Password.IsSealed() {
 		c.fail("spec.password", "", "a password comes in as clear text; as %s, or left out, it stays as it is", secret.Mark)
 	}
-	if u.PasswordMustChange && u.Password.IsZero() {
-		c.fail("spec.passwordMustChange", "", "the field counts only together with password")
+	u.checkHash(c)
+	if u.PasswordMustChange && u.Password.IsZero() && u.PasswordHash.IsZero() {
+		c.fail("spec.passwordMustChange", "", "the field counts only together with password or passwordHash")
+	}
+}
+
+// checkHash checks that the hash of a password is one that can be verified.
+func (u *User) checkHash(c *checker) {
+	const path = "spec.passwordHash"
+	switch {
+	case u.PasswordHash.IsSealed():
+		c.fail(path, "", "a hash comes in as the other system shows it; as %s, or left out, the password stays as it is", secret.Mark)
+	case u.PasswordHash.IsPlain() && !u.Password.IsZero():
+		c.fail(path, "give one of them", "the user has both a password and the hash of one")
+	case u.PasswordHash.IsPlain():
+		text, err := u.PasswordHash.Open(nil, nil, nil)
+		if err == nil {
+			_, err = imported.Parse(string(text))
+		}
+		if err != nil {
+			c.fail(path, "", "the hash is %v", err)
+		}
+		clear(text)
 	}
 }
 

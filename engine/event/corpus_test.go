@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,7 +44,7 @@ func examples(t *testing.T) map[event.Type]proto.Message {
 		&event.DocumentDeleted{Kind: "User", Name: "Alice", By: "admin", Comment: "left"},
 		&event.PasswordSet{
 			User: "alice", Argon2Id: []byte("argon2id form"), Keyed: []byte("keyed form"), Nt: []byte("nt form"), Clear: []byte("clear form"),
-			MustChange: true, By: "admin", History: 3, Past: []byte("past form"),
+			MustChange: true, By: "admin", Imported: []byte("imported form"), History: 3, Past: []byte("past form"), SamePassword: true,
 		},
 		&event.PasswordRemoved{User: "alice", By: "admin"},
 		&event.SessionReserved{User: "alice", Login: 0x1122334455667788, Client: "wlan", NotAfterUnix: 1772366460},
@@ -114,12 +115,17 @@ func classOfType(t event.Type) event.Class {
 	return event.ClassSystem
 }
 
+// later are further files, for types that got fields after their first one was frozen.
+var later = map[string]event.Type{"PasswordSet-imported": event.TypePasswordSet}
+
 func TestEveryTypeEverWrittenDecodes(t *testing.T) {
-	files := 0
+	files := maps.Clone(later)
 	for _, typ := range event.Types() {
-		files++
-		name := filepath.Join("testdata", "corpus", typ.String()+".txt")
-		t.Run(typ.String(), func(t *testing.T) {
+		files[typ.String()] = typ
+	}
+	for file, typ := range files {
+		name := filepath.Join("testdata", "corpus", file+".txt")
+		t.Run(file, func(t *testing.T) {
 			text, err := os.ReadFile(name)
 			if errors.Is(err, fs.ErrNotExist) && *update {
 				text = example(t, typ, name)
@@ -143,12 +149,12 @@ func TestEveryTypeEverWrittenDecodes(t *testing.T) {
 			}
 		})
 	}
-	if list, err := os.ReadDir(filepath.Join("testdata", "corpus")); err != nil || len(list) != files {
-		t.Errorf("%d corpus files for %d types, %v", len(list), files, err)
+	if list, err := os.ReadDir(filepath.Join("testdata", "corpus")); err != nil || len(list) != len(files) {
+		t.Errorf("%d corpus files for %d examples, %v", len(list), len(files), err)
 	}
 }
 
-// example writes the corpus file of a type that has none.
+// example writes a corpus file that is not there yet.
 func example(t *testing.T, typ event.Type, name string) []byte {
 	m := examples(t)[typ]
 	if m == nil {
@@ -199,7 +205,7 @@ func indent(t *testing.T, data []byte) string {
 
 func TestSecretsAreNotPrinted(t *testing.T) {
 	for typ, secrets := range map[event.Type][]string{
-		event.TypePasswordSet:     {"argon2id form", "keyed form", "nt form", "clear form", "past form"},
+		event.TypePasswordSet:     {"argon2id form", "keyed form", "nt form", "clear form", "past form", "imported form"},
 		event.TypeAPIKeyCreated:   {"\\u0007", "0707"},
 		event.TypeClusterKeyAdded: {"wrapped for", "for two"},
 		event.TypeStaged:          {"sealed:"},

@@ -755,8 +755,10 @@ type PasswordSet struct {
 	Clear         []byte                 `protobuf:"bytes,5,opt,name=clear,proto3" json:"clear,omitempty"`       // sealed password
 	MustChange    bool                   `protobuf:"varint,6,opt,name=must_change,json=mustChange,proto3" json:"must_change,omitempty"`
 	By            string                 `protobuf:"bytes,7,opt,name=by,proto3" json:"by,omitempty"`
-	History       uint32                 `protobuf:"varint,9,opt,name=history,proto3" json:"history,omitempty"` // how many former passwords are remembered, this one's predecessor included
-	Past          []byte                 `protobuf:"bytes,10,opt,name=past,proto3" json:"past,omitempty"`       // keyed form by which this one is remembered when it is a former one, where no form above can serve for that
+	Imported      []byte                 `protobuf:"bytes,8,opt,name=imported,proto3" json:"imported,omitempty"`                               // sealed hash that another system made, until a good login makes the forms above; see credential.ImportForms
+	History       uint32                 `protobuf:"varint,9,opt,name=history,proto3" json:"history,omitempty"`                                // how many former passwords are remembered, this one's predecessor included
+	Past          []byte                 `protobuf:"bytes,10,opt,name=past,proto3" json:"past,omitempty"`                                      // keyed form by which this one is remembered when it is a former one, where no form above can serve for that
+	SamePassword  bool                   `protobuf:"varint,13,opt,name=same_password,json=samePassword,proto3" json:"same_password,omitempty"` // the password stays what it was, only its forms are others: its age goes on
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -840,6 +842,13 @@ func (x *PasswordSet) GetBy() string {
 	return ""
 }
 
+func (x *PasswordSet) GetImported() []byte {
+	if x != nil {
+		return x.Imported
+	}
+	return nil
+}
+
 func (x *PasswordSet) GetHistory() uint32 {
 	if x != nil {
 		return x.History
@@ -852,6 +861,13 @@ func (x *PasswordSet) GetPast() []byte {
 		return x.Past
 	}
 	return nil
+}
+
+func (x *PasswordSet) GetSamePassword() bool {
+	if x != nil {
+		return x.SamePassword
+	}
+	return false
 }
 
 // PasswordRemoved leaves a user without a password.
@@ -2927,7 +2943,7 @@ const file_event_proto_rawDesc = "" +
 	"\x0enot_after_unix\x18\x04 \x01(\x03R\fnotAfterUnix\x12B\n" +
 	"\n" +
 	"attributes\x18\x05 \x03(\v2\".trine.event.v1.UserSpec.AttributeR\n" +
-	"attributes\"\xd8\x01\n" +
+	"attributes\"\x99\x02\n" +
 	"\vPasswordSet\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x1a\n" +
 	"\bargon2id\x18\x02 \x01(\fR\bargon2id\x12\x14\n" +
@@ -2936,10 +2952,12 @@ const file_event_proto_rawDesc = "" +
 	"\x05clear\x18\x05 \x01(\fR\x05clear\x12\x1f\n" +
 	"\vmust_change\x18\x06 \x01(\bR\n" +
 	"mustChange\x12\x0e\n" +
-	"\x02by\x18\a \x01(\tR\x02by\x12\x18\n" +
+	"\x02by\x18\a \x01(\tR\x02by\x12\x1a\n" +
+	"\bimported\x18\b \x01(\fR\bimported\x12\x18\n" +
 	"\ahistory\x18\t \x01(\rR\ahistory\x12\x12\n" +
 	"\x04past\x18\n" +
-	" \x01(\fR\x04past\"5\n" +
+	" \x01(\fR\x04past\x12#\n" +
+	"\rsame_password\x18\r \x01(\bR\fsamePassword\"5\n" +
 	"\x0fPasswordRemoved\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x0e\n" +
 	"\x02by\x18\x02 \x01(\tR\x02by\"y\n" +

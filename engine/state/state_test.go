@@ -183,6 +183,35 @@ func TestUserIsFoundByLoginName(t *testing.T) {
 	}
 }
 
+func TestAnImportedPasswordKeepsItsAgeWhenItsFormsChange(t *testing.T) {
+	l := newLog(t)
+	l.must(user("alice"))
+	l.must(&event.PasswordSet{User: "alice", Imported: []byte("hash")})
+	var u state.User
+	if !l.UserNamed(&u, "alice") || !u.HasPassword() || string(u.Imported) != "hash" || u.PasswordSetAt == 0 {
+		t.Fatalf("%+v", u)
+	}
+	if got := fmt.Sprintf("%v %x", u.Imported, u.Imported); strings.Count(got, "redacted") != 2 {
+		t.Errorf("an imported hash prints as %s", got)
+	}
+	set := u.PasswordSetAt
+	l.must(expect{event.Expectation_CREDENTIAL, "Alice", 1}, &event.PasswordSet{User: "Alice", Argon2Id: []byte("form"), SamePassword: true})
+	if !l.UserNamed(&u, "alice") || len(u.Imported) != 0 || string(u.Argon2id) != "form" || u.PasswordSetAt != set || u.CredentialVersion != 2 {
+		t.Errorf("set at %d, before at %d: %+v", u.PasswordSetAt, set, u)
+	}
+	l.void(event.CodeConflict, "", expect{event.Expectation_CREDENTIAL, "alice", 1}, &event.PasswordSet{User: "alice"})
+	l.must(&event.PasswordSet{User: "alice", Argon2Id: []byte("form"), SamePassword: false})
+	if !l.UserNamed(&u, "alice") || u.PasswordSetAt <= set {
+		t.Errorf("a new password was set at %d", u.PasswordSetAt)
+	}
+	set = u.PasswordSetAt
+	l.must(&event.PasswordRemoved{User: "alice"})
+	l.must(&event.PasswordSet{User: "alice", Argon2Id: []byte("form"), SamePassword: true})
+	if !l.UserNamed(&u, "alice") || u.PasswordSetAt <= set {
+		t.Errorf("the same as none was set at %d", u.PasswordSetAt)
+	}
+}
+
 func TestAccountingMakesUpdatesAndEndsSessions(t *testing.T) {
 	l := newLog(t)
 	id := sessionID("s1")

@@ -44,6 +44,7 @@ type User struct {
 	Keyed             Form
 	NT                Form
 	Clear             Form
+	Imported          Form // a hash that another system made
 	MustChange        bool
 	PasswordSetAt     int64  // unix seconds
 	Former            []Form // of former passwords, the last one first: each a tag (FormerKeyed, FormerArgon2id) and a form
@@ -81,7 +82,7 @@ func (Form) MarshalText() ([]byte, error) { return []byte("«redacted»"), nil }
 
 // HasPassword reports whether any form of a password is kept.
 func (u *User) HasPassword() bool {
-	return len(u.Argon2id) > 0 || len(u.Keyed) > 0 || len(u.NT) > 0 || len(u.Clear) > 0
+	return len(u.Argon2id) > 0 || len(u.Keyed) > 0 || len(u.NT) > 0 || len(u.Clear) > 0 || len(u.Imported) > 0
 }
 
 // Attribute returns the values of the attribute with that name, or nil.
@@ -315,6 +316,8 @@ func (u *User) decodeCredential(b []byte) error {
 			u.MustChange = f.Value != 0
 		case 7:
 			u.PasswordSetAt = int64(f.Value)
+		case 8:
+			u.Imported = f.Data
 		case 9:
 			u.past = f.Data
 		case 10:
@@ -461,7 +464,10 @@ func (s *State) foldPassword(at Stamp, name string, p *event.PasswordSet) uint64
 	if err := u.decodeCredential(r.credential); err != nil {
 		violated("a readable user row", "%s: %v", name, err)
 	}
-	version := u.CredentialVersion + 1
+	version, setAt := u.CredentialVersion+1, at.unix()
+	if p != nil && p.SamePassword && u.HasPassword() {
+		setAt = u.PasswordSetAt
+	}
 	c := field.AppendNumber(nil, 1, version)
 	if p != nil {
 		c = field.AppendBytes(c, 2, p.Argon2Id)
@@ -469,11 +475,16 @@ func (s *State) foldPassword(at Stamp, name string, p *event.PasswordSet) uint64
 		c = field.AppendBytes(c, 4, p.Nt)
 		c = field.AppendBytes(c, 5, p.Clear)
 		c = field.AppendFlag(c, 6, p.MustChange)
-		c = field.AppendNumber(c, 7, uint64(at.unix()))
+		c = field.AppendNumber(c, 7, uint64(setAt))
+		c = field.AppendBytes(c, 8, p.Imported)
 	}
-	if p == nil {
+	switch {
+	case p == nil:
 		c = u.appendFormer(c, MaxFormer)
-	} else {
+	case p.SamePassword:
+		c = field.AppendBytes(c, 9, p.Past)
+		c = u.appendPast(c, nil, int(p.History))
+	default:
 		c = field.AppendBytes(c, 9, p.Past)
 		c = u.appendFormer(c, int(p.History))
 	}
@@ -494,7 +505,6 @@ const (
 
 // appendFormer appends what a user's row remembers of former passwords once the present one is another, of at most so many.
 func (u *User) appendFormer(dst []byte, most int) []byte {
-	most = min(most, MaxFormer)
 	last := []byte(nil)
 	switch {
 	case len(u.Keyed) > 0:
@@ -504,6 +514,12 @@ func (u *User) appendFormer(dst []byte, most int) []byte {
 	case len(u.past) > 0:
 		last = append(append(last, FormerKeyed), u.past...)
 	}
+	return u.appendPast(dst, last, most)
+}
+
+// appendPast appends the form of the last password, if there is one, and those before it, at most so many together.
+func (u *User) appendPast(dst, last []byte, most int) []byte {
+	most = min(most, MaxFormer)
 	if len(last) > 0 && most > 0 {
 		dst = field.AppendBytes(dst, 10, last)
 		most--

@@ -83,6 +83,7 @@ const (
 	PasswordChangeDenied  Reason = "password.change-denied"
 	PasswordChangeInvalid Reason = "password.change-invalid"
 	PasswordExpired       Reason = "password.expired"
+	PasswordImported      Reason = "password.imported"
 	PasswordMissing       Reason = "password.missing"
 	PasswordMustChange    Reason = "password.must-change"
 	PasswordPolicy        Reason = "password.policy"
@@ -242,7 +243,8 @@ var infos = [...]Info{
 	{OverloadThrottled, ClassOverload, "This user or this source had too many failed logins in a short time; the password was not looked at.", "Nothing, if somebody is guessing. Otherwise find the device that keeps sending an old password."},
 	{PasswordChangeDenied, ClassUser, "The device asked to change the password, which the user's type does not allow.", "Set the password with `trine user passwd`, or switch on `password.allowChange` in the UserType."},
 	{PasswordChangeInvalid, ClassUser, "The request to change the password does not fit the password that is stored, or cannot be decrypted with it.", "The old password was wrong, or the device made a mistake; try again, or set the password with `trine user passwd`."},
-	{PasswordExpired, ClassUser, "The password is right, but older than the user's type allows, or too old even to be changed.", "Change the password by MS-CHAPv2 where the UserType allows it and its `grace` is not over, or set one with `trine user passwd`."},
+	{PasswordExpired, ClassUser, "The password is right, but older than the user's type allows.", "Change the password."},
+	{PasswordImported, ClassConfig, "The method needs a form of the password that the user's type keeps, but the password was imported as the hash of another system, and no login has shown it yet.", "Let the person log in once with PAP, which makes all forms that the user's type keeps; or set the password anew with `trine user passwd`."},
 	{PasswordMissing, ClassUser, "The user has no password.", "Set one with `trine user passwd`."},
 	{PasswordMustChange, ClassUser, "The password is right, but must be changed before it can be used.", "Change the password by MS-CHAPv2 where the UserType allows it, or set one with `trine user passwd`."},
 	{PasswordPolicy, ClassUser, "The new password does not meet the policy of the user's type.", "Choose another one; the UserType document says what is asked for."},

@@ -149,6 +149,11 @@ const (
 
 	// Simulated logins, which are not recorded.
 	PasswordAssumed StepCode = 260 // right or wrong, form
+
+	// Imported passwords.
+	RehashBegun  StepCode = 130 // user
+	RehashPutOff StepCode = 131 // user
+	FormToCome   StepCode = 132 // form that the method needs
 )
 
 // templates holds the words of each step; {s} is its subject, {d} its detail.
@@ -278,6 +283,10 @@ var templates = [...]string{
 	MessageFailed:    "The message by {s} was not delivered: {d}.",
 
 	PasswordAssumed: "The password was not looked at: it is assumed to be {s} ({d} form).",
+
+	RehashBegun:  "The password of {s} was imported; this login has it re-hashed to the forms of the user's type.",
+	RehashPutOff: "The password of {s} was imported and stays so for now: it is being re-hashed already, or too many others are.",
+	FormToCome:   "The method needs the {s} form of the password, of which only an imported hash is known; the first login with PAP makes it.",
 }
 
 // Words tells a step in one plain sentence.

@@ -39,6 +39,8 @@ type Node struct {
 	Told      admin.Simulated
 	// Before is called before each proposal of the API that stages something.
 	Before func()
+	// Hashing is called before a password is turned into its stored form; its error is why that cannot be done.
+	Hashing func() error
 
 	stop context.CancelFunc
 	done sync.WaitGroup
@@ -74,7 +76,7 @@ func Start(logger *slog.Logger) (*Node, error) {
 	n.stop = cancel
 	n.done.Go(func() { _ = n.Policies.Run(ctx) }) // ends with ctx
 	n.Admin = admin.New(admin.Config{
-		State: admin.Views(n.Views), Log: n, Events: n, Policy: n.Policies, Passwords: Passwords{}, Messenger: &Messenger{}, Simulator: n, Keyring: n.Keyring,
+		State: admin.Views(n.Views), Log: n, Events: n, Policy: n.Policies, Passwords: Passwords{n}, PasswordsAtOnce: PasswordsAtOnce, Messenger: &Messenger{}, Simulator: n, Keyring: n.Keyring,
 		Status: func() api.Status { return api.Status{Node: "test", Version: "test", Ready: true} },
 		Ready:  func() error { return nil },
 		Metrics: admin.NewMetrics(admin.MetricSources{
@@ -225,12 +227,30 @@ func selects(q *admin.EventQuery, it *item) bool {
 }
 
 // Passwords keeps a plain hash of passwords, which no node does: making it costs nothing.
-type Passwords struct{}
+type Passwords struct{ node *Node }
+
+// PasswordsAtOnce is how many passwords of a request the node hashes at a time.
+const PasswordsAtOnce = 4
 
 // Build implements admin.Passwords.
-func (Passwords) Build(_ context.Context, user string, password []byte, _ *document.UserType) (*event.PasswordSet, error) {
+func (p Passwords) Build(_ context.Context, user string, password []byte, _ *document.UserType) (*event.PasswordSet, error) {
+	if p.node.Hashing != nil {
+		if err := p.node.Hashing(); err != nil {
+			return nil, err
+		}
+	}
 	sum := sha256.Sum256(password)
 	return &event.PasswordSet{User: user, Argon2Id: sum[:]}, nil
+}
+
+// Import implements admin.Passwords.
+func (Passwords) Import(user, hash string, _ *document.UserType) (*event.PasswordSet, error) {
+	return &event.PasswordSet{User: user, Imported: []byte(hash)}, nil
+}
+
+// Imported implements admin.Passwords.
+func (Passwords) Imported(stored admin.StoredPassword, hash string, _ *document.UserType) bool {
+	return string(stored.Import) == hash
 }
 
 // Verify implements admin.Passwords.
