@@ -43,6 +43,7 @@ const (
 	atFactor
 	atReservation
 	atRecord
+	atChange
 )
 
 // Authenticate decides a login. It returns true if r.Decision is made; otherwise r.Done is told later, exactly once and possibly
@@ -55,6 +56,9 @@ func (l *Lane) Authenticate(r *Request) bool {
 	e.begin(r, l.newID())
 	reason := e.admit(r)
 	e.identify(r)
+	if reason == trace.OK {
+		reason = e.offered(r)
+	}
 	if reason == trace.OK {
 		reason = e.Locked(r, password)
 	}
@@ -157,10 +161,6 @@ func (e *Engine) admit(r *Request) trace.Reason {
 		r.trace.Add(trace.MethodOff, r.Proof.Method.String(), issuer.Name)
 		return trace.RadiusMethodDisabled
 	}
-	if r.Proof.Method == credential.MSCHAPCPW {
-		r.trace.Add(trace.ChangeNotOffered, r.Proof.Method.String(), "")
-		return trace.PasswordChangeDenied
-	}
 	if len(r.Name) == 0 {
 		r.trace.AddName(trace.NameCame, nil, "")
 		return trace.UserMissing
@@ -255,7 +255,7 @@ func (e *Engine) verified(r *Request, outcome credential.Outcome) (waits bool) {
 	}
 	if reason := e.standing(r); reason != trace.OK {
 		r.reject(reason)
-		r.Decision.MustChangePassword = reason == trace.PasswordMustChange
+		r.Decision.MustChangePassword = e.asksForChange(r, reason)
 		return false
 	}
 	r.work.proved |= login.SetOf(login.Password)
@@ -278,11 +278,7 @@ func (e *Engine) standing(r *Request) trace.Reason {
 	if reason := e.kind(r, r.Cache.UserType(r.user.UserType)); reason != trace.OK {
 		return reason
 	}
-	if r.user.MustChange {
-		r.trace.AddName(trace.PasswordToBeChanged, r.user.Name, "")
-		return trace.PasswordMustChange
-	}
-	return trace.OK
+	return e.age(r)
 }
 
 // entitled goes on once all factors are proved, with what the service provider asks of whoever it is.
@@ -347,6 +343,15 @@ func (e *Engine) kind(r *Request, userType *policy.UserType) trace.Reason {
 	return trace.OK
 }
 
+// proceed ends a login for which there is a place. It returns true if the request waits for a new password.
+func (e *Engine) proceed(r *Request) (waits bool) {
+	if r.Proof.Method == credential.MSCHAPCPW {
+		return e.change(r)
+	}
+	e.grant(r)
+	return false
+}
+
 // grant accepts: it computes what is released and replied.
 func (e *Engine) grant(r *Request) {
 	d := &r.Decision
@@ -389,7 +394,11 @@ func (e *Engine) resume(r *Request, o Outcome) {
 			e.settleLate(r)
 		}
 	case atReservation:
-		e.reserved(r, o)
+		if !e.reserved(r, o) {
+			e.settleLate(r)
+		}
+	case atChange:
+		e.changed(r, o)
 		e.settleLate(r)
 	case atRecord:
 		if err := o.failure(); err != nil {

@@ -61,7 +61,8 @@ type Engine struct {
 	accepts atomic.Uint64 // how many were made, where some of them are traced
 	latest  atomic.Int64  // unix nanoseconds: the latest that the clock ever said to now
 	guesses *guesses
-	aside   bool // nothing that is decided counts: it is a simulation
+	aside   bool         // nothing that is decided counts: it is a simulation
+	changes atomic.Int32 // of passwords, under way
 
 	waiting   *waiting      // logins that wait for a commit
 	late      sharedJournal // decisions that were made off the lanes' goroutines

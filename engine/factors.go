@@ -3,6 +3,7 @@ package engine
 import (
 	"time"
 
+	"trine/engine/credential"
 	"trine/engine/event"
 	"trine/engine/login"
 	"trine/engine/trace"
@@ -61,6 +62,10 @@ func (e *Engine) further(r *Request) (waits bool) {
 	case asked == login.NoFactor:
 		r.trace.Add(trace.FactorMissing, missing.String(), "enrolled are "+have.String())
 		r.reject(trace.FactorNotEnrolled)
+		return false
+	case r.Proof.Method == credential.MSCHAPCPW: // the new password would not outlive the challenge
+		r.trace.Add(trace.FactorMissing, asked.String(), "a change of password cannot wait for it")
+		r.reject(trace.FactorNeeded)
 		return false
 	case !r.Continues:
 		r.trace.Add(trace.FactorMissing, asked.String(), "the service provider cannot carry a challenge")

@@ -10,6 +10,7 @@ import (
 
 // settle records a decision that was made on its lane; it returns false if the answer has to wait for the record.
 func (l *Lane) settle(r *Request) bool {
+	r.dropPassword()
 	if r.waitsForRecord() {
 		return !l.engine.recordFirst(r)
 	}
@@ -32,6 +33,7 @@ func (l *Lane) record(r *Request) {
 
 // settleLate records a decision that was made elsewhere, and delivers it.
 func (e *Engine) settleLate(r *Request) {
+	r.dropPassword()
 	if r.waitsForRecord() {
 		if e.recordFirst(r) {
 			return

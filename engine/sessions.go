@@ -13,14 +13,13 @@ import (
 // reservationTerm is how long a place under a simultaneous-use limit is held for a session whose accounting has not started.
 const reservationTerm = 2 * time.Minute
 
-// place holds a place under the simultaneous-use limit, if there is one, and then grants. Whether there is a place is decided where the
+// place holds a place under the simultaneous-use limit, if there is one, and then goes on. Whether there is a place is decided where the
 // log is applied, since two nodes may let the same person in at the same time; what this node counts decides only while there
 // is no leader, and then only against the login.
 func (e *Engine) place(r *Request, userType *policy.UserType) (waits bool) {
 	limit := r.person.SessionLimit(userType)
 	if limit == 0 {
-		e.grant(r)
-		return false
+		return e.proceed(r)
 	}
 	r.work.limit = limit
 	now := e.now()
@@ -65,8 +64,8 @@ func (e *Engine) reserve(r *Request, user string, now time.Time) (waits bool) {
 	return true
 }
 
-// reserved goes on once a reservation is committed or not.
-func (e *Engine) reserved(r *Request, o Outcome) {
+// reserved goes on once a reservation is committed or not. It returns true if the request waits once more.
+func (e *Engine) reserved(r *Request, o Outcome) (waits bool) {
 	limit := strconv.Itoa(r.work.limit)
 	switch {
 	case o.Err == nil && o.Code == event.CodeLimit:
@@ -77,9 +76,10 @@ func (e *Engine) reserved(r *Request, o Outcome) {
 	default:
 		r.trace.Add(trace.SessionReserved, limit, "")
 		if !e.tooLate(r) {
-			e.grant(r)
+			return e.proceed(r)
 		}
 	}
+	return false
 }
 
 // unrecorded decides a login whose record the log did not take: the device gets no answer and tries another node.

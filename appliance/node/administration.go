@@ -10,6 +10,7 @@ import (
 
 	"trine/appliance/admin"
 	"trine/appliance/admin/client"
+	"trine/engine"
 	"trine/engine/credential"
 	"trine/engine/document"
 	"trine/engine/event"
@@ -119,10 +120,7 @@ type passwords struct{ n *Node }
 
 // Build implements admin.Passwords.
 func (p passwords) Build(ctx context.Context, user string, password []byte, t *document.UserType) (*event.PasswordSet, error) {
-	keep, params := credential.DefaultKeep(), credential.DefaultParams()
-	if t != nil {
-		keep, params = keepOf(t)
-	}
+	keep, params := engine.KeepOf(t)
 	return credential.BuildForms(ctx, user, password, keep, params, p.n.keyring, p.n.worker)
 }
 
@@ -145,15 +143,4 @@ func (p passwords) Verify(ctx context.Context, stored admin.StoredPassword, pass
 		return false, err
 	}
 	return outcome.Status == credential.Matched, outcome.Err
-}
-
-// keepOf returns which forms a user type keeps, and what its Argon2id form costs.
-func keepOf(t *document.UserType) (credential.Keep, credential.Params) {
-	p := &t.Password
-	return credential.Keep{
-			Argon2id: p.Keeps(document.FormArgon2id), Keyed: p.Keeps(document.FormKeyed),
-			NT: p.Keeps(document.FormNT), Clear: p.Keeps(document.FormClear),
-		}, credential.Params{
-			MemoryKiB: uint32(p.Argon2.MemoryKiB), Iterations: uint16(p.Argon2.Iterations), Parallelism: uint8(p.Argon2.Parallelism),
-		}
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"trine/engine"
 	"trine/engine/credential"
 	"trine/engine/document"
 	"trine/engine/policy"
@@ -22,7 +23,7 @@ func keepDecoy(ctx context.Context, verifier *credential.Verifier, policies *pol
 	for {
 		if t := policies.Load().UserType(nil); t != nil && t.Spec != nil && t.Spec != last {
 			last = t.Spec
-			if err := verifier.SetDecoy(keepOf(t.Spec)); err != nil {
+			if err := verifier.SetDecoy(engine.KeepOf(t.Spec)); err != nil {
 				logger.Warn("unknown users can be told from known ones by time: the decoy's cost is out of bounds", "error", err)
 			}
 		}

@@ -41,7 +41,9 @@ type Login struct {
 	User     string
 	Password string
 	Method   string // one of Methods; empty means PAP
-	NAS      string // NAS-Identifier; empty means "trine radius test"
+	// NewPassword asks to change the password to it, with MethodMSCHAP2 alone.
+	NewPassword string
+	NAS         string // NAS-Identifier; empty means "trine radius test"
 	// Timeout is how long each try waits, and Tries how many there are, all with the same packet as a device's retransmissions
 	// are. 0 means 3 s and 3.
 	Timeout time.Duration
@@ -127,7 +129,11 @@ func (l *Login) request() (encoded []byte, proof string, err error) {
 	case MethodCHAP:
 		steps = append(steps, l.chap(p))
 	case MethodMSCHAP2:
-		proof, err = l.mschap2(p)
+		if l.NewPassword != "" {
+			proof, err = l.change(p)
+		} else {
+			proof, err = l.mschap2(p)
+		}
 		steps = append(steps, err)
 	default:
 		return nil, "", fmt.Errorf("method %q: %w", l.Method, ErrMethod)
@@ -162,26 +168,30 @@ func (l *Login) chap(p *radius.Packet) error {
 
 // mschap2 proves the password as RFC 2548 section 2.3.2 says. It returns what the server must answer.
 func (l *Login) mschap2(p *radius.Packet) (proof string, err error) {
-	var challenge, peer [16]byte
-	_, _ = rand.Read(challenge[:])
-	_, _ = rand.Read(peer[:])
-	name := []byte(l.User[strings.LastIndexByte(l.User, '\\')+1:])
-	response, err := rfc2759.GenerateNTResponse(challenge[:], peer[:], name, []byte(l.Password))
+	challenge, peer, response, proof, err := l.respond(l.Password)
 	if err != nil {
-		return "", fmt.Errorf("compute the MS-CHAPv2 response: %w", err)
+		return "", err
 	}
 	value := make([]byte, 50)
 	value[0] = p.Identifier
-	copy(value[2:], peer[:])
+	copy(value[2:], peer)
 	copy(value[26:], response)
-	if err := errors.Join(microsoft.MSCHAPChallenge_Add(p, challenge[:]), microsoft.MSCHAP2Response_Add(p, value)); err != nil {
-		return "", err
+	return proof, errors.Join(microsoft.MSCHAPChallenge_Add(p, challenge), microsoft.MSCHAP2Response_Add(p, value))
+}
+
+// respond makes a challenge up and answers it with a password. Proof is what a server that knows the password answers.
+func (l *Login) respond(password string) (challenge, peer, response []byte, proof string, err error) {
+	challenge, peer = make([]byte, 16), make([]byte, 16)
+	_, _ = rand.Read(challenge)
+	_, _ = rand.Read(peer)
+	name := []byte(l.User[strings.LastIndexByte(l.User, '\\')+1:])
+	if response, err = rfc2759.GenerateNTResponse(challenge, peer, name, []byte(password)); err != nil {
+		return nil, nil, nil, "", fmt.Errorf("compute the MS-CHAPv2 response: %w", err)
 	}
-	proof, err = rfc2759.GenerateAuthenticatorResponse(challenge[:], peer[:], response, name, []byte(l.Password))
-	if err != nil {
-		return "", fmt.Errorf("compute the server's proof: %w", err)
+	if proof, err = rfc2759.GenerateAuthenticatorResponse(challenge, peer, response, name, []byte(password)); err != nil {
+		return nil, nil, nil, "", fmt.Errorf("compute the server's proof: %w", err)
 	}
-	return proof, nil
+	return challenge, peer, response, proof, nil
 }
 
 // exchange sends the request until an authentic answer comes.

@@ -49,6 +49,8 @@ func (f Form) String() string {
 // Keep says which forms of a password are kept.
 type Keep struct {
 	Argon2id, Keyed, NT, Clear bool
+	// History is how many passwords, this one and those before it, the next one can be told from; see Verifier.Used.
+	History int
 }
 
 // DefaultKeep is what is kept where no user type says otherwise: Argon2id alone.
@@ -71,14 +73,20 @@ func BuildForms(ctx context.Context, user string, password []byte, keep Keep, pa
 	if len(password) == 0 || len(password) > MaxPassword {
 		return nil, ErrPasswordLength
 	}
-	if keep == (Keep{}) {
+	if !keep.Argon2id && !keep.Keyed && !keep.NT && !keep.Clear {
 		return nil, ErrNothingKept
 	}
-	set := &event.PasswordSet{User: user}
+	set := &event.PasswordSet{User: user, History: uint32(max(keep.History-1, 0))}
 	var scratch [maxContext]byte
 	var err error
 	if keep.Keyed {
 		if set.Keyed, err = keyring.MAC(nil, appendContext(scratch[:0], []byte(user), FormKeyed), password); err != nil {
+			return nil, fmt.Errorf("key password: %w", err)
+		}
+	}
+	// What is sealed could be opened, which a former password need not be: it is remembered keyed.
+	if keep.History > 1 && !keep.Keyed && !keep.Argon2id {
+		if set.Past, err = keyring.MAC(nil, appendContext(scratch[:0], []byte(user), FormKeyed), password); err != nil {
 			return nil, fmt.Errorf("key password: %w", err)
 		}
 	}
@@ -108,19 +116,37 @@ func hash(ctx context.Context, password []byte, params Params, hasher Hasher) ([
 	if err := params.Validate(); err != nil {
 		return nil, err
 	}
+	job := &Job{Password: append([]byte(nil), password...), Params: params}
+	if err := await(ctx, job, hasher); err != nil {
+		return nil, err
+	}
+	return job.Hash, nil
+}
+
+// fits reports whether a password fits an Argon2id form.
+func fits(ctx context.Context, form, password []byte, hasher Hasher) (bool, error) {
+	job := &Job{Password: append([]byte(nil), password...), Form: append([]byte(nil), form...)}
+	if err := await(ctx, job, hasher); err != nil {
+		return false, err
+	}
+	return job.Match, nil
+}
+
+// await has a job done and waits for it, until ctx ends.
+func await(ctx context.Context, job *Job, hasher Hasher) error {
 	done := make(hashed, 1)
-	job := &Job{Password: append([]byte(nil), password...), Params: params, Done: done}
+	job.Done = done
 	job.Deadline, _ = ctx.Deadline()
 	if err := hasher.Submit(job); err != nil {
 		clear(job.Password)
-		return nil, err
+		return err
 	}
 	select {
 	case <-done:
 		clear(job.Password)
-		return job.Hash, job.Err
+		return job.Err
 	case <-ctx.Done(): // the job is the hasher's; it ends by itself
-		return nil, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
 }
 

@@ -38,18 +38,18 @@ type PasswordPolicy struct {
 	MinLength int `json:"minLength" min:"0" max:"128"`
 	// Classes is how many of the four classes (lower case, upper case, digits, others) a new password must use.
 	Classes int `json:"classes" min:"0" max:"4"`
-	// AllowChange lets people change their own password, with MS-CHAP's change of password too.
-	AllowChange bool `json:"allowChange" later:"the change of passwords"`
+	// AllowChange lets people change their own password when they log in with MS-CHAPv2. It needs the form nt or clear.
+	AllowChange bool `json:"allowChange"`
 	// Argon2 is the cost of the Argon2id hash.
 	Argon2 Argon2 `json:"argon2"`
-	// History is how many former passwords a new one must differ from.
-	History int `json:"history" min:"0" max:"50" later:"password ageing"`
-	// MinAge is how long a password must be kept before it may be changed.
-	MinAge time.Duration `json:"minAge" min:"0s" max:"8760h" later:"password ageing"`
-	// MaxAge is how long a password is good for.
-	MaxAge time.Duration `json:"maxAge" min:"0s" max:"87600h" later:"password ageing"`
-	// Grace is how long a password may still be used to change it after its maxAge.
-	Grace time.Duration `json:"grace" min:"0s" max:"8760h" later:"password ageing"`
+	// History is how many passwords, the present one and those before it, a new one must differ from that a person chooses.
+	History int `json:"history" min:"0" max:"50"`
+	// MinAge is how long a password must be kept before its person may change it.
+	MinAge time.Duration `json:"minAge" min:"0s" max:"8760h"`
+	// MaxAge is how long a password is good for; 0s: for ever.
+	MaxAge time.Duration `json:"maxAge" min:"0s" max:"87600h"`
+	// Grace is how long after its maxAge a password may still be used, to change it and for nothing else; 0s: for ever.
+	Grace time.Duration `json:"grace" min:"0s" max:"8760h"`
 	// Lockout stops guessing. Without it nobody is locked out.
 	Lockout *Lockout `json:"lockout"`
 }

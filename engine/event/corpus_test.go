@@ -43,7 +43,7 @@ func examples(t *testing.T) map[event.Type]proto.Message {
 		&event.DocumentDeleted{Kind: "User", Name: "Alice", By: "admin", Comment: "left"},
 		&event.PasswordSet{
 			User: "alice", Argon2Id: []byte("argon2id form"), Keyed: []byte("keyed form"), Nt: []byte("nt form"), Clear: []byte("clear form"),
-			MustChange: true, By: "admin",
+			MustChange: true, By: "admin", History: 3, Past: []byte("past form"),
 		},
 		&event.PasswordRemoved{User: "alice", By: "admin"},
 		&event.SessionReserved{User: "alice", Login: 0x1122334455667788, Client: "wlan", NotAfterUnix: 1772366460},
@@ -199,7 +199,7 @@ func indent(t *testing.T, data []byte) string {
 
 func TestSecretsAreNotPrinted(t *testing.T) {
 	for typ, secrets := range map[event.Type][]string{
-		event.TypePasswordSet:     {"argon2id form", "keyed form", "nt form", "clear form"},
+		event.TypePasswordSet:     {"argon2id form", "keyed form", "nt form", "clear form", "past form"},
 		event.TypeAPIKeyCreated:   {"\\u0007", "0707"},
 		event.TypeClusterKeyAdded: {"wrapped for", "for two"},
 		event.TypeStaged:          {"sealed:"},

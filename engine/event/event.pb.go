@@ -755,6 +755,8 @@ type PasswordSet struct {
 	Clear         []byte                 `protobuf:"bytes,5,opt,name=clear,proto3" json:"clear,omitempty"`       // sealed password
 	MustChange    bool                   `protobuf:"varint,6,opt,name=must_change,json=mustChange,proto3" json:"must_change,omitempty"`
 	By            string                 `protobuf:"bytes,7,opt,name=by,proto3" json:"by,omitempty"`
+	History       uint32                 `protobuf:"varint,9,opt,name=history,proto3" json:"history,omitempty"` // how many former passwords are remembered, this one's predecessor included
+	Past          []byte                 `protobuf:"bytes,10,opt,name=past,proto3" json:"past,omitempty"`       // keyed form by which this one is remembered when it is a former one, where no form above can serve for that
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -836,6 +838,20 @@ func (x *PasswordSet) GetBy() string {
 		return x.By
 	}
 	return ""
+}
+
+func (x *PasswordSet) GetHistory() uint32 {
+	if x != nil {
+		return x.History
+	}
+	return 0
+}
+
+func (x *PasswordSet) GetPast() []byte {
+	if x != nil {
+		return x.Past
+	}
+	return nil
 }
 
 // PasswordRemoved leaves a user without a password.
@@ -2911,7 +2927,7 @@ const file_event_proto_rawDesc = "" +
 	"\x0enot_after_unix\x18\x04 \x01(\x03R\fnotAfterUnix\x12B\n" +
 	"\n" +
 	"attributes\x18\x05 \x03(\v2\".trine.event.v1.UserSpec.AttributeR\n" +
-	"attributes\"\xaa\x01\n" +
+	"attributes\"\xd8\x01\n" +
 	"\vPasswordSet\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x1a\n" +
 	"\bargon2id\x18\x02 \x01(\fR\bargon2id\x12\x14\n" +
@@ -2920,7 +2936,10 @@ const file_event_proto_rawDesc = "" +
 	"\x05clear\x18\x05 \x01(\fR\x05clear\x12\x1f\n" +
 	"\vmust_change\x18\x06 \x01(\bR\n" +
 	"mustChange\x12\x0e\n" +
-	"\x02by\x18\a \x01(\tR\x02by\"5\n" +
+	"\x02by\x18\a \x01(\tR\x02by\x12\x18\n" +
+	"\ahistory\x18\t \x01(\rR\ahistory\x12\x12\n" +
+	"\x04past\x18\n" +
+	" \x01(\fR\x04past\"5\n" +
 	"\x0fPasswordRemoved\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x0e\n" +
 	"\x02by\x18\x02 \x01(\tR\x02by\"y\n" +

@@ -65,7 +65,7 @@ const (
 func shapeOf(fd protoreflect.FieldDescriptor) shape {
 	switch fd.FullName() {
 	case "trine.event.v1.PasswordSet.argon2id", "trine.event.v1.PasswordSet.keyed", "trine.event.v1.PasswordSet.nt",
-		"trine.event.v1.PasswordSet.clear", "trine.event.v1.ApiKeyCreated.hash", "trine.event.v1.ClusterKeyAdded.Wrap.wrapped",
+		"trine.event.v1.PasswordSet.clear", "trine.event.v1.PasswordSet.past", "trine.event.v1.ApiKeyCreated.hash", "trine.event.v1.ClusterKeyAdded.Wrap.wrapped",
 		"trine.event.v1.FactorPut.data":
 		return secretShape
 	case "trine.event.v1.Decided.id", "trine.event.v1.SessionClosed.session", "trine.event.v1.SessionsExpired.sessions",

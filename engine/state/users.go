@@ -45,8 +45,10 @@ type User struct {
 	NT                Form
 	Clear             Form
 	MustChange        bool
-	PasswordSetAt     int64 // unix seconds
+	PasswordSetAt     int64  // unix seconds
+	Former            []Form // of former passwords, the last one first: each a tag (FormerKeyed, FormerArgon2id) and a form
 
+	past    Form // by which the present password is remembered when it is a former one; empty if another form serves
 	ownName bool // he claims it as a login name
 	buf     []byte
 	values  [][]byte
@@ -209,7 +211,7 @@ func (u *User) read(buf []byte, size int, y *symbols) {
 
 // decode fills the user from a row and its key, without copying them.
 func (u *User) decode(row, key []byte, y *symbols) error {
-	*u = User{buf: u.buf, values: u.values[:0], ranges: u.ranges[:0], Groups: u.Groups[:0], Roles: u.Roles[:0], Aliases: u.Aliases[:0], Attributes: u.Attributes[:0]}
+	*u = User{Former: u.Former[:0], buf: u.buf, values: u.values[:0], ranges: u.ranges[:0], Groups: u.Groups[:0], Roles: u.Roles[:0], Aliases: u.Aliases[:0], Attributes: u.Attributes[:0]}
 	var r docRow
 	if err := r.decode(row); err != nil {
 		return err
@@ -313,6 +315,10 @@ func (u *User) decodeCredential(b []byte) error {
 			u.MustChange = f.Value != 0
 		case 7:
 			u.PasswordSetAt = int64(f.Value)
+		case 9:
+			u.past = f.Data
+		case 10:
+			u.Former = append(u.Former, f.Data)
 		}
 	}
 	return nil
@@ -465,10 +471,47 @@ func (s *State) foldPassword(at Stamp, name string, p *event.PasswordSet) uint64
 		c = field.AppendFlag(c, 6, p.MustChange)
 		c = field.AppendNumber(c, 7, uint64(at.unix()))
 	}
+	if p == nil {
+		c = u.appendFormer(c, MaxFormer)
+	} else {
+		c = field.AppendBytes(c, 9, p.Past)
+		c = u.appendFormer(c, int(p.History))
+	}
 	r.credential = c
 	w.row = r.append(w.row[:0])
 	s.users.Put(w.key, w.row)
 	return version
+}
+
+// MaxFormer is how many former passwords of a user can be remembered.
+const MaxFormer = 50
+
+// The tags of the forms of former passwords.
+const (
+	FormerKeyed    = 1
+	FormerArgon2id = 2
+)
+
+// appendFormer appends what a user's row remembers of former passwords once the present one is another, of at most so many.
+func (u *User) appendFormer(dst []byte, most int) []byte {
+	most = min(most, MaxFormer)
+	last := []byte(nil)
+	switch {
+	case len(u.Keyed) > 0:
+		last = append(append(last, FormerKeyed), u.Keyed...)
+	case len(u.Argon2id) > 0:
+		last = append(append(last, FormerArgon2id), u.Argon2id...)
+	case len(u.past) > 0:
+		last = append(append(last, FormerKeyed), u.past...)
+	}
+	if len(last) > 0 && most > 0 {
+		dst = field.AppendBytes(dst, 10, last)
+		most--
+	}
+	for _, form := range u.Former[:min(len(u.Former), most)] {
+		dst = field.AppendBytes(dst, 10, form)
+	}
+	return dst
 }
 
 // credentialVersion returns how many times a user's password was changed; 0 for somebody who has none or does not exist.

@@ -84,6 +84,8 @@ const (
 	PasswordMissing       Reason = "password.missing"
 	PasswordMustChange    Reason = "password.must-change"
 	PasswordPolicy        Reason = "password.policy"
+	PasswordReused        Reason = "password.reused"
+	PasswordTooYoung      Reason = "password.too-young"
 	PasswordUnreadable    Reason = "password.unreadable"
 	PasswordWrong         Reason = "password.wrong"
 
@@ -233,12 +235,14 @@ var infos = [...]Info{
 	{OverloadDeadline, ClassOverload, "Verifying the password took longer than the device waits, so the work was dropped.", "Let user types keep the `keyed` form, which is fast from the start, or add cores or nodes. After a restart this passes by itself."},
 	{OverloadQueueFull, ClassOverload, "Too many slow password verifications wait already, and the newest is refused.", "As for `overload.deadline`."},
 	{OverloadThrottled, ClassOverload, "This user or this source had too many failed logins in a short time; the password was not looked at.", "Nothing, if somebody is guessing. Otherwise find the device that keeps sending an old password."},
-	{PasswordChangeDenied, ClassUser, "The device asked to change the password, which is not allowed: this release does not let people change it over the network.", "Set the password with `trine user passwd`."},
+	{PasswordChangeDenied, ClassUser, "The device asked to change the password, which the user's type does not allow.", "Set the password with `trine user passwd`, or switch on `password.allowChange` in the UserType."},
 	{PasswordChangeInvalid, ClassUser, "The request to change the password does not fit the password that is stored, or cannot be decrypted with it.", "The old password was wrong, or the device made a mistake; try again, or set the password with `trine user passwd`."},
-	{PasswordExpired, ClassUser, "The password is right, but older than the user's type allows.", "Change the password."},
+	{PasswordExpired, ClassUser, "The password is right, but older than the user's type allows, or too old even to be changed.", "Change the password by MS-CHAPv2 where the UserType allows it and its `grace` is not over, or set one with `trine user passwd`."},
 	{PasswordMissing, ClassUser, "The user has no password.", "Set one with `trine user passwd`."},
-	{PasswordMustChange, ClassUser, "The password is right, but must be changed before it can be used.", "Change the password."},
+	{PasswordMustChange, ClassUser, "The password is right, but must be changed before it can be used.", "Change the password by MS-CHAPv2 where the UserType allows it, or set one with `trine user passwd`."},
 	{PasswordPolicy, ClassUser, "The new password does not meet the policy of the user's type.", "Choose another one; the UserType document says what is asked for."},
+	{PasswordReused, ClassUser, "The new password is the present one, or one of the former ones that the user's type has remembered.", "Choose another one; the `password.history` of the UserType says how many it must differ from."},
+	{PasswordTooYoung, ClassUser, "The password was set too recently to be changed by its person again.", "Wait until it is as old as the `password.minAge` of the UserType, or set one with `trine user passwd`."},
 	{PasswordUnreadable, ClassSystem, "The stored password cannot be opened: it is damaged, or this node lacks the cluster key that it was sealed with.", "`trine status` shows the keys that this node has. If they are all there, set the password anew."},
 	{PasswordWrong, ClassUser, "The password is wrong.", "Try again, or set a new one with `trine user passwd`. If every user of one device fails, compare that device's shared secret."},
 	{PINWrong, ClassUser, "The PIN is wrong.", "Try again, or have the PIN set anew."},

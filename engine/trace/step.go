@@ -51,7 +51,7 @@ const (
 	NewPasswordRefused  StepCode = 54 // rule
 	NewPasswordSet      StepCode = 55 // user
 	DecoyChecked        StepCode = 56 // form
-	ChangeNotOffered    StepCode = 57 // method
+	ChangeNotOffered    StepCode = 57 // method, user type
 
 	// Which factors.
 	RuleChosen        StepCode = 190 // rule, identity provider
@@ -102,6 +102,11 @@ const (
 	LockedEverywhere StepCode = 171 // login name, until when
 	HeldBack         StepCode = 172 // login name
 	FailureCounted   StepCode = 173 // factor
+
+	// Changes of passwords.
+	PasswordIsYoung  StepCode = 174 // age, least age
+	PasswordIsStale  StepCode = 175 // age, most age and grace
+	ChangedMeanwhile StepCode = 176 // user
 
 	// With which other factors.
 	OTPChecked      StepCode = 200 // kind, counter
@@ -186,7 +191,7 @@ var templates = [...]string{
 	NewPasswordRefused:  "The new password does not meet the rule: {s}.",
 	NewPasswordSet:      "The user {s} has a new password.",
 	DecoyChecked:        "Did the work of a known user all the same ({s} form).",
-	ChangeNotOffered:    "The device asked to change the password ({s}), which this release does not do.",
+	ChangeNotOffered:    "The device asked to change the password ({s}), which the user type {d} does not allow.",
 
 	RuleChosen:        "The adaptive rule {s} of {d} chose which factors are needed.",
 	RuleFailed:        "The adaptive rule {s} could not be evaluated: {d}.",
@@ -231,6 +236,10 @@ var templates = [...]string{
 	LockedEverywhere: "The name {s} is locked out everywhere until {d} UTC, so the proof was not looked at.",
 	HeldBack:         "As many failures of {s} as lock it out have just come to this node, so the proof was not looked at.",
 	FailureCounted:   "The failure counts towards the lock of this name ({s}).",
+
+	PasswordIsYoung:  "The password is {s} old; it may be changed when it is {d} old.",
+	PasswordIsStale:  "The password is {s} old, too old to be changed: {d} are allowed for that.",
+	ChangedMeanwhile: "The password of {s} was changed by somebody else meanwhile.",
 
 	OTPChecked:      "The one-time password is the {s} code of counter {d}.",
 	OTPDiffers:      "The one-time password is no {s} code within the window.",

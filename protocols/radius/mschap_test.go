@@ -116,18 +116,21 @@ func TestMSCHAPRejectCarriesItsError(t *testing.T) {
 	for _, tc := range []struct {
 		reason trace.Reason
 		retry  bool
+		change bool
 		want   string
 	}{
-		{trace.PasswordWrong, false, "E=691 R=0 C="},
-		{trace.PasswordWrong, true, "E=691 R=1 C="},
-		{trace.UserUnknown, false, "E=691 R=0 C="},
-		{trace.UserInactive, false, "E=691 R=0 C="},
-		{trace.PasswordMustChange, false, "E=648 R=0 C="},
-		{trace.PasswordPolicy, false, "E=709 R=0 C="},
+		{trace.PasswordWrong, false, false, "E=691 R=0 C="},
+		{trace.PasswordWrong, true, false, "E=691 R=1 C="},
+		{trace.UserUnknown, false, false, "E=691 R=0 C="},
+		{trace.UserInactive, false, false, "E=691 R=0 C="},
+		{trace.PasswordMustChange, false, true, "E=648 R=0 C="},
+		{trace.PasswordExpired, false, true, "E=648 R=0 C="},
+		{trace.PasswordMustChange, false, false, "E=691 R=0 C="},
+		{trace.PasswordExpired, false, false, "E=691 R=0 C="},
 	} {
 		r := newRig(t, func(c *document.RadiusClient) { c.RejectDelay = 0 })
 		r.lane.decide = func(q *engine.Request) bool {
-			q.Decision.Verdict, q.Decision.Reason, q.Decision.Retry = event.Reject, tc.reason, tc.retry
+			q.Decision.Verdict, q.Decision.Reason, q.Decision.Retry, q.Decision.MustChangePassword = event.Reject, tc.reason, tc.retry, tc.change
 			return true
 		}
 		p := r.request(wire.AccessRequest, func(b *wire.Builder) { b.MSCHAP2("alice", 5, [16]byte{}, [16]byte{}, [24]byte{}) })

@@ -140,11 +140,11 @@ const (
 // device may use for its next try.
 func (h *handler) failure(l *login) {
 	code, message := errorAuthentication, "Authentication failed"
-	switch l.Decision.Reason {
-	case trace.PasswordMustChange, trace.PasswordExpired:
-		code, message = errorPasswordExpired, "Password expired"
-	case trace.PasswordChangeDenied, trace.PasswordChangeInvalid, trace.PasswordPolicy:
+	switch {
+	case l.Proof.Method == credential.MSCHAPCPW: // whatever the reason: it would tell who there is
 		code, message = errorChange, "Password change failed"
+	case l.Decision.MustChangePassword:
+		code, message = errorPasswordExpired, "Password expired"
 	}
 	retry := byte('0')
 	if l.Decision.Retry {
