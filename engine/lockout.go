@@ -8,6 +8,7 @@ import (
 
 	"trine/engine/document"
 	"trine/engine/event"
+	"trine/engine/login"
 	"trine/engine/state"
 	"trine/engine/trace"
 )
@@ -25,7 +26,7 @@ type Guarded struct {
 }
 
 // password is the factor that every login of a packet protocol begins with.
-var password = Guarded{Factor: 1, Name: "password"}
+var password = Guarded{Factor: uint32(login.Password), Name: "password"}
 
 func (g *Guarded) apart() uint32 {
 	if g.Apart {

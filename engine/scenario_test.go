@@ -239,6 +239,8 @@ func (s *scenario) login(out *strings.Builder, words []string, traced bool) erro
 		s.logins[words[0]] = d.ID
 	}
 	found := s.found(q)
+	s.lane.Flush() // a login that fails counts for the next one
+	s.engine.Flush()
 	if traced {
 		for i, step := range found.Steps {
 			fmt.Fprintf(out, "  %d. %s\n", i+1, trace.StepCode(step.Code).Words(step.Subject, step.Detail))

@@ -11,6 +11,7 @@ import (
 	"trine/appliance/admin/api"
 	"trine/engine/document"
 	"trine/engine/event"
+	"trine/engine/login"
 	"trine/engine/state"
 )
 
@@ -54,7 +55,7 @@ func (s *Server) loginFailures(_ context.Context, in *loginNameInput) (*answer[a
 	for _, f := range s.cfg.State.LoginFailures(in.Name) {
 		v := api.LoginFailures{Count: f.Count, LockedUntil: until(f.Lock), Last: f.Last, Sources: []api.SourceFailures{}}
 		if f.Apart != 0 {
-			v.Factor = fmt.Sprint("factor ", f.Apart)
+			v.Factor = login.Factor(f.Apart).String()
 		}
 		for _, x := range f.Sources {
 			v.Sources = append(v.Sources, api.SourceFailures{Source: fmt.Sprintf("%016x", x.Source), Count: x.Count, LockedUntil: until(x.Lock), Last: x.Last})
