@@ -51,16 +51,22 @@ const (
 // Policy says how revocation is checked. The zero Policy checks every certificate of a chain but its root, by what the certificates
 // themselves name, and refuses where that gives no answer.
 type Policy struct {
-	Method            Method
-	AcceptUnavailable bool          // accept a certificate of which nothing can be found out; not one that a responder does not know
-	LeafOnly          bool          // check the client's own certificate alone, not those of the authorities between it and the root
-	Timeout           time.Duration // for one login, however many answers it needs; 0: DefaultTimeout; at most MaxTimeout
-	CRLs              []string      // http or https URLs of CRLs, asked for instead of those that a certificate names
-	Responder         string        // http or https URL of an OCSP responder, asked instead of those that a certificate names
-	Responders        []*x509.Certificate
-	// ^ certificates whose OCSP answers count for every authority (RFC 6960 section 2.2: a Trusted Responder); without one, an answer
-	// counts if the authority has signed it or the responder's certificate.
-	Nonce bool // ask for a nonce in OCSP answers and take none without it; responders that answer in advance cannot do that
+	Method Method
+	// AcceptUnavailable accepts a certificate of which nothing can be found out; not one that a responder does not know.
+	AcceptUnavailable bool
+	// LeafOnly checks the client's own certificate alone, not those of the authorities between it and the root.
+	LeafOnly bool
+	// Timeout is for one login, however many answers it needs; 0: DefaultTimeout; at most MaxTimeout.
+	Timeout time.Duration
+	// CRLs are http or https URLs, at most 32, asked for instead of those that a certificate names.
+	CRLs []string
+	// Responder is the http or https URL of an OCSP responder, asked instead of those that a certificate names.
+	Responder string
+	// Responders are certificates whose OCSP answers count for every authority (RFC 6960 section 2.2: a Trusted Responder). Other answers
+	// count if the authority has signed them, or a responder to which it has given a certificate for that.
+	Responders []*x509.Certificate
+	// Nonce asks for a nonce in OCSP answers and takes none without it. Responders that sign in advance cannot do that.
+	Nonce bool
 }
 
 // maxCRLs is the number of CRLs that one policy may name.

@@ -31,7 +31,7 @@ type Realm struct {
 	As   string // another takes its place: with corp.example, alice@corp.example
 }
 
-// User returns the name by which the principal's user is to be looked up. It returns ErrRealm for a realm that is not listed, and ErrUnmapped for
+// user returns the name by which the principal's user is to be looked up. It returns ErrRealm for a realm that is not listed, and ErrUnmapped for
 // an anonymous principal, and for one that could be taken for another: with separators or characters that do not print in a component.
 func (m *Mapping) user(p *principal) (string, error) {
 	if user, ok := m.Principals[p.String()]; ok {
