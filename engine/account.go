@@ -45,6 +45,9 @@ func (l *Lane) complete(a *Accounting) {
 		a.user, ok = l.engine.config.People.UserName(a.user[:0], login)
 		return ok
 	})
+	if !found.ok {
+		a.user, found.ok = l.engine.endpointName(a.user[:0], a.Client, v.UserName)
+	}
 	if found.ok {
 		v.User = a.user
 	}

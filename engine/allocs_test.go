@@ -50,6 +50,25 @@ func TestFastWaysAllocateNothing(t *testing.T) {
 ---
 ` + requiring("requiredSystem: erp, requiredRoles: [admin@erp, clerk@erp]"))
 		}},
+		{name: "authorization policy", arrange: func(r *rig) {
+			r.apply(office + `---
+{kind: Endpoint, name: aabbccddeeff, spec: {group: staff}}
+---
+` + requiring(`labels: {site: [a, b]}, authorizationPolicy: [
+  {name: one, condition: {requestAttribute: {attribute: X, value: a}}, reject: true},
+  {name: two, condition: {and: [{endpointGroup: staff}, {group: staff}, {userType: default}, {not: {role: admin@erp}}, {ssid: x}]}, reject: true},
+  {name: three, condition: {time: {from: "00:00", until: "01:00", zone: Europe/Madrid}}, reject: true},
+  {name: four, condition: {and: [{deviceLabel: {name: site, value: b}}, {attributeValue: {attribute: room, value: B2}}, {endpointGroup: staff}]}, reply: [A = 1]}]`))
+		}, request: func(r *rig) *Request {
+			q := r.alice()
+			q.Called, q.Attributes = []byte("00-11-22-33-44-55:corp"), attributes{"X": {[]byte("b")}}
+			return q
+		}},
+		{name: "device by its MAC address", arrange: func(r *rig) {
+			r.apply(`{kind: Endpoint, name: aabbccddeeff, spec: {group: staff, attributes: {room: [A1, B2]}}}
+---
+{kind: ServiceProvider, name: wlan, spec: {type: radius, radius: {sourceIPs: [10.0.0.0/8], secret: one, macAuthentication: true}}}`)
+		}, request: func(r *rig) *Request { return prove(r.t, r.request("aabb.ccdd.eeff", ""), credential.MAC, "") }},
 		{name: "role missing", arrange: func(r *rig) { r.apply(office + "---\n" + requiring("requiredRoles: [admin@erp]")) }, reason: trace.RoleMissing},
 		{name: "realm stripped", arrange: func(r *rig) {
 			r.apply(`{kind: ServiceProvider, name: wlan, spec: {type: radius, radius: {sourceIPs: [10.0.0.0/8], secret: one, realms: [{name: "*"}]}}}`)

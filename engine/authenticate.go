@@ -26,8 +26,11 @@ type work struct {
 	challenge login.Challenge // that the login answers; its ID is 0 if it answers none
 	proof     proof           // of the second factor
 	late      bool            // the decision is made off its lane's goroutine
-	traced    bool            // the whole trace is recorded, though it is an accept
-	limit     int             // of simultaneous sessions
+	device    bool            // it is a device, by its MAC address
+	rule      *policy.Rule    // of the authorization policy, that decided; nil if none did
+	asked     asked
+	traced    bool // the whole trace is recorded, though it is an accept
+	limit     int  // of simultaneous sessions
 	text      []byte
 	source    []byte
 	failing   failing
@@ -55,6 +58,12 @@ func (l *Lane) Authenticate(r *Request) bool {
 	e := l.engine
 	e.begin(r, l.newID())
 	reason := e.admit(r)
+	if r.Proof.Method == credential.MAC {
+		if e.admitDevice(r, reason) {
+			return false
+		}
+		return l.settle(r)
+	}
 	e.identify(r)
 	if reason == trace.OK {
 		reason = e.offered(r)
@@ -116,7 +125,7 @@ func (r *Request) remark(reason trace.Reason) {
 		remark = string(reason)
 	}
 	switch reason {
-	case trace.ProofMalformed:
+	case trace.ProofMalformed, trace.EndpointMismatch:
 		r.trace.Add(trace.ProofIsBad, remark, "")
 	case trace.RadiusServiceUnsupported:
 		r.trace.Add(trace.ServiceAsked, remark, "")
@@ -135,6 +144,7 @@ func (e *Engine) begin(r *Request, id uint64) {
 	r.Decision.ID = id
 	w := &r.work
 	w.engine, w.stage, w.late, w.traced, w.limit = e, atPassword, false, false, 0
+	w.device, w.rule, w.asked = false, nil, asked{}
 	w.failing.reset()
 	w.proved, w.code, w.challenge, w.proof, w.matrix = 0, nil, login.Challenge{}, proof{}, nil
 	r.trace.Start(e.clock())
@@ -279,7 +289,7 @@ func (e *Engine) standing(r *Request) trace.Reason {
 		r.trace.AddName(trace.UserIsOff, r.user.Name, "")
 		return trace.UserInactive
 	}
-	r.Cache.Person(&r.person, &r.user, e.now().Unix())
+	r.meet(e.now())
 	if reason := e.kind(r, r.Cache.UserType(r.user.UserType)); reason != trace.OK {
 		return reason
 	}
@@ -354,6 +364,11 @@ func (e *Engine) kind(r *Request, userType *policy.UserType) trace.Reason {
 		r.trace.Add(trace.TypeIsBad, userType.Name, userType.Broken.Error())
 		return trace.ConfigBroken
 	}
+	return e.membership(r)
+}
+
+// membership checks what is known of a person by his groups and roles.
+func (e *Engine) membership(r *Request) trace.Reason {
 	if g := r.person.BrokenGroup(); g != nil {
 		r.trace.Add(trace.GroupIsBad, g.Name, g.Broken.Error())
 		return trace.ConfigBroken
@@ -381,11 +396,9 @@ func (e *Engine) grant(r *Request) {
 	e.forgive(r)
 	e.remember(r)
 	r.work.traced = e.traces()
-	d.Replies = r.person.Replies(d.Replies[:0], r.Client)
+	d.Replies = r.person.Replies(d.Replies[:0], r.Client, r.work.rule)
 	f := &r.facts
-	f.Reset()
-	f.Subject, f.Principal, f.Authentication = attribute.OfUser(&r.user), r.user.Name, authentication(r.Proof.Method)
-	f.Roles = r.person.Roles()
+	r.establish(f)
 	if r.work.traced {
 		f.Trace = &r.trace
 	}
@@ -401,7 +414,7 @@ func (e *Engine) traces() bool {
 
 // authentication is how conditions call the method (AttributePolicy, authenticationMethod).
 func authentication(m credential.Method) attribute.Authentication {
-	if m == credential.NoProof {
+	if m == credential.NoProof || m == credential.MAC {
 		return attribute.Unauthenticated
 	}
 	return attribute.Password

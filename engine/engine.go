@@ -19,6 +19,8 @@ type People interface {
 	User(dst *state.User, login []byte) bool
 	UserName(dst, login []byte) ([]byte, bool)
 	Account(owner []byte, system string) state.Standing
+	Endpoint(dst *state.Endpoint, mac event.MAC) bool
+	HasEndpoint(mac event.MAC) bool
 	CountSessions(user string, now time.Time) int
 	LoginLocks(name []byte, apart uint32, source uint64) state.LoginLocks
 	Time() time.Time

@@ -26,11 +26,13 @@ type Request struct {
 	Calling  []byte
 	Called   []byte
 	NASPort  uint32
-	Arrived  time.Time // the node's clock
-	Deadline time.Time // past it the caller no longer waits; zero: none
-	Done     Delivery  // where a decision that took its time goes
-	Token    uint64    // the protocol's own mark
-	State    []byte    // a challenge that the login answers, as Decision.State was; its Proof.Password is then the answer
+	// Attributes answers conditions that ask for anything else in the request; nil: they are false.
+	Attributes RequestAttributes
+	Arrived    time.Time // the node's clock
+	Deadline   time.Time // past it the caller no longer waits; zero: none
+	Done       Delivery  // where a decision that took its time goes
+	Token      uint64    // the protocol's own mark
+	State      []byte    // a challenge that the login answers, as Decision.State was; its Proof.Password is then the answer
 	// Continues says that the device can be asked for another factor (Verdict Challenge), Appends that a one-time password follows the
 	// password in the same field where the login needs one.
 	Continues, Appends bool
@@ -39,11 +41,19 @@ type Request struct {
 	// What the engine answers with. Valid from the decision until Reset.
 	Decision Decision
 
-	user   state.User
-	person policy.Person
-	trace  trace.Trace
-	facts  attribute.Facts
-	work   work
+	user     state.User
+	person   policy.Person
+	endpoint state.Endpoint
+	trace    trace.Trace
+	facts    attribute.Facts
+	work     work
+}
+
+// RequestAttributes are the attributes of a request as its protocol has them.
+type RequestAttributes interface {
+	// AppendValues appends the values that the request has of an attribute, which policy.Wire.Asked resolved, as text. They are valid until
+	// the next call. It may be called on whichever goroutine decides, and must not allocate for the types that are common.
+	AppendValues(dst [][]byte, attribute any) [][]byte
 }
 
 // Decision is the engine's answer.
@@ -102,7 +112,7 @@ func (r *Request) Reset() {
 	r.Cache, r.Client, r.Name, r.NAS, r.Calling, r.Called, r.Done = nil, nil, nil, nil, nil, nil, nil
 	r.Source, r.Arrived, r.Deadline = netip.AddrPort{}, time.Time{}, time.Time{}
 	r.Proof = credential.Proof{}
-	r.NASPort, r.Token = 0, 0
+	r.NASPort, r.Token, r.Attributes = 0, 0, nil
 	r.State, r.Continues, r.Appends = nil, false, false
 	r.Decision.reset()
 }

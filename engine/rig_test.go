@@ -121,6 +121,13 @@ func (fakeWire) Reply(lines []string) (any, error) {
 
 func (fakeWire) Attribute(id string) (any, error) { return id, nil }
 
+func (fakeWire) Asked(name, value string) (any, string, error) {
+	if strings.HasPrefix(name, "No-") {
+		return nil, "", errors.New("there is no such attribute")
+	}
+	return name, value, nil
+}
+
 // inbox takes deliveries, and counts them.
 type inbox struct {
 	mu      sync.Mutex

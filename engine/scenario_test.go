@@ -26,8 +26,9 @@ import (
 //	apply                 documents, all of which are put in force, or none
 //	delete KIND/NAME...   deletes documents
 //	passwords             NAME PASSWORD [keep FORM,...] [must-change]: the forms are argon2id (alone, if none is named), keyed, nt, clear
-//	login [trace]         NAME PASSWORD [by METHOD] [from ADDRESS] [calling STATION] [called STATION] [nas NAME] [port N]: what each login
-//	                      gets, and with trace why. METHOD is pap (if none is named), chap, mschapv1, mschapv2, mschap-cpw or none; "" is nothing
+//	login [trace]         NAME PASSWORD [by METHOD] [from ADDRESS] [calling STATION] [called STATION] [nas NAME] [port N]
+//	                      [with ATTRIBUTE=VALUE]: what each login gets, and with trace why. METHOD is pap (if none is named), chap, mschapv1,
+//	                      mschapv2, mschap-cpw, mac or none; "" is nothing
 //	session               start|interim|stop NAME SESSION: accounting of the name's last accepted login
 //	sessions              NAME: how many sessions and reservations of his count
 //	advance DURATION      lets time pass
@@ -161,7 +162,7 @@ func (s *scenario) setPassword(words []string) error {
 
 var methods = map[string]credential.Method{
 	"pap": credential.PAP, "chap": credential.CHAP, "mschapv1": credential.MSCHAPv1, "mschapv2": credential.MSCHAPv2,
-	"mschap-cpw": credential.MSCHAPCPW, "none": credential.NoProof,
+	"mschap-cpw": credential.MSCHAPCPW, "mac": credential.MAC, "none": credential.NoProof,
 }
 
 // request reads NAME PASSWORD and what may follow.
@@ -185,6 +186,9 @@ func (s *scenario) request(words []string) (*Request, error) {
 			if method, known = methods[value]; !known {
 				err = fmt.Errorf("there is no method %q", value)
 			}
+			if method == credential.MAC {
+				q.Calling = nil // that of other logins is another device
+			}
 		case "from":
 			var source netip.Addr
 			if source, err = netip.ParseAddr(value); err == nil {
@@ -196,6 +200,14 @@ func (s *scenario) request(words []string) (*Request, error) {
 			q.Called = []byte(value)
 		case "nas":
 			q.NAS = []byte(value)
+		case "with":
+			name, text, _ := strings.Cut(value, "=")
+			more, _ := q.Attributes.(attributes)
+			if more == nil {
+				more = attributes{}
+			}
+			more[name] = append(more[name], []byte(text))
+			q.Attributes = more
 		case "port":
 			var port uint64
 			port, err = strconv.ParseUint(value, 10, 32)
@@ -209,6 +221,14 @@ func (s *scenario) request(words []string) (*Request, error) {
 	}
 	q.Client = q.Cache.ClientFor(document.TypeRadius, q.Source.Addr())
 	return prove(s.t, q, method, words[1]), nil
+}
+
+// attributes are attributes of a request, by the names under which fakeWire knows them.
+type attributes map[string][][]byte
+
+// AppendValues implements RequestAttributes.
+func (a attributes) AppendValues(dst [][]byte, name any) [][]byte {
+	return append(dst, a[name.(string)]...)
 }
 
 // login has a login simulated and decided, and tells what it got.

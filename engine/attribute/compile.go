@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 
 	"trine/engine/document"
 )
@@ -85,18 +86,38 @@ func NewCondition(spec *document.Condition, lookup func(name string) *Definition
 	if spec == nil {
 		return nil, nil
 	}
-	return newCondition(spec, lookup, 0)
+	return newCondition(spec, lookup, nil, 0)
 }
 
-func newCondition(spec *document.Condition, lookup func(name string) *Definition, depth int) (*Condition, error) {
+// RequestNames resolves what the conditions of an authorization policy name.
+type RequestNames struct {
+	// Group and Role return the numbers under which the request is asked for groups and roles.
+	Group, Role func(name string) uint32
+	// Attribute resolves an attribute of the protocol; what it returns comes back in Request.AppendValues. A value that it is to be
+	// compared with comes back in the form in which AppendValues has it; an empty one is none.
+	Attribute func(name, value string) (attribute any, text string, err error)
+}
+
+// NewRequestCondition compiles a condition of an authorization policy, as NewCondition does one of a sharing policy.
+func NewRequestCondition(spec *document.Condition, lookup func(name string) *Definition, names *RequestNames) (*Condition, error) {
+	if spec == nil {
+		return nil, nil
+	}
+	return newCondition(spec, lookup, names, 0)
+}
+
+func newCondition(spec *document.Condition, lookup func(name string) *Definition, names *RequestNames, depth int) (*Condition, error) {
 	if depth > maxDepth {
 		return nil, fmt.Errorf("conditions are nested more than %d deep", maxDepth)
 	}
 	o, ok := opOf(spec.Test)
-	if !ok {
+	if !ok || o >= opSSID && names == nil {
 		return nil, fmt.Errorf("there is no test %q", spec.Test)
 	}
 	c := &Condition{op: o, name: spec.Name}
+	if names != nil {
+		c.text = Words(spec)
+	}
 	switch o {
 	case opAny:
 		return c, nil
@@ -108,7 +129,7 @@ func newCondition(spec *document.Condition, lookup func(name string) *Definition
 			if term == nil {
 				return nil, fmt.Errorf("%s has an empty term", spec.Test)
 			}
-			child, err := newCondition(term, lookup, depth+1)
+			child, err := newCondition(term, lookup, names, depth+1)
 			if err != nil {
 				return nil, err
 			}
@@ -118,6 +139,29 @@ func newCondition(spec *document.Condition, lookup func(name string) *Definition
 	case opRequesterGroup, opIssuerGroup:
 		c.match = matcher{text: spec.Group}
 		return c, nil
+	case opGroup, opEndpointGroup:
+		c.number = names.Group(spec.Group)
+		return c, nil
+	case opRole:
+		c.number = names.Role(spec.Group)
+		return c, nil
+	case opUserType:
+		c.match = matcher{text: spec.Group}
+		return c, nil
+	case opHours:
+		var err error
+		c.hours = spec.Hours
+		if c.zone, err = spec.Hours.Location(); err != nil {
+			return nil, fmt.Errorf("%s: %w", spec.Test, err)
+		}
+		return c, nil
+	case opAsked:
+		exact := *spec
+		var err error
+		if c.asked, exact.Value, err = names.Attribute(spec.Name, spec.Value); err != nil {
+			return nil, fmt.Errorf("%s: %w", spec.Test, err)
+		}
+		spec = &exact
 	case opValue:
 		if c.def = lookup(spec.Name); c.def == nil {
 			return nil, fmt.Errorf("%s: there is no AttributeDefinition %q", spec.Test, spec.Name)
@@ -163,8 +207,72 @@ func opOf(t document.Test) (op, bool) {
 		return opIssuerEntity, true
 	case document.TestRequesterEntityAttribute:
 		return opRequesterEntity, true
+	case document.TestSSID:
+		return opSSID, true
+	case document.TestRequestAttribute:
+		return opAsked, true
+	case document.TestDeviceLabel:
+		return opLabel, true
+	case document.TestGroup:
+		return opGroup, true
+	case document.TestRole:
+		return opRole, true
+	case document.TestUserType:
+		return opUserType, true
+	case document.TestEndpointGroup:
+		return opEndpointGroup, true
+	case document.TestTime:
+		return opHours, true
 	}
 	return 0, false
+}
+
+// maxWords bounds the text of a condition for people.
+const maxWords = 160
+
+// Words tells a condition in words.
+func Words(c *document.Condition) string {
+	terms := func(between string) string {
+		var b strings.Builder
+		for i, t := range c.Terms {
+			if i > 0 {
+				b.WriteString(between)
+			}
+			if b.Len() > maxWords {
+				break
+			}
+			b.WriteString(Words(t))
+		}
+		return "(" + b.String() + ")"
+	}
+	var text string
+	switch {
+	case c.Test == document.TestAny:
+		return "any"
+	case c.Test == document.TestAnd:
+		text = terms(" and ")
+	case c.Test == document.TestOr:
+		text = terms(" or ")
+	case c.Test == document.TestNot:
+		text = "not " + Words(c.Terms[0])
+	case c.Hours != nil:
+		text = string(c.Test) + " " + c.Hours.String()
+	case c.Group != "":
+		text = string(c.Test) + " " + c.Group
+	default:
+		if text = string(c.Test); c.Name != "" {
+			text += " " + c.Name
+		}
+		if c.Regex != "" {
+			text += " matches " + c.Regex
+		} else {
+			text += " is " + c.Value
+		}
+	}
+	if len(text) > maxWords {
+		return strings.ToValidUTF8(text[:maxWords], "") + "..."
+	}
+	return text
 }
 
 func newMatcher(spec *document.Condition) (matcher, error) {

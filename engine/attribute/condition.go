@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"regexp"
 	"strings"
+	"time"
+
+	"trine/engine/document"
 )
 
 // Condition is a compiled condition tree. It is immutable. A nil Condition holds always.
@@ -11,8 +14,13 @@ type Condition struct {
 	op       op
 	children []*Condition
 	match    matcher
-	name     string      // the entity attribute's name
+	name     string      // the entity attribute's or the label's name
 	def      *Definition // for opValue
+	number   uint32      // for tests of groups and roles
+	asked    any         // for opAsked
+	hours    *document.Hours
+	zone     *time.Location // of hours
+	text     string         // for people
 }
 
 // op is a node's kind.
@@ -36,6 +44,15 @@ const (
 	opPrincipal
 	opAuthentication
 	opValue
+	// Those that only authorization policies have.
+	opSSID
+	opAsked
+	opLabel
+	opGroup
+	opRole
+	opUserType
+	opEndpointGroup
+	opHours
 )
 
 // matcher compares a value with a text, with or without case, or with a regular expression that must match all of it.
@@ -64,6 +81,15 @@ func (m *matcher) bytes(v []byte) bool {
 		return bytes.EqualFold(v, m.raw)
 	}
 	return string(v) == m.text
+}
+
+func (m *matcher) any(values [][]byte) bool {
+	for _, v := range values {
+		if m.bytes(v) {
+			return true
+		}
+	}
+	return false
 }
 
 // Eval reports whether the condition holds. It stops at the first child that decides, and does not allocate.
@@ -96,14 +122,52 @@ func (c *Condition) Eval(f *Facts) bool {
 		return f.Authentication != Unauthenticated &&
 			(c.match.string(f.Authentication.Code()) || c.match.string(f.Authentication.Class()))
 	case opValue:
-		for _, v := range f.Values(c.def) {
-			if c.match.bytes(v) {
-				return true
-			}
-		}
-		return false
+		return c.match.any(f.Values(c.def))
+	case opSSID, opAsked, opGroup, opRole, opUserType, opEndpointGroup, opHours:
+		return f.Request != nil && c.request(f)
 	}
 	return c.party(f.Requester, f.Issuer)
+}
+
+// request decides a node about the request.
+func (c *Condition) request(f *Facts) bool {
+	switch c.op {
+	case opSSID:
+		ssid := f.Request.SSID()
+		return len(ssid) > 0 && c.match.bytes(ssid)
+	case opAsked:
+		from := len(f.values)
+		f.values = f.Request.AppendValues(f.values, c.asked)
+		holds := c.match.any(f.values[from:])
+		clear(f.values[from:])
+		f.values = f.values[:from]
+		return holds
+	case opGroup:
+		return f.Request.InGroup(c.number)
+	case opRole:
+		return f.Request.HasRole(c.number)
+	case opUserType:
+		return string(f.Request.UserType()) == c.match.text
+	case opEndpointGroup:
+		return f.Request.EndpointInGroup(c.number)
+	default: // opHours
+		return c.hours.Contains(f.Request.At().In(c.zone))
+	}
+}
+
+// Why returns, for people, which part of the condition does not hold; empty if it holds. It does not allocate.
+func (c *Condition) Why(f *Facts) string {
+	if c == nil || c.Eval(f) {
+		return ""
+	}
+	if c.op == opAnd {
+		for _, child := range c.children {
+			if why := child.Why(f); why != "" {
+				return why
+			}
+		}
+	}
+	return c.text
 }
 
 // party decides a node that depends on the requester or the issuer alone. An unknown party satisfies nothing.
@@ -124,6 +188,12 @@ func (c *Condition) party(requester, issuer *Party) bool {
 	case opRequesterNameID, opIssuerNameID:
 		for _, format := range p.NameIDFormats {
 			if c.match.string(format) {
+				return true
+			}
+		}
+	case opLabel:
+		for _, l := range p.Labels {
+			if l.Name == c.name && c.match.string(l.Value) {
 				return true
 			}
 		}
@@ -154,7 +224,7 @@ func (c *Condition) reduce(requester, issuer *Party) (outcome, *Condition) {
 	switch c.op {
 	case opAny:
 		return always, nil
-	case opPrincipal, opAuthentication, opValue:
+	case opPrincipal, opAuthentication, opValue, opSSID, opAsked, opGroup, opRole, opUserType, opEndpointGroup, opHours:
 		return open, c
 	case opNot:
 		o, rest := c.children[0].reduce(requester, issuer)

@@ -1,6 +1,10 @@
 package attribute
 
-import "trine/engine/trace"
+import (
+	"time"
+
+	"trine/engine/trace"
+)
 
 // Subject is a person whose attributes are asked for. Its methods must not allocate: they append what the caller holds.
 type Subject interface {
@@ -40,10 +44,29 @@ type Party struct {
 	// NameIDFormats and EntityAttributes come from SAML metadata; packet protocols have none.
 	NameIDFormats    []string
 	EntityAttributes []EntityAttribute
+	Labels           []EntityAttribute // of the service provider, one for each value
 }
 
 // EntityAttribute is one value of an attribute in an entity's metadata.
 type EntityAttribute struct{ Name, Value string }
+
+// Request is the request that is decided, as the conditions of an authorization policy ask about it. Its methods must not allocate.
+type Request interface {
+	// At returns when it is decided.
+	At() time.Time
+	// SSID returns the SSID that the device names; empty if it names none.
+	SSID() []byte
+	// UserType returns the name of the person's user type.
+	UserType() []byte
+	// InGroup reports whether the person belongs to the group of that number, or to one below it.
+	InGroup(number uint32) bool
+	// HasRole reports whether the person has the role of that number.
+	HasRole(number uint32) bool
+	// EndpointInGroup reports whether the device is an endpoint that belongs to the group of that number, or to one below it.
+	EndpointInGroup(number uint32) bool
+	// AppendValues appends the values that the request has of an attribute, which RequestNames.Attribute resolved, as text.
+	AppendValues(dst [][]byte, attribute any) [][]byte
+}
 
 // Facts is what one decision knows when attributes are released. A protocol keeps one for each request and makes it ready
 // with Reset; what Release returned is valid until then.
@@ -53,6 +76,7 @@ type Facts struct {
 	Authentication Authentication
 	Requester      *Party       // the service provider
 	Issuer         *Party       // the identity provider
+	Request        Request      // what the conditions of authorization policies ask; nil: they are false
 	Roles          [][]byte     // names of the subject's roles, ROLE@SYSTEM
 	Trace          *trace.Trace // where the rules that decided are recorded; nil: nowhere
 
@@ -73,7 +97,7 @@ type span struct {
 // Reset makes f ready for the next request. Its buffers are kept.
 func (f *Facts) Reset() {
 	f.Subject, f.Principal, f.Authentication = nil, nil, Unauthenticated
-	f.Requester, f.Issuer, f.Roles, f.Trace = nil, nil, nil, nil
+	f.Requester, f.Issuer, f.Request, f.Roles, f.Trace = nil, nil, nil, nil, nil
 	f.generation++
 	if f.generation == 0 { // wrapped: an old span could look like a new one
 		clear(f.spans)

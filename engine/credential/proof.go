@@ -11,6 +11,7 @@ const (
 	MSCHAPv1  Method = 3 // RFC 2433, NT response only
 	MSCHAPv2  Method = 4 // RFC 2759
 	MSCHAPCPW Method = 5 // RFC 2759 section 8.9 to 8.12: change password
+	MAC       Method = 6 // none: the login name is the MAC address of a device
 )
 
 // String returns the method's name as metrics and traces use it.
@@ -26,6 +27,8 @@ func (m Method) String() string {
 		return "mschapv2"
 	case MSCHAPCPW:
 		return "mschap-cpw"
+	case MAC:
+		return "mac"
 	}
 	return "none"
 }

@@ -23,6 +23,16 @@ const (
 	TestRequesterNameIDFormat    Test = "requesterNameIDFormat"
 	TestIssuerEntityAttribute    Test = "issuerEntityAttribute"    // Name is the entity attribute
 	TestRequesterEntityAttribute Test = "requesterEntityAttribute" // Name is the entity attribute
+
+	// Those that only authorization policies have.
+	TestSSID             Test = "ssid"             // the SSID behind the MAC address in Called-Station-Id
+	TestRequestAttribute Test = "requestAttribute" // one of the values of Name, an attribute of the protocol
+	TestDeviceLabel      Test = "deviceLabel"      // one of the values of Name, a label of the service provider
+	TestGroup            Test = "group"            // the person belongs to Group, or to one below it
+	TestRole             Test = "role"             // the person has the role Group now
+	TestUserType         Test = "userType"         // the person's user type is Group
+	TestEndpointGroup    Test = "endpointGroup"    // the device is an endpoint in Group, or in one below it
+	TestTime             Test = "time"             // Hours
 )
 
 // Tests returns every test in the order of the documentation.
@@ -30,6 +40,7 @@ func Tests() []Test {
 	return []Test{
 		TestAny, TestAnd, TestOr, TestNot, TestAttributeRequester, TestAttributeIssuer, TestPrincipalName, TestAuthenticationMethod, TestAttributeValue,
 		TestRequesterInGroup, TestIssuerInGroup, TestIssuerNameIDFormat, TestRequesterNameIDFormat, TestIssuerEntityAttribute, TestRequesterEntityAttribute,
+		TestSSID, TestRequestAttribute, TestDeviceLabel, TestGroup, TestRole, TestUserType, TestEndpointGroup, TestTime,
 	}
 }
 
@@ -42,14 +53,19 @@ func Tests() []Test {
 //	attributeValue: {attribute: NAME, value: TEXT}
 //	attributeRequesterInGroup: GROUP
 //	requesterEntityAttribute: {name: NAME, value: TEXT}
+//	requestAttribute: {attribute: NAME, value: TEXT}
+//	group: GROUP
+//	time: {from: "08:00", until: "18:00", days: [monday], zone: Europe/Madrid}
 type Condition struct {
 	Test Test
 	// Terms are the conditions of and, or (one or more) and not (exactly one).
 	Terms []*Condition
 	// Name is the attribute of attributeValue and of the entity attribute tests.
 	Name string
-	// Group is the entity group of the InGroup tests.
+	// Group is the document that a test names which takes nothing else: see Test.names.
 	Group string
+	// Hours are those of TestTime.
+	Hours *Hours
 	// Value is the exact value to compare with, where Regex is empty.
 	Value string
 	// Regex is a regular expression (RE2 syntax) that must match the whole value.
@@ -80,14 +96,36 @@ func (c *Condition) Walk(f func(*Condition)) {
 // nameKey is the field of a test's map that holds its Name, or empty where the test has none.
 func (t Test) nameKey() string {
 	switch t {
-	case TestAttributeValue:
+	case TestAttributeValue, TestRequestAttribute:
 		return "attribute"
-	case TestIssuerEntityAttribute, TestRequesterEntityAttribute:
+	case TestIssuerEntityAttribute, TestRequesterEntityAttribute, TestDeviceLabel:
 		return "name"
 	}
 	return ""
 }
 
-func (t Test) inGroup() bool { return t == TestRequesterInGroup || t == TestIssuerInGroup }
+// names returns the kind of document that a test names and takes nothing else; empty for other tests.
+func (t Test) names() string {
+	switch t {
+	case TestRequesterInGroup, TestIssuerInGroup:
+		return KindEntityGroup
+	case TestGroup, TestEndpointGroup:
+		return KindGroup
+	case TestRole:
+		return KindRole
+	case TestUserType:
+		return KindUserType
+	}
+	return ""
+}
+
+// ofRequest reports whether only authorization policies have the test.
+func (t Test) ofRequest() bool {
+	switch t {
+	case TestSSID, TestRequestAttribute, TestDeviceLabel, TestGroup, TestRole, TestUserType, TestEndpointGroup, TestTime:
+		return true
+	}
+	return false
+}
 
 func (t Test) known() bool { return slices.Contains(Tests(), t) }

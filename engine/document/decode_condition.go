@@ -55,12 +55,17 @@ func (d *decoder) condition(n *yaml.Node, path string, depth int) *Condition {
 			return nil
 		}
 		c.Terms = []*Condition{term}
-	case test.inGroup():
+	case test.names() != "":
 		s, ok := d.text(value, at)
 		if !ok {
 			return nil
 		}
-		c.Group = s
+		if c.Group = s; s == "" {
+			d.fail(value, at, "", "the name is empty")
+			return nil
+		}
+	case test == TestTime:
+		return d.hours(c, value, at, depth+1)
 	default:
 		return d.match(c, value, at)
 	}

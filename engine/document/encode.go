@@ -170,8 +170,10 @@ func (c *Condition) node() *yaml.Node {
 		for _, t := range c.Terms {
 			value.Content = append(value.Content, t.node())
 		}
-	case c.Test.inGroup():
+	case c.Test.names() != "":
 		value = textNode(c.Group)
+	case c.Test == TestTime:
+		value = c.Hours.node()
 	case c.Test.nameKey() == "" && c.Regex == "" && !c.IgnoreCase:
 		value = textNode(c.Value)
 	default:

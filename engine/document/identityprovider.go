@@ -32,8 +32,8 @@ type IdentityProvider struct {
 	HostName string `json:"hostName" later:"the web front"`
 	// PathPrefix tells a virtual identity provider apart on the web front.
 	PathPrefix string `json:"pathPrefix" later:"the web front"`
-	// Access limits who may use it: groups, userTypes, roleBased.
-	Access Unsupported `json:"access" refused:"access rules"`
+	// Access limits who may use it, and the virtual ones below it; without it everybody may.
+	Access *Access `json:"access"`
 	// UserDomain is the domain in which user names are made.
 	UserDomain string `json:"userDomain" later:"domains"`
 	// PasswordDomain is the domain in which passwords are verified.
@@ -60,6 +60,16 @@ type IdentityProvider struct {
 	Profiles Profiles `json:"profiles"`
 	// LookAndFeel dresses the login pages.
 	LookAndFeel *LookAndFeel `json:"lookAndFeel" later:"the web front"`
+}
+
+// Access limits who may use an identity provider. Each of its fields that is given must be met.
+type Access struct {
+	// Groups lists Groups of which a person must belong to one, or to one below it.
+	Groups []string `json:"groups" ref:"Group"`
+	// UserTypes lists UserTypes of which a person must have one. People without a user type are of the one named default.
+	UserTypes []string `json:"userTypes" ref:"UserType"`
+	// RoleBased lets only people in who have a role, whichever it is, at the time of the login.
+	RoleBased bool `json:"roleBased"`
 }
 
 // Network is where the web front of an identity provider listens.

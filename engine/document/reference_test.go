@@ -111,6 +111,9 @@ func reference(t *testing.T) []byte {
 		if k.Name == KindAttributePolicy {
 			b.WriteString(referenceConditions)
 		}
+		if k.Name == KindServiceProvider {
+			b.WriteString(referenceRules)
+		}
 		if k.Name == KindUser {
 			fmt.Fprintf(&b, "\nA CSV file of users names its columns in the first line: %s, and `attributes.NAME` for each attribute. A cell with several values separates them by semicolons; a semicolon in a value is written `\\;`. A role that counts for a time only has a blank and an interval behind it, of which either end may be missing: `admin@erp 2027-01-01/2027-07-01`. An empty cell stands for a field that is not given.\n",
 				"`"+strings.Join(slices.Sorted(maps.Keys(csvColumns)), "`, `")+"`")
@@ -251,6 +254,25 @@ ends them, so that no accounting is lost.
 
 At most one document may hold each of: a login name (a user's name or alias), a public id (of an identity provider or a service provider), a source prefix, a name of an attribute in a protocol, and a channel of messages (mail or text messages).
 
+`
+
+const referenceRules = `
+A condition of an authorization policy has the tests of [sharing policies](#attributepolicy), and these beside:
+
+| test | is true where |
+|---|---|
+| ` + "`ssid: MATCH`" + ` | the SSID matches: what stands behind the MAC address and a colon in Called-Station-Id (RFC 3580) |
+| ` + "`requestAttribute: {attribute: NAME, MATCH}`" + ` | one of the values matches that the request has of an attribute of the dictionary, such as NAS-Port-Type, Calling-Station-Id, NAS-Identifier or Cisco-AVPair. Text is compared as it came, numbers by the name of their value or in decimals, addresses as people write them |
+| ` + "`deviceLabel: {name: NAME, MATCH}`" + ` | one of the values of that label of the service provider matches |
+| ` + "`group: GROUP`" + ` | the person belongs to the Group, or to one below it |
+| ` + "`role: ROLE@SYSTEM`" + ` | the person has the Role now |
+| ` + "`userType: USERTYPE`" + ` | the person is of the UserType; people without one are of ` + "`default`" + ` |
+| ` + "`endpointGroup: GROUP`" + ` | the device is an Endpoint, not expired, in the Group or in one below it: the one that logs in by its MAC address, else the one with the address in Calling-Station-Id |
+| ` + "`time: {from: \"22:00\", until: \"06:00\", days: [friday], zone: Europe/Madrid}`" + ` | it is that time of the day, on the day on which it begins. Each part may be left out: without from or until, the day begins or ends; without days, every day counts; without a zone, hours are UTC |
+
+What there is none of satisfies no test, so ` + "`not`" + ` of the test holds. Of all replies, that of the rule goes first, then those of the service provider, of the roles and of the groups.
+
+` + "`trine explain`" + ` names the rule that decided, and of the first rule what of its condition did not hold.
 `
 
 const referenceConditions = `

@@ -166,10 +166,15 @@ func (c *checker) grants(path string, list []Grant) {
 
 // attributes checks attributes with names of their own.
 func (c *checker) attributes(attributes map[string]Values) {
-	for name, values := range attributes {
-		path := join("spec.attributes", name)
+	c.named("spec.attributes", "attribute", attributes)
+}
+
+// named checks values that have names of their own.
+func (c *checker) named(in, what string, all map[string]Values) {
+	for name, values := range all {
+		path := join(in, name)
 		if reason := nameProblem(name); reason != "" {
-			c.fail(path, "", "the name of the attribute %s", reason)
+			c.fail(path, "", "the name of the %s %s", what, reason)
 		}
 		for i, v := range values {
 			if v == "" {
@@ -177,7 +182,7 @@ func (c *checker) attributes(attributes map[string]Values) {
 			}
 		}
 		if len(values) == 0 {
-			c.fail(path, "leave it out", "the attribute has no value")
+			c.fail(path, "leave it out", "the %s has no value", what)
 		}
 	}
 }

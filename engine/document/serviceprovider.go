@@ -34,12 +34,27 @@ type ServiceProvider struct {
 	RequiredRoles []string `json:"requiredRoles" ref:"Role"`
 	// RequiredSystem names the InformationSystem in which a person needs an enabled Account to log in.
 	RequiredSystem string `json:"requiredSystem" ref:"InformationSystem"`
-	// AuthorizationPolicy lists rules over what a request says, each with a reply or a refusal.
-	AuthorizationPolicy Unsupported `json:"authorizationPolicy" refused:"authorization policies"`
+	// AuthorizationPolicy lists rules over the request, the person and the time, looked at in their order after the login is verified and what is required of the person is found. The first whose condition holds decides; where none does, the login is accepted and nothing is added.
+	AuthorizationPolicy []AuthorizationRule `json:"authorizationPolicy"`
+	// Labels say what the devices behind the service provider are, such as `site: berlin`; the test deviceLabel asks for them.
+	Labels map[string]Values `json:"labels"`
 	// Impersonations lists target URLs at which the service may act for a person.
 	Impersonations []string `json:"impersonations" later:"impersonation"`
 	// Radius holds the fields of type radius.
 	Radius *RadiusClient `json:"radius"`
+}
+
+// AuthorizationRule is one rule of an authorization policy. With neither reply nor reject it accepts and adds nothing, so that it makes an
+// exception of what the rules behind it say.
+type AuthorizationRule struct {
+	// Name tells the rule apart in traces.
+	Name string `json:"name" required:"true"`
+	// Condition says when the rule decides; `any` means always.
+	Condition *Condition `json:"condition" required:"true"`
+	// Reply lists what the Access-Accept carries, as the field reply of Group does. It goes before every other reply.
+	Reply []string `json:"reply"`
+	// Reject refuses the login.
+	Reject bool `json:"reject"`
 }
 
 // Unsupported stands for a field that exists in the model but that this release refuses, because ignoring it would let in
@@ -64,8 +79,8 @@ type RadiusClient struct {
 	Realms []Realm `json:"realms"`
 	// SecondFactor says how its devices carry a second factor: challenge asks for it in an Access-Challenge, appended takes a one-time password that follows the password in the same field, either takes both, and none rejects logins that need one.
 	SecondFactor string `json:"secondFactor" default:"challenge" enum:"challenge,appended,either,none"`
-	// MACAuthentication accepts a device whose login name and password are its MAC address.
-	MACAuthentication bool `json:"macAuthentication" later:"endpoints"`
+	// MACAuthentication lets in devices that are Endpoints by their MAC address: in requests for Call-Check (RFC 2865 section 5.6), and where the login name and the password are both the MAC address, in any notation. An address can be forged, so let such devices into no more than they need.
+	MACAuthentication bool `json:"macAuthentication"`
 	// InterimInterval is how often its devices send interim accounting.
 	InterimInterval time.Duration `json:"interimInterval" default:"10m" min:"1m" max:"24h"`
 	// StaleIntervals is after how many intervals without accounting a session counts as ended.

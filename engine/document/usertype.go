@@ -19,6 +19,9 @@ type UserType struct {
 	Sessions Sessions `json:"sessions"`
 }
 
+// DefaultUserTypeName is the name of the user type of people who name none. It need not exist as a document.
+const DefaultUserTypeName = "default"
+
 // PasswordForm names a form in which a password is kept.
 type PasswordForm string
 

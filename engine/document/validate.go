@@ -227,6 +227,19 @@ func (p *IdentityProvider) relations(name string, r *relations) { claimPublicID(
 
 func (s *ServiceProvider) check(c *checker) {
 	c.unique("spec.requiredRoles", s.RequiredRoles, false)
+	c.named("spec.labels", "label", s.Labels)
+	names := make([]string, len(s.AuthorizationPolicy))
+	for i, rule := range s.AuthorizationPolicy {
+		at := element("spec.authorizationPolicy", i)
+		names[i] = rule.Name
+		c.name(at+".name", "name of the rule", rule.Name)
+		c.condition(at+".condition", rule.Condition)
+		c.reply(at+".reply", rule.Reply)
+		if rule.Reject && len(rule.Reply) > 0 {
+			c.fail(at+".reject", "", "a rule that rejects adds nothing to a reply")
+		}
+	}
+	c.unique("spec.authorizationPolicy", names, false)
 	if s.Type == TypeRadius {
 		if s.Radius == nil {
 			c.fail("spec.radius", "", "the field is required for type radius")
@@ -238,6 +251,9 @@ func (s *ServiceProvider) check(c *checker) {
 
 func (s *ServiceProvider) relations(name string, r *relations) {
 	claimPublicID(s.PublicID, name, r)
+	for i, rule := range s.AuthorizationPolicy {
+		conditionRefs(rule.Condition, element("spec.authorizationPolicy", i)+".condition", r)
+	}
 	if s.Radius == nil {
 		return
 	}
@@ -359,6 +375,7 @@ func (a *AttributeDefinition) relations(_ string, r *relations) {
 
 func (a *AttributePolicy) check(c *checker) {
 	c.condition("spec.condition", a.Condition)
+	c.ofPeople("spec.condition", a.Condition)
 	names := map[string]bool{}
 	for i, rule := range a.Attributes {
 		path := element("spec.attributes", i)
@@ -367,6 +384,7 @@ func (a *AttributePolicy) check(c *checker) {
 		}
 		names[rule.Attribute] = true
 		c.condition(path+".condition", rule.Condition)
+		c.ofPeople(path+".condition", rule.Condition)
 	}
 }
 
@@ -379,18 +397,33 @@ func (a *AttributePolicy) relations(_ string, r *relations) {
 
 func conditionRefs(c *Condition, path string, r *relations) {
 	walkCondition(c, path, func(c *Condition, path string) {
-		switch {
+		switch kind := c.Test.names(); {
 		case c.Test == TestAttributeValue:
 			r.ref(KindAttributeDefinition, c.Name, path+".attribute")
-		case c.Test.inGroup():
-			r.ref(KindEntityGroup, c.Group, path)
+		case kind == KindUserType && c.Group == DefaultUserTypeName: // it is there without a document
+		case kind != "":
+			r.ref(kind, c.Group, path)
 		}
 	})
 }
 
-// condition compiles the regular expressions of a condition.
+// ofPeople refuses tests that only authorization policies have.
+func (c *checker) ofPeople(path string, condition *Condition) {
+	walkCondition(condition, path, func(n *Condition, path string) {
+		if n.Test.ofRequest() {
+			c.fail(path, "", "the test %s is one of authorizationPolicy, and sharing policies do not have it", n.Test)
+		}
+	})
+}
+
+// condition compiles the regular expressions of a condition, and checks its hours.
 func (c *checker) condition(path string, condition *Condition) {
 	walkCondition(condition, path, func(n *Condition, path string) {
+		if n.Test == TestTime {
+			if reason := n.Hours.problem(); reason != "" {
+				c.fail(path, "", "%s", reason)
+			}
+		}
 		if n.Regex == "" {
 			return
 		}

@@ -20,6 +20,9 @@ type Wire interface {
 	Reply(lines []string) (any, error)
 	// Attribute resolves the name under which an attribute definition is sent (radiusID).
 	Attribute(id string) (any, error)
+	// Asked resolves the name of an attribute of requests that a condition asks for, and the value that it compares it with, which
+	// comes back in the one form in which the protocol gives values; an empty value is none.
+	Asked(name, value string) (attribute any, text string, err error)
 }
 
 // Cache is one compiled, immutable configuration.
@@ -50,6 +53,8 @@ type Client struct {
 	RequiredSystem string
 	// RequiredRoles are the names of the roles of which a person needs one, for people to read; empty if none.
 	RequiredRoles string
+	// MACAuthentication says that devices are let in by their MAC addresses.
+	MACAuthentication bool
 	// RecordFirst says that a login is answered only after its decision is recorded (audit: before-answer).
 	RecordFirst bool
 
@@ -57,6 +62,8 @@ type Client struct {
 	party         *attribute.Party
 	views         views
 	requiredRoles []uint32
+	rules         []Rule
+	issuerErr     error // why nobody decides, or its identity provider cannot
 }
 
 // Issuer is the identity provider that decides for a client.
@@ -69,7 +76,8 @@ type Issuer struct {
 	// Login says which factors a login needs.
 	Login *login.Policy
 
-	party *attribute.Party
+	party  *attribute.Party
+	access []access // its own and that of the one above it
 }
 
 // Group is a group of people with what it adds to replies.
@@ -106,6 +114,16 @@ func (c *Cache) Client(name string) *Client { return c.tables.clients[name] }
 
 // Group returns the group with that name, or nil. It does not allocate.
 func (c *Cache) Group(name []byte) *Group { return c.tables.groups[string(name)] }
+
+// GroupIn reports whether the group with a name is that of a number, or below it; see attribute.RequestNames.
+func (c *Cache) GroupIn(name []byte, number uint32) bool {
+	for g := c.Group(name); g != nil; g = g.Parent {
+		if g.number == number {
+			return true
+		}
+	}
+	return false
+}
 
 // UserType returns the user type with that name, or nil; an empty name means the type named "default". It does not allocate.
 func (c *Cache) UserType(name []byte) *UserType {

@@ -28,6 +28,8 @@ type clientObject struct {
 	prefixes []netip.Prefix
 	wire     any
 	reply    any
+	replies  []any    // of the rules of its authorization policy
+	needs    []string // names of definitions
 	err      error
 }
 
@@ -49,6 +51,11 @@ func (env *environment) client(c change, old *clientObject) *clientObject {
 		return o
 	}
 	var problems []error
+	o.needs = ruleNeeds(spec)
+	var err error
+	if o.replies, err = env.ruleReplies(spec); err != nil {
+		problems = append(problems, err)
+	}
 	if opened, err := env.open(c.doc); err != nil {
 		problems = append(problems, err)
 	} else if o.wire, err = wire.Client(opened); err != nil {
@@ -57,13 +64,12 @@ func (env *environment) client(c change, old *clientObject) *clientObject {
 	if r := spec.Radius; r != nil {
 		o.prefixes = r.Prefixes()
 		if len(r.Reply) > 0 {
-			var err error
 			if o.reply, err = env.reply(spec.Type, r.Reply); err != nil {
 				problems, o.reply = append(problems, attribute.InField("radius.reply", err)), nil
 			}
 		}
 	}
-	o.err = errors.Join(problems...)
+	o.err = joined(problems...)
 	return o
 }
 
@@ -117,9 +123,20 @@ func (env *environment) definition(name string, spec *document.AttributeDefiniti
 	return d
 }
 
-// applyClients compiles service providers, and links those anew whose identity provider is another object than before.
-func (m *model) applyClients(env *environment, changes []change, issuersChanged bool, w *work) {
-	if len(changes) == 0 && !issuersChanged {
+// applyClients compiles service providers, and links those anew whose identity provider is another object than before, or whose
+// authorization policy needs a definition that changed.
+func (m *model) applyClients(env *environment, changes []change, issuersChanged bool, definitions []change, w *work) {
+	if len(changes) == 0 && !issuersChanged && len(definitions) == 0 {
+		return
+	}
+	changed := make(map[string]bool, len(definitions))
+	for _, d := range definitions {
+		changed[d.name] = true
+	}
+	stale := func(o *clientObject) bool {
+		return slices.ContainsFunc(o.needs, func(n string) bool { return changed[n] })
+	}
+	if len(changes) == 0 && !issuersChanged && !m.anyClient(stale) {
 		return
 	}
 	m.clients, m.tables.clients = maps.Clone(m.clients), maps.Clone(m.tables.clients)
@@ -137,23 +154,37 @@ func (m *model) applyClients(env *environment, changes []change, issuersChanged 
 		w.compiled++
 		o := env.client(c, old)
 		m.clients[c.name] = o
-		client := m.link(c.name, o)
+		client := m.link(env, c.name, o)
 		m.tables.clients[c.name] = client
 		moves = append(moves, move{wire: client.wire, prefixes: o.prefixes, to: client})
 	}
-	if issuersChanged {
+	if issuersChanged || len(definitions) > 0 {
+		just := make(map[string]bool, len(changes))
+		for _, c := range changes {
+			just[c.name] = true
+		}
 		for name, o := range m.clients {
 			was := m.tables.clients[name]
-			if issuer, err := m.issuerOf(o); issuer == was.Issuer && message(errors.Join(o.err, err)) == message(was.Broken) {
+			issuer, err := m.issuerOf(o)
+			if just[name] || issuer == was.Issuer && message(err) == message(was.issuerErr) && !stale(o) {
 				continue
 			}
 			w.relinked++
-			client := m.link(name, o)
+			client := m.link(env, name, o)
 			m.tables.clients[name] = client
 			moves = append(moves, move{wire: client.wire, prefixes: o.prefixes, from: was}, move{wire: client.wire, prefixes: o.prefixes, to: client})
 		}
 	}
 	m.tables.sources = m.moved(moves)
+}
+
+func (m *model) anyClient(is func(*clientObject) bool) bool {
+	for _, o := range m.clients {
+		if is(o) {
+			return true
+		}
+	}
+	return false
 }
 
 // issuerOf returns the identity provider of a client. An unreadable client has none.
@@ -165,7 +196,7 @@ func (m *model) issuerOf(o *clientObject) (*Issuer, error) {
 }
 
 // link makes the client to publish.
-func (m *model) link(name string, o *clientObject) *Client {
+func (m *model) link(env *environment, name string, o *clientObject) *Client {
 	c := &Client{Name: name, PublicID: name, Spec: new(document.ServiceProvider), Wire: o.wire, Reply: o.reply, Broken: o.err}
 	if o.document != nil {
 		c.PublicID = o.document.PublicID()
@@ -175,15 +206,43 @@ func (m *model) link(name string, o *clientObject) *Client {
 	c.requiredRoles, c.RequiredRoles = m.requirements(c.Spec), strings.Join(c.Spec.RequiredRoles, ", ")
 	c.RequiredSystem = c.Spec.RequiredSystem
 	c.RecordFirst = c.Spec.Audit == "before-answer"
-	c.party = &attribute.Party{PublicID: c.PublicID, Group: c.Spec.EntityGroup}
+	c.party = &attribute.Party{PublicID: c.PublicID, Group: c.Spec.EntityGroup, Labels: labels(c.Spec.Labels)}
 	if r := c.Spec.Radius; r != nil {
-		c.InterimInterval, c.StaleAfter = r.InterimInterval, r.StaleAfter()
+		c.InterimInterval, c.StaleAfter, c.MACAuthentication = r.InterimInterval, r.StaleAfter(), r.MACAuthentication
 	}
-	var err error
-	if c.Issuer, err = m.issuerOf(o); err != nil {
-		c.Broken = errors.Join(c.Broken, err)
+	if o.document != nil {
+		var err error
+		if c.rules, err = m.rules(env, o); err != nil {
+			c.Broken = joined(c.Broken, err)
+		}
+	}
+	if c.Issuer, c.issuerErr = m.issuerOf(o); c.issuerErr != nil {
+		c.Broken = joined(c.Broken, c.issuerErr)
 	}
 	return c
+}
+
+// joined joins errors, those that are lists as their elements, so that each is told by itself.
+func joined(errs ...error) error {
+	var all []error
+	for _, err := range errs {
+		if many, ok := err.(interface{ Unwrap() []error }); ok {
+			all = append(all, many.Unwrap()...)
+		} else if err != nil {
+			all = append(all, err)
+		}
+	}
+	return errors.Join(all...)
+}
+
+// labels returns labels as conditions ask for them.
+func labels(all map[string]document.Values) (out []attribute.EntityAttribute) {
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		for _, v := range all[name] {
+			out = append(out, attribute.EntityAttribute{Name: name, Value: v})
+		}
+	}
+	return out
 }
 
 func message(err error) string {

@@ -348,7 +348,7 @@ spec: {reply: ["A = 1"]}
 				if got := c.Release(nil, cl, &f); len(got) != 1 {
 					t.Errorf("released %v", got)
 				}
-				if got := personOf(c, &state.User{PrimaryGroup: []byte("staff")}).Replies(nil, cl); len(got) != 1 {
+				if got := personOf(c, &state.User{PrimaryGroup: []byte("staff")}).Replies(nil, cl, nil); len(got) != 1 {
 					t.Errorf("replies %v", got)
 				}
 			}
@@ -416,7 +416,7 @@ spec: {condition: {principalName: alice}, attributes: [{attribute: uid}]}
 		{"group", func() { c.Group(primary) }},
 		{"user type", func() { c.UserType(nil); c.UserType(primary) }},
 		{"person", func() { c.Person(&p, user, 0) }},
-		{"replies", func() { replies = p.Replies(replies[:0], c.Client("sp-00001")) }},
+		{"replies", func() { replies = p.Replies(replies[:0], c.Client("sp-00001"), nil) }},
 		{"session limit", func() { p.SessionLimit(nil) }},
 		{"broken group", func() { p.BrokenGroup() }},
 		{"release", func() {
@@ -446,7 +446,7 @@ func TestTheZeroCacheKnowsNobodyAndReleasesNothing(t *testing.T) {
 	if got := c.Release(nil, &Client{}, &f); len(got) != 0 {
 		t.Errorf("released %v", got)
 	}
-	if got := personOf(c, u).Replies(nil, &Client{}); len(got) != 0 {
+	if got := personOf(c, u).Replies(nil, &Client{}, nil); len(got) != 0 {
 		t.Errorf("replies %v", got)
 	}
 }

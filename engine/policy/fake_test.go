@@ -129,6 +129,13 @@ type lineError struct {
 func (e *lineError) Line() int     { return e.line }
 func (e *lineError) Unwrap() error { return e.error }
 
+func (w *wire) Asked(name, value string) (any, string, error) {
+	if strings.HasPrefix(name, "No-") {
+		return nil, "", fmt.Errorf("there is no attribute %q", name)
+	}
+	return name, value, nil
+}
+
 func (w *wire) Attribute(id string) (any, error) {
 	if strings.HasPrefix(id, "No-") {
 		return nil, fmt.Errorf("there is no attribute %q", id)

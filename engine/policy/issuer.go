@@ -16,7 +16,9 @@ import (
 type issuerObject struct {
 	version uint64
 	issuer  *Issuer
-	err     error // why the document cannot be read
+	access  []access // its own
+	above   error    // why nobody knows who may use the one above it
+	err     error    // why the document cannot be read
 }
 
 // fallback is the identity provider of clients that are bound to none, or why there is none.
@@ -45,12 +47,48 @@ func (m *model) applyIssuers(changes []change, w *work) {
 		o := &issuerObject{version: c.version, err: c.err}
 		if c.err == nil {
 			o.issuer, o.err = newIssuer(c.doc)
+			o.access = m.access(c.name, o.issuer.Spec.Access)
 		} else {
 			o.issuer = &Issuer{Name: c.name, PublicID: c.name, Spec: new(document.IdentityProvider), party: &attribute.Party{PublicID: c.name}}
 		}
 		m.issuers[c.name] = o
 	}
+	m.inheritAccess(changes)
 	m.fallback = m.chooseFallback()
+}
+
+// inheritAccess has what limits the use of an identity provider limit that of the virtual ones below it. What is published is not
+// changed: a virtual one whose parent changed is made anew.
+func (m *model) inheritAccess(changes []change) {
+	changed := make(map[string]bool, len(changes))
+	for _, c := range changes {
+		changed[c.name] = true
+	}
+	for name, o := range m.issuers {
+		parent := o.issuer.Spec.Parent
+		switch {
+		case changed[name]:
+			o.issuer.access = o.access
+		case parent != "" && changed[parent]:
+			again := *o.issuer
+			again.access = o.access
+			o = &issuerObject{version: o.version, issuer: &again, access: o.access, err: o.err}
+			m.issuers[name] = o
+		default:
+			continue
+		}
+		if parent == "" {
+			continue
+		}
+		switch above := m.issuers[parent]; {
+		case above == nil:
+			o.above = fmt.Errorf("there is no IdentityProvider %q above it", parent)
+		case above.err != nil:
+			o.above = fmt.Errorf("the IdentityProvider %q above it is broken: %w", parent, above.err)
+		default:
+			o.issuer.access = append(slices.Clip(o.access), above.access...)
+		}
+	}
 }
 
 // newIssuer compiles an identity provider. Where its rules cannot be compiled, the error says why, and the issuer is good for its name only.
@@ -132,6 +170,8 @@ func (m *model) issuerFor(spec *document.ServiceProvider) (*Issuer, error) {
 		return nil, fmt.Errorf("there is no IdentityProvider %q", spec.IdentityProvider)
 	case o.err != nil:
 		return o.issuer, fmt.Errorf("the IdentityProvider %q is broken: %w", spec.IdentityProvider, o.err)
+	case o.above != nil:
+		return o.issuer, fmt.Errorf("the IdentityProvider %q cannot be used: %w", spec.IdentityProvider, o.above)
 	case !o.issuer.speaks(spec.Type):
 		return o.issuer, &offError{fmt.Sprintf("the IdentityProvider %q has its %s profile switched off", spec.IdentityProvider, spec.Type)}
 	}

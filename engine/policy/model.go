@@ -71,11 +71,11 @@ func (m *model) apply(env *environment, changes []change) (*model, work) {
 	}
 	// What others point to comes first.
 	next.applyRoles(env, byKind[document.KindRole], &w)
+	next.applyDefinitions(env, byKind[document.KindAttributeDefinition], &w)
 	next.applyIssuers(byKind[document.KindIdentityProvider], &w)
-	next.applyClients(env, byKind[document.KindServiceProvider], len(byKind[document.KindIdentityProvider]) > 0, &w)
+	next.applyClients(env, byKind[document.KindServiceProvider], len(byKind[document.KindIdentityProvider]) > 0, byKind[document.KindAttributeDefinition], &w)
 	next.applyGroups(env, byKind[document.KindGroup], &w)
 	next.applyUserTypes(byKind[document.KindUserType], &w)
-	next.applyDefinitions(env, byKind[document.KindAttributeDefinition], &w)
 	next.applyPolicies(byKind[document.KindAttributePolicy], byKind[document.KindAttributeDefinition], &w)
 	return &next, w
 }

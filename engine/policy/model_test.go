@@ -111,7 +111,7 @@ func describe(c *Compiler) string {
 		group := []byte(fmt.Sprint("g", n))
 		member := personOf(cache, &state.User{PrimaryGroup: group})
 		fmt.Fprintf(&b, "%s: limit %d, roles %s", group, member.SessionLimit(cache.UserType([]byte(fmt.Sprint("u", n)))), member.Roles())
-		for _, r := range member.Replies(nil, nil) {
+		for _, r := range member.Replies(nil, nil, nil) {
 			fmt.Fprintf(&b, ", %v", r.(*template).lines)
 		}
 		if g := member.BrokenGroup(); g != nil {

@@ -83,8 +83,11 @@ func (p *Person) RequiredRole(client *Client) *Role {
 	return nil
 }
 
-// in reports whether the person belongs to the group with a number, or to one below it.
-func (p *Person) in(group uint32) bool {
+// HasRole reports whether the person has the role of that number; see attribute.RequestNames.
+func (p *Person) HasRole(role uint32) bool { return p.held.has(role) }
+
+// In reports whether the person belongs to the group of that number, or to one below it.
+func (p *Person) In(group uint32) bool {
 	if !p.known {
 		p.known = true
 		for _, g := range p.groups {
@@ -98,13 +101,17 @@ func (p *Person) in(group uint32) bool {
 // Replies appends the reply templates that an accepted login gets, in the order of their precedence, so that an attribute set
 // by one is not set again by a later one unless its line says +=:
 //
-//  1. the client's own;
-//  2. those of the roles, in their order;
-//  3. those of the primary group, of the other groups in their order, and of the groups above each;
-//  4. but a group that is above another one of them always after it.
+//  1. that of the rule that decided, if there is one;
+//  2. the client's own;
+//  3. those of the roles, in their order;
+//  4. those of the primary group, of the other groups in their order, and of the groups above each;
+//  5. but a group that is above another one of them always after it.
 //
 // Each role and each group counts once. It does not allocate for people in up to 32 groups with replies.
-func (p *Person) Replies(dst []any, client *Client) []any {
+func (p *Person) Replies(dst []any, client *Client, rule *Rule) []any {
+	if rule != nil && rule.Reply != nil {
+		dst = append(dst, rule.Reply)
+	}
 	if client != nil && client.Reply != nil {
 		dst = append(dst, client.Reply)
 	}

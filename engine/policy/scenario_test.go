@@ -71,7 +71,7 @@ func (r *rig) run(t *testing.T, command string, args []string, input string) str
 	case "replies":
 		p := personOf(r.cache(), r.person(t, args[1]))
 		var lines []string
-		for _, reply := range p.Replies(nil, r.cache().Client(args[0])) {
+		for _, reply := range p.Replies(nil, r.cache().Client(args[0]), nil) {
 			lines = append(lines, strings.Join(reply.(*template).lines, ", "))
 		}
 		if g := p.BrokenGroup(); g != nil {

@@ -74,7 +74,7 @@ func TestRecordsTakeEffectOnTheNextPacket(t *testing.T) {
 				released += r.Attribute.Name + "=" + string(v) + " "
 			}
 		}
-		return client, personOf(cache, &u).Replies(nil, client), released
+		return client, personOf(cache, &u).Replies(nil, client, nil), released
 	}
 
 	if client, _, _ := ask(); client != nil {

@@ -104,6 +104,20 @@ func (s *State) Endpoint(dst *Endpoint, mac event.MAC) bool {
 	return true
 }
 
+// HasEndpoint reports whether there is an endpoint of that address, expired or not.
+func (s *State) HasEndpoint(mac event.MAC) bool {
+	var buf [event.MACLen]byte
+	return s.endpoints.Has(mac.AppendText(buf[:0]))
+}
+
+// AsUser makes u what a device is to a decision: a name, a group, attributes, and nothing else. It shares the memory of e.
+func (e *Endpoint) AsUser(u *User) {
+	*u = User{
+		buf: u.buf, values: u.values[:0], ranges: u.ranges[:0], Groups: u.Groups[:0], Roles: u.Roles[:0], Aliases: u.Aliases[:0],
+		Name: e.Name, PrimaryGroup: e.Group, Attributes: append(u.Attributes[:0], e.Attributes...),
+	}
+}
+
 // decode fills the endpoint from a row and its key, without copying them.
 func (e *Endpoint) decode(row, key []byte) error {
 	*e = Endpoint{Name: key, Attributes: e.Attributes[:0], buf: e.buf, values: e.values[:0], ranges: e.ranges[:0]}

@@ -15,6 +15,8 @@ const (
 	AccountDisabled Reason = "account.disabled"
 	AccountMissing  Reason = "account.missing"
 
+	AuthorizationDenied Reason = "authorization.denied"
+
 	CertificateExpired           Reason = "certificate.expired"
 	CertificateMalformed         Reason = "certificate.malformed"
 	CertificateMissing           Reason = "certificate.missing"
@@ -44,14 +46,18 @@ const (
 	DeliveryRefused      Reason = "delivery.refused"
 	DeliveryUnconfigured Reason = "delivery.unconfigured"
 
-	EndpointUnknown Reason = "endpoint.unknown"
+	EndpointExpired    Reason = "endpoint.expired"
+	EndpointMismatch   Reason = "endpoint.mismatch"
+	EndpointNotAllowed Reason = "endpoint.not-allowed"
+	EndpointUnknown    Reason = "endpoint.unknown"
 
 	FactorNeeded      Reason = "factor.needed"
 	FactorNotEnrolled Reason = "factor.not-enrolled"
 	FactorRefused     Reason = "factor.refused"
 	FactorUnreadable  Reason = "factor.unreadable"
 
-	IssuerMissing Reason = "issuer.missing"
+	IssuerMissing    Reason = "issuer.missing"
+	IssuerNotAllowed Reason = "issuer.not-allowed"
 
 	KerberosBinding     Reason = "kerberos.binding"
 	KerberosExpired     Reason = "kerberos.expired"
@@ -188,6 +194,7 @@ type Info struct {
 var infos = [...]Info{
 	{AccountDisabled, ClassUser, "The service provider requires an enabled account in a system, and the user's accounts there are disabled.", "The trace names the system. Set `enabled: true` in the user's Account there, or take `requiredSystem` out of the ServiceProvider."},
 	{AccountMissing, ClassUser, "The service provider requires an account in a system, and the user has none there.", "The trace names the system. Create an Account in it whose `owner` is the user, or take `requiredSystem` out of the ServiceProvider."},
+	{AuthorizationDenied, ClassUser, "A rule of the service provider's authorization policy refuses the login.", "The trace names the rule, and what of the first rule's condition did not hold. Change the `authorizationPolicy` of the ServiceProvider if the login should be let in."},
 	{CertificateExpired, ClassUser, "The client certificate, or one of an authority above it, has expired.", "Issue a new certificate. The trace names the one that has expired."},
 	{CertificateMalformed, ClassClient, "What came as a client certificate cannot be read, is too large, or came twice.", "Compare what the proxy sends with the forms that are understood; the trace says what was wrong. A proxy must remove the header from what clients send."},
 	{CertificateMissing, ClassUser, "A client certificate is needed, and none was presented.", "Install a certificate on the device and choose it when the browser asks. Behind a proxy, check that it asks for certificates and passes them on."},
@@ -211,12 +218,16 @@ var infos = [...]Info{
 	{DeliveryLimited, ClassUser, "The code was not sent: the recipient, or everybody together, was sent as many as the gateway's limits allow.", "Wait a few minutes, or raise `limits` of the MessageGateway."},
 	{DeliveryRefused, ClassUser, "The mail server or gateway refused the code for good: mostly it does not know the recipient.", "Compare the address or number in the User document; the node's log says what the other side answered."},
 	{DeliveryUnconfigured, ClassConfig, "The code could not be sent: no MessageGateway document carries messages on this channel, or it cannot be used.", "Apply a MessageGateway of type `smtp` for mail or `http` for text messages."},
-	{EndpointUnknown, ClassUser, "The device asked for MAC authentication, and its address is not known.", "Register the device, or let it authenticate in another way."},
+	{EndpointExpired, ClassUser, "The device asked for MAC authentication, and its endpoint is past its `notAfter`.", "Set a later `notAfter` in the Endpoint document, or delete it."},
+	{EndpointMismatch, ClassUser, "The device asked for MAC authentication, and the addresses in its request differ.", "The trace shows both. The login name, the password and the Calling-Station-Id of such a request must be the same MAC address."},
+	{EndpointNotAllowed, ClassConfig, "The device asked for MAC authentication, which is switched off for this service provider.", "Set `radius.macAuthentication: true` in the ServiceProvider, or set the device to another way."},
+	{EndpointUnknown, ClassUser, "The device asked for MAC authentication, and its address is not known.", "Create an Endpoint document with the address as its name, or let the device authenticate in another way."},
 	{FactorNeeded, ClassUser, "Another factor is needed: the device was asked for it, or is rejected where it cannot be asked.", "Answer the challenge. Where the device cannot carry one, set `radius.secondFactor` of the ServiceProvider to what it can do."},
 	{FactorNotEnrolled, ClassUser, "Another factor is needed, and the user has none enrolled of those that would do.", "Enrol one with `trine user factor add`; the trace says which would do."},
 	{FactorRefused, ClassUser, "No way that the identity provider accepts begins with what was proved.", "Look at the matrix and the adaptive rules of the IdentityProvider; the trace names the rule that decided."},
 	{FactorUnreadable, ClassSystem, "What is stored of a factor (a one-time password, a PIN, a code, a device or a key) cannot be opened: it is damaged, or this node lacks the cluster key that it was sealed with.", "`trine status` shows the keys that this node has. If they are all there, have the person enrol the factor anew."},
 	{IssuerMissing, ClassConfig, "No identity provider decides for this service provider: it is bound to none, and no local one has the profile enabled.", "Enable the `radius` profile of a local IdentityProvider, or name one in the service provider's `identityProvider`."},
+	{IssuerNotAllowed, ClassUser, "The identity provider is not for this user: `access` limits who may use it.", "The trace names the field that is not met. Give the user the group, user type or role, or change `access` in the IdentityProvider."},
 	{KerberosBinding, ClassUser, "The Kerberos ticket is bound to another TLS connection than the one it came on, or to none where that is required.", "If a proxy ends TLS, give it the node's certificate or do not require bindings. Otherwise somebody may be between the client and the node."},
 	{KerberosExpired, ClassUser, "The Kerberos ticket has expired.", "Log in to the domain again (`kinit`); look at the ticket with `klist`."},
 	{KerberosMalformed, ClassClient, "What came as a Kerberos token cannot be read.", "The trace says what is wrong with it. Try another browser; a proxy may have cut the header short."},

@@ -88,6 +88,17 @@ const (
 	AccountLacked StepCode = 143 // system, service provider
 	AccountIsOff  StepCode = 144 // system, service provider
 	RoleIsBad     StepCode = 145 // role, what is wrong
+	RuleMatched   StepCode = 146 // rule, what it does
+	RuleUnmatched StepCode = 147 // rule, what of its condition does not hold
+	NoRuleMatched StepCode = 148 // service provider
+	AccessLacked  StepCode = 149 // identity provider, field
+
+	// Devices that are let in by their MAC address.
+	EndpointFound    StepCode = 150 // endpoint, name as it came
+	EndpointNotFound StepCode = 151 // name as it came
+	EndpointIsOver   StepCode = 152 // endpoint, when it ended
+	EndpointUnlike   StepCode = 153 // endpoint, other address
+	EndpointsOff     StepCode = 154 // service provider
 
 	// The log, and time.
 	RecordWanted     StepCode = 100 // what is recorded
@@ -229,6 +240,16 @@ var templates = [...]string{
 	AccountLacked: "{d} requires an account in {s}, and the user has none.",
 	AccountIsOff:  "{d} requires an enabled account in {s}, and the user's is disabled.",
 	RoleIsBad:     "The role {s} could not be compiled: {d}.",
+	RuleMatched:   "The authorization rule {s} {d}.",
+	RuleUnmatched: "The authorization rule {s} does not apply, as this does not hold: {d}.",
+	NoRuleMatched: "No authorization rule of {s} applies, so it lets in and adds nothing.",
+	AccessLacked:  "The identity provider {s} is not for this user: its access.{d} is not met.",
+
+	EndpointFound:    "Looked up {d}: found the endpoint {s}.",
+	EndpointNotFound: "Looked up {s}: there is no such endpoint.",
+	EndpointIsOver:   "The endpoint {s} was known until {d}.",
+	EndpointUnlike:   "The device says that it is {s}, and beside it that its address is {d}.",
+	EndpointsOff:     "The service provider {s} does not let devices in by their MAC address.",
 
 	RecordWanted:     "The answer waits for the record of {s}.",
 	RecordCommitted:  "The record was committed at index {s}.",

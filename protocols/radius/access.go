@@ -31,6 +31,7 @@ type login struct {
 
 	first    [16]byte // the key of the first bytes of User-Password, if it is known
 	hasFirst bool
+	scratch  []byte    // of values that conditions ask for
 	password [128]byte // what hid in User-Password
 	changed  [516]byte // the pieces of MS-CHAP-NT-Enc-PW
 	revealed int       // bytes of password that were used
@@ -73,7 +74,7 @@ func (l *login) ask(a *arrival, now time.Time) {
 	q := &l.Request
 	q.Protocol, q.Cache, q.Client, q.Source = protocol, a.cache, a.client, a.from
 	q.Arrived, q.Deadline = now, time.Time{}
-	q.Done = l
+	q.Done, q.Attributes = l, l
 	q.Name, _ = v.First(wire.UserName)
 	q.NAS = nasOf(v)
 	q.Calling, _ = v.First(wire.CallingStationID)
@@ -119,12 +120,19 @@ func (l *login) prove(v *wire.View) trace.Reason {
 	chapValue, isCHAP := v.First(wire.CHAPPassword)
 	var ms microsoft
 	ms.read(v)
+	service, _ := v.Uint32(wire.ServiceType)
 	switch {
+	case service == serviceCallCheck:
+		return l.proveDevice(pap, isPAP, isCHAP || ms.response != nil || ms.response2 != nil || ms.change != nil, v)
 	case count(isPAP, isCHAP, ms.response != nil, ms.response2 != nil, ms.change != nil) > 1:
 		// RFC 2865 section 4.1: never both.
 		return l.malformed("more than one of User-Password, CHAP-Password, MS-CHAP-Response, MS-CHAP2-Response and MS-CHAP2-CPW")
 	case isPAP:
-		return l.provePAP(pap, v)
+		if reason := l.provePAP(pap, v); reason != trace.OK || !l.own.devices || len(l.State) > 0 || !sameAddress(l.Name, l.Proof.Password) {
+			return reason
+		}
+		l.Proof.Method, l.Proof.Password = credential.MAC, nil
+		return trace.OK
 	case isCHAP:
 		return l.proveCHAP(chapValue, v)
 	case ms.response != nil:
@@ -134,15 +142,41 @@ func (l *login) prove(v *wire.View) trace.Reason {
 	case ms.change != nil:
 		return l.proveChange(&ms, v)
 	}
-	switch service, _ := v.Uint32(wire.ServiceType); service {
-	case serviceCallCheck:
-		l.Remark = "Call-Check"
-		return trace.RadiusServiceUnsupported
-	case serviceAuthorizeOnly:
+	if service == serviceAuthorizeOnly {
 		l.Remark = "Authorize-Only"
 		return trace.RadiusServiceUnsupported
 	}
 	return trace.OK // no proof at all: the engine says so
+}
+
+// proveDevice reads a request for Call-Check, RFC 2865 section 5.6: the login name says which device it is, and nothing proves it. Devices
+// that repeat the address in User-Password must mean the same one.
+func (l *login) proveDevice(hidden []byte, hasPassword, hasOther bool, v *wire.View) trace.Reason {
+	if hasOther {
+		return l.malformed("Call-Check with a proof of a password other than User-Password")
+	}
+	if hasPassword {
+		if reason := l.provePAP(hidden, v); reason != trace.OK {
+			return reason
+		}
+		if password := l.Proof.Password; len(password) > 0 && !sameAddress(l.Name, password) {
+			l.Remark = "Call-Check: User-Name and User-Password are not the same MAC address"
+			l.Proof.Password = nil
+			return trace.EndpointMismatch
+		}
+	}
+	l.Proof.Method, l.Proof.Password = credential.MAC, nil
+	return trace.OK
+}
+
+// sameAddress reports whether two texts are one MAC address, in whichever notations.
+func sameAddress(a, b []byte) bool {
+	x, ok := event.ParseMAC(a)
+	if !ok {
+		return false
+	}
+	y, ok := event.ParseMAC(b)
+	return ok && x == y
 }
 
 func count(is ...bool) (n int) {

@@ -18,6 +18,7 @@ type Client struct {
 	rejectDelay     time.Duration
 	chargeable      bool
 	continues       bool // its devices can be challenged for a second factor
+	devices         bool // let in by their MAC addresses
 	appends         bool // its devices append one-time passwords to passwords
 }
 
@@ -34,7 +35,7 @@ func newClient(sp *document.ServiceProvider) (*Client, error) {
 	}
 	c := &Client{
 		requireSigned: r.RequireMessageAuthenticator, limitProxyState: r.LimitProxyState,
-		rejectDelay: r.RejectDelay, chargeable: r.ChargeableUserIdentity,
+		rejectDelay: r.RejectDelay, chargeable: r.ChargeableUserIdentity, devices: r.MACAuthentication,
 		continues: r.SecondFactor == "challenge" || r.SecondFactor == "either", appends: r.SecondFactor == "appended" || r.SecondFactor == "either",
 	}
 	secrets := r.Secrets

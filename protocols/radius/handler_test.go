@@ -327,7 +327,18 @@ func TestFormOfTheProofIsChecked(t *testing.T) {
 			b.VSA(wire.VendorMicrosoft, wire.MSCHAPChallenge, make([]byte, 8))
 			b.VSA(wire.VendorMicrosoft, wire.MSCHAPResponse, make([]byte, 50))
 		}, trace.ProofMalformed, "no NT response"},
-		{"call check without proof", func(b *wire.Builder) { b.Uint32(wire.ServiceType, 10) }, trace.RadiusServiceUnsupported, "Call-Check"},
+		{"call check with CHAP", func(b *wire.Builder) {
+			b.Uint32(wire.ServiceType, 10)
+			b.Attr(wire.CHAPPassword, make([]byte, 17))
+		}, trace.ProofMalformed, "Call-Check with a proof"},
+		{"call check with another password", func(b *wire.Builder) {
+			b.Uint32(wire.ServiceType, 10)
+			b.PAP("001122334455", "001122334456")
+		}, trace.EndpointMismatch, "not the same MAC address"},
+		{"call check with a password for no address", func(b *wire.Builder) {
+			b.Uint32(wire.ServiceType, 10)
+			b.PAP("alice", "alice")
+		}, trace.EndpointMismatch, "not the same MAC address"},
 		{"authorize only", func(b *wire.Builder) { b.Uint32(wire.ServiceType, 17) }, trace.RadiusServiceUnsupported, "Authorize-Only"},
 		{"EAP", func(b *wire.Builder) { b.Attr(wire.EAPMessage, []byte{2, 9, 0, 5, 1}) }, trace.RadiusEAPUnsupported, "EAP"},
 	} {

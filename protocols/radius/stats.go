@@ -106,7 +106,7 @@ func LatencyBuckets() [latencyBounds]time.Duration {
 // latencyBounds is the number of LatencyBuckets.
 const latencyBounds = 12
 
-const methods = int(credential.MSCHAPCPW) + 1
+const methods = int(credential.MAC) + 1
 
 const reasonClasses = int(trace.ClassSystem) + 1
 

@@ -21,11 +21,14 @@ ATTRIBUTE	User-Password			2	string	encrypt=1
 ATTRIBUTE	Class				25	octets
 ATTRIBUTE	Vendor-Specific			26	vsa
 ATTRIBUTE	Session-Timeout			27	integer
+ATTRIBUTE	NAS-Port-Type			61	integer
 ATTRIBUTE	Tunnel-Type			64	integer	has_tag
 ATTRIBUTE	Tunnel-Medium-Type		65	integer	has_tag
 ATTRIBUTE	Tunnel-Password			69	string	has_tag,encrypt=2
 ATTRIBUTE	Message-Authenticator		80	octets
 ATTRIBUTE	Tunnel-Private-Group-Id		81	string	has_tag
+VALUE	NAS-Port-Type			Virtual			5
+VALUE	NAS-Port-Type			Wireless-802.11		19
 VALUE	Tunnel-Type			GRE			10
 VALUE	Tunnel-Type			VLAN			13
 VALUE	Tunnel-Medium-Type		IEEE-802		6

@@ -291,5 +291,8 @@ func (Wire) Reply(lines []string) (any, error) {
 	return lines, nil
 }
 
+// Asked implements policy.Wire.
+func (Wire) Asked(name, value string) (any, string, error) { return name, value, nil }
+
 // Attribute implements policy.Wire.
 func (Wire) Attribute(id string) (any, error) { return id, nil }

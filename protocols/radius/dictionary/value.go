@@ -58,6 +58,9 @@ func (a *Attribute) appendValue(dst []byte, text string) ([]byte, error) {
 	return append(dst, b...), nil
 }
 
+// Bytes returns the bytes of a value given as text, without its header and without a tag. Its errors are, or wrap, ErrValue.
+func (a *Attribute) Bytes(text string) ([]byte, error) { return a.appendValue(nil, text) }
+
 func (a *Attribute) appendOctets(dst []byte, text string) ([]byte, error) {
 	start := len(dst)
 	if b, ok := parseHex(text); ok {
