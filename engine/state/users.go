@@ -488,12 +488,6 @@ func (s *State) foldPassword(at Stamp, name string, p *event.PasswordSet) uint64
 		c = field.AppendBytes(c, 9, p.Past)
 		c = u.appendFormer(c, int(p.History))
 	}
-	if p == nil {
-		c = u.appendFormer(c, MaxFormer)
-	} else {
-		c = field.AppendBytes(c, 9, p.Past)
-		c = u.appendFormer(c, int(p.History))
-	}
 	r.credential = c
 	w.row = r.append(w.row[:0])
 	s.users.Put(w.key, w.row)
