@@ -13,9 +13,9 @@ func KeepOf(t *document.UserType) (credential.Keep, credential.Params) {
 	}
 	p := &t.Password
 	return credential.Keep{
-			Argon2id: p.Keeps(document.FormArgon2id), Keyed: p.Keeps(document.FormKeyed),
-			NT: p.Keeps(document.FormNT), Clear: p.Keeps(document.FormClear), History: p.History,
-		}, credential.Params{
-			MemoryKiB: uint32(p.Argon2.MemoryKiB), Iterations: uint16(p.Argon2.Iterations), Parallelism: uint8(p.Argon2.Parallelism),
-		}
+		Argon2id: p.Keeps(document.FormArgon2id), Keyed: p.Keeps(document.FormKeyed),
+		NT: p.Keeps(document.FormNT), Clear: p.Keeps(document.FormClear), History: p.History,
+	}, credential.Params{
+		MemoryKiB: uint32(p.Argon2.MemoryKiB), Iterations: uint16(p.Argon2.Iterations), Parallelism: uint8(p.Argon2.Parallelism),
+	}
 }

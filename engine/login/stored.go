@@ -1,17 +1,12 @@
 package login
 
 import (
-	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"trine/engine/credential/otp"
 	"trine/engine/event"
 	"trine/engine/secret"
 )
-
-// errStored means that the stored form of a factor is none of this release.
-var errStored = errors.New("not a stored factor of this release")
 
 // FactorContext appends what the stored form of a factor is bound to, so that one that is copied to another user or another factor does
 // not open: "User/alice/factor/ID", the user's name folded.
@@ -41,24 +36,4 @@ func OpenOTP(keys *secret.Keyring, user, id string, stored []byte) (otp.Secret, 
 		return otp.Secret{}, err
 	}
 	return otp.Parse(plain)
-}
-
-// appendList and nextItem write and read lists of byte strings, each with its length in front.
-func appendList(dst []byte, items [][]byte) []byte {
-	for _, i := range items {
-		dst = append(binary.AppendUvarint(dst, uint64(len(i))), i...)
-	}
-	return dst
-}
-
-func list(b []byte) (items [][]byte, err error) {
-	for len(b) > 0 {
-		n, size := binary.Uvarint(b)
-		if size <= 0 || n > uint64(len(b)-size) {
-			return nil, errStored
-		}
-		items = append(items, b[size:size+int(n)])
-		b = b[size+int(n):]
-	}
-	return items, nil
 }
