@@ -30,7 +30,8 @@ type MetricSources struct {
 	Credentials func() credential.Stats
 	Worker      func() WorkerStats
 	Delivery    func() []DeliveryStats // a channel each
-	Certificate func() time.Time       // when the management certificate expires
+	Geo         func() GeoStats
+	Certificate func() time.Time // when the management certificate expires
 }
 
 // LogStats are the counters and the state of the record log.
@@ -102,6 +103,12 @@ type DeliveryStats struct {
 	NotTaken                            []Count // by cause
 }
 
+// GeoStats say how the geo database is.
+type GeoStats struct {
+	Built           time.Time // when the database in use was made
+	Reads, Failures uint64    // of its file
+}
+
 // NewMetrics returns the handler of /metrics, in the Prometheus and OpenMetrics text formats.
 func NewMetrics(src MetricSources) http.Handler {
 	r := prometheus.NewRegistry()
@@ -159,6 +166,12 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		for _, d := range s.Delivery() {
 			e.delivery(&d)
 		}
+	}
+	if s.Geo != nil {
+		g := s.Geo()
+		e.gauge("trine_geo_database_build_timestamp_seconds", "When the geo database in use was made, in seconds since 1970.", seconds(g.Built))
+		e.counter("trine_geo_database_reads_total", "Times that the file of the geo database was read, by result.", float64(g.Reads), "result", "used")
+		e.counter("trine_geo_database_reads_total", "Times that the file of the geo database was read, by result.", float64(g.Failures), "result", "refused")
 	}
 	if s.Certificate != nil {
 		if at := s.Certificate(); !at.IsZero() {

@@ -36,6 +36,7 @@ func sources() MetricSources {
 		Delivery: func() []DeliveryStats {
 			return []DeliveryStats{{Channel: "mail", Delivered: 17, Retried: 2, NotTaken: []Count{{"recipient_limit", 4}}}}
 		},
+		Geo:         func() GeoStats { return GeoStats{Built: time.Unix(1700000000, 0), Reads: 2, Failures: 1} },
 		Certificate: func() time.Time { return time.Unix(1800000000, 0) },
 	}
 }

@@ -25,6 +25,7 @@ func (n *Node) metrics(certificate time.Time) http.Handler {
 		Credentials: n.verifier.Stats,
 		Worker:      n.workerStats,
 		Delivery:    n.deliveryStats,
+		Geo:         n.geoStats(),
 		Certificate: func() time.Time { return certificate },
 	})
 }
@@ -117,4 +118,14 @@ func (n *Node) deliveryStats() []admin.DeliveryStats {
 		})
 	}
 	return out
+}
+
+// geoStats returns what counts a geo database, or nil where there is none.
+func (n *Node) geoStats() func() admin.GeoStats {
+	if n.geo == nil {
+		return nil
+	}
+	return func() admin.GeoStats {
+		return admin.GeoStats{Built: n.geo.holder.Load().Built(), Reads: n.geo.reloads.Load(), Failures: n.geo.failures.Load()}
+	}
 }

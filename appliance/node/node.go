@@ -55,6 +55,7 @@ type Node struct {
 	worker   *worker.Pool
 	verifier *credential.Verifier
 	delivery *delivery.Service
+	geo      *geoFile // nil: there is no geo database
 	engine   *engine.Engine
 	radius   atomic.Pointer[radius.Server]
 	admin    *admin.Server
@@ -180,6 +181,12 @@ func (n *Node) startEngine(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("start the verifier of passwords: %w", err)
 	}
+	if n.settings.GeoDatabase != "" {
+		n.geo = &geoFile{path: n.settings.GeoDatabase, logger: n.logger}
+		if err := n.geo.load(); err != nil {
+			return err
+		}
+	}
 	n.delivery = delivery.New(delivery.Config{Documents: n.views, Keyring: n.keyring, Clock: n.clock, Logger: n.logger})
 	n.engine = engine.New(engine.Config{
 		People: n.views, Policies: n.policies.Holder(), Log: log{n.store}, Verifier: n.verifier, Keyring: n.keyring, Messenger: n.delivery, Clock: n.clock, Logger: n.logger,
@@ -189,6 +196,9 @@ func (n *Node) startEngine(ctx context.Context) error {
 	n.cancel = cancel
 	n.background.Go(func() { _ = n.policies.Run(running) })
 	n.background.Go(func() { n.flush(running) })
+	if n.geo != nil {
+		n.background.Go(func() { n.geo.follow(running) })
+	}
 	n.background.Go(func() { keepDecoy(running, n.verifier, n.policies.Holder(), n.logger) })
 	sweeper := &sweeper{views: n.views, store: n.store, clock: n.clock, logger: n.logger}
 	n.background.Go(func() { sweeper.run(running) })

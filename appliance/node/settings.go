@@ -30,6 +30,8 @@ type Settings struct {
 	RadiusLoops          int
 	RadiusDictionary     []string
 
+	GeoDatabase string
+
 	ManagementListen      string
 	ManagementCertificate string
 	ManagementKey         string
@@ -86,6 +88,7 @@ func (s *Settings) table() []setting {
 		{"radius-accounting", "`addresses` on which RADIUS accounting is answered", &s.RadiusAccounting},
 		{"radius-loops", "event `loops` for packets, each with a socket for every address (0: one a core)", &s.RadiusLoops},
 		{"radius-dictionary", "dictionary `files` in FreeRADIUS syntax, read on top of the built-in ones", &s.RadiusDictionary},
+		{"geo-database", "MMDB `file` with the countries and places of addresses, for adaptive rules; it is read again when it changes (default: none)", &s.GeoDatabase},
 		{"management-listen", "`address` of the management listener (HTTPS: API, metrics, health)", &s.ManagementListen},
 		{"management-certificate", "PEM `file` with the management listener's certificate chain (default: self-signed, kept in the data directory)", &s.ManagementCertificate},
 		{"management-key", "PEM `file` with the private key of management-certificate", &s.ManagementKey},

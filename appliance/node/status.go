@@ -45,6 +45,11 @@ func (n *Node) status() api.Status {
 	case 3:
 		s.Conditions = append(s.Conditions, "too little free disk space: records are refused until there is more; logins go on")
 	}
+	if n.geo != nil {
+		if problem := n.geo.problem.Load(); problem != nil {
+			s.Conditions = append(s.Conditions, fmt.Sprintf("the geo database of %s stays in use: %s", n.geo.holder.Load().Built().Format(time.DateOnly), *problem))
+		}
+	}
 	if missing := n.engine.Stats().DecisionsMissing; missing > 0 {
 		s.Conditions = append(s.Conditions, fmt.Sprintf("%d decisions could not be recorded since the start", missing))
 	}
