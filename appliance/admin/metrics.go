@@ -30,7 +30,7 @@ type MetricSources struct {
 	Policy      func() policy.Stats
 	Credentials func() credential.Stats
 	Engine      func() engine.Stats
-	Worker      func() WorkerStats
+	Workers     func() []WorkerStats   // a child process each
 	Delivery    func() []DeliveryStats // a channel each
 	Geo         func() GeoStats
 	Certificate func() time.Time // when the management certificate expires
@@ -91,8 +91,9 @@ type LoopStats struct {
 	KernelDropped                                                 uint64 // datagrams that came while a socket's buffer was full
 }
 
-// WorkerStats are the counters and the state of the worker.
+// WorkerStats are the counters and the state of one child process.
 type WorkerStats struct {
+	Work                                                                      string // what it does
 	Queued, UnderWay                                                          int
 	Submitted, Done, Refused, Late, Failed, Retried, Starts, Deaths, Overtime uint64
 }
@@ -164,8 +165,10 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	if s.Engine != nil {
 		e.rehashes(s.Engine())
 	}
-	if s.Worker != nil {
-		e.worker(s.Worker())
+	if s.Workers != nil {
+		for _, w := range s.Workers() {
+			e.worker(&w)
+		}
 	}
 	if s.Delivery != nil {
 		for _, d := range s.Delivery() {
@@ -337,17 +340,17 @@ func (e emitter) rehashes(s engine.Stats) {
 	e.counter(name, about, float64(s.RehashesFailed), "result", "failed")
 }
 
-func (e emitter) worker(w WorkerStats) {
-	e.gauge("trine_worker_queue", "Jobs that wait for the worker.", float64(w.Queued))
-	e.gauge("trine_worker_in_flight", "Jobs that the worker does.", float64(w.UnderWay))
-	e.counter("trine_worker_submitted_total", "Jobs handed to the worker.", float64(w.Submitted))
+func (e emitter) worker(w *WorkerStats) {
+	e.gauge("trine_worker_queue", "Jobs that wait for the child process.", float64(w.Queued), "work", w.Work)
+	e.gauge("trine_worker_in_flight", "Jobs that the child process does.", float64(w.UnderWay), "work", w.Work)
+	e.counter("trine_worker_submitted_total", "Jobs handed to the child process.", float64(w.Submitted), "work", w.Work)
 	for _, one := range []Count{{"done", w.Done}, {"refused", w.Refused}, {"late", w.Late}, {"failed", w.Failed}} {
-		e.counter("trine_worker_jobs_total", "Jobs by what became of them.", float64(one.Count), "result", one.Label)
+		e.counter("trine_worker_jobs_total", "Jobs by what became of them.", float64(one.Count), "work", w.Work, "result", one.Label)
 	}
-	e.counter("trine_worker_retried_total", "Jobs given to a second child.", float64(w.Retried))
-	e.counter("trine_worker_starts_total", "Child processes started.", float64(w.Starts))
-	e.counter("trine_worker_deaths_total", "Child processes that ended unasked.", float64(w.Deaths))
-	e.counter("trine_worker_killed_total", "Child processes killed for their slowness.", float64(w.Overtime))
+	e.counter("trine_worker_retried_total", "Jobs given to a second child.", float64(w.Retried), "work", w.Work)
+	e.counter("trine_worker_starts_total", "Child processes started.", float64(w.Starts), "work", w.Work)
+	e.counter("trine_worker_deaths_total", "Child processes that ended unasked.", float64(w.Deaths), "work", w.Work)
+	e.counter("trine_worker_killed_total", "Child processes killed for their slowness.", float64(w.Overtime), "work", w.Work)
 }
 
 func truth(b bool) float64 {

@@ -34,7 +34,7 @@ func sources() MetricSources {
 		Policy:      func() policy.Stats { return policy.Stats{Compilations: 3, Broken: 1} },
 		Engine:      func() engine.Stats { return engine.Stats{Rehashed: 5, RehashesFailed: 1} },
 		Credentials: func() credential.Stats { return credential.Stats{CacheHits: 11, SlowWrong: 2} },
-		Worker:      func() WorkerStats { return WorkerStats{Done: 13} },
+		Workers:     func() []WorkerStats { return []WorkerStats{{Work: "passwords", Done: 13}, {Work: "scripts", Done: 14}} },
 		Delivery: func() []DeliveryStats {
 			return []DeliveryStats{{Channel: "mail", Delivered: 17, Retried: 2, NotTaken: []Count{{"recipient_limit", 4}}}}
 		},
@@ -57,7 +57,7 @@ func TestMetricsFollowTheRulesOfNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	allowed := map[string]bool{"version": true, "go": true, "class": true, "kind": true, "result": true, "reason_class": true, "cause": true, "method": true, "use": true, "channel": true}
+	allowed := map[string]bool{"version": true, "go": true, "class": true, "kind": true, "result": true, "reason_class": true, "cause": true, "method": true, "use": true, "channel": true, "work": true}
 	for _, f := range families {
 		if !strings.HasPrefix(f.GetName(), "trine_") {
 			t.Errorf("%s lacks the prefix", f.GetName())
@@ -88,7 +88,7 @@ func TestMetricsSayWhatTheSourcesSay(t *testing.T) {
 		`trine_radius_request_duration_seconds_bucket{kind="access",method="pap",le="+Inf"} 7`,
 		`trine_radius_request_duration_seconds_count{kind="access",method="pap"} 7`,
 		`trine_password_cache_lookups_total{result="hit"} 11`,
-		`trine_worker_jobs_total{result="done"} 13`,
+		`trine_worker_jobs_total{result="done",work="passwords"} 13`, `trine_worker_jobs_total{result="done",work="scripts"} 14`,
 		`trine_documents{kind="User"} 2`,
 		`trine_loops 2`,
 		`trine_loop_sockets 4`,

@@ -123,7 +123,7 @@ type passwords struct{ n *Node }
 // Build implements admin.Passwords.
 func (p passwords) Build(ctx context.Context, user string, password []byte, t *document.UserType) (*event.PasswordSet, error) {
 	keep, params := engine.KeepOf(t)
-	return credential.BuildForms(ctx, user, password, keep, params, p.n.keyring, p.n.worker)
+	return credential.BuildForms(ctx, user, password, keep, params, p.n.keyring, p.n.passwords)
 }
 
 // Import implements admin.Passwords.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"trine/appliance/admin"
+	"trine/appliance/worker"
 	"trine/engine"
 	"trine/engine/document"
 	"trine/engine/event"
@@ -25,7 +26,7 @@ func (n *Node) metrics(certificate time.Time) http.Handler {
 		Policy:      n.policies.Stats,
 		Credentials: n.verifier.Stats,
 		Engine:      func() engine.Stats { return n.engine.Stats() },
-		Worker:      n.workerStats,
+		Workers:     n.workerStats,
 		Delivery:    n.deliveryStats,
 		Geo:         n.geoStats(),
 		Certificate: func() time.Time { return certificate },
@@ -96,12 +97,19 @@ func (n *Node) loopStats() admin.LoopStats {
 	}
 }
 
-func (n *Node) workerStats() admin.WorkerStats {
-	s := n.worker.Stats()
-	return admin.WorkerStats{
-		Queued: s.Queued, UnderWay: s.UnderWay, Submitted: s.Submitted, Done: s.Done, Refused: s.Refused, Late: s.Late, Failed: s.Failed,
-		Retried: s.Retried, Starts: s.Starts, Deaths: s.Deaths, Overtime: s.Killed,
+func (n *Node) workerStats() []admin.WorkerStats {
+	var out []admin.WorkerStats
+	for _, w := range []struct {
+		work string
+		of   *worker.Pool
+	}{{"passwords", n.passwords.Pool}, {"scripts", n.scripts.Pool}} {
+		s := w.of.Stats()
+		out = append(out, admin.WorkerStats{
+			Work: w.work, Queued: s.Queued, UnderWay: s.UnderWay, Submitted: s.Submitted, Done: s.Done, Refused: s.Refused, Late: s.Late,
+			Failed: s.Failed, Retried: s.Retried, Starts: s.Starts, Deaths: s.Deaths, Overtime: s.Killed,
+		})
 	}
+	return out
 }
 
 func (n *Node) deliveryStats() []admin.DeliveryStats {

@@ -47,18 +47,19 @@ type Node struct {
 	logger   *slog.Logger
 	clock    func() time.Time
 
-	views    *state.State
-	store    *raftstore.Store
-	keyring  *secret.Keyring
-	names    *dictionary.Dictionary // of RADIUS attributes
-	policies *policy.Compiler
-	worker   *worker.Pool
-	verifier *credential.Verifier
-	delivery *delivery.Service
-	geo      *geoFile // nil: there is no geo database
-	engine   *engine.Engine
-	radius   atomic.Pointer[radius.Server]
-	admin    *admin.Server
+	views     *state.State
+	store     *raftstore.Store
+	keyring   *secret.Keyring
+	names     *dictionary.Dictionary // of RADIUS attributes
+	policies  *policy.Compiler
+	passwords *worker.Passwords
+	scripts   *worker.Scripts
+	verifier  *credential.Verifier
+	delivery  *delivery.Service
+	geo       *geoFile // nil: there is no geo database
+	engine    *engine.Engine
+	radius    atomic.Pointer[radius.Server]
+	admin     *admin.Server
 
 	management net.Listener
 	serving    chan struct{} // closed once the node serves
@@ -170,14 +171,17 @@ func (n *Node) newCompiler() error {
 func (n *Node) startEngine(ctx context.Context) error {
 	n.policies.Recompile()
 	var err error
-	if n.worker, err = worker.NewPool(worker.Config{Parallel: n.settings.WorkerParallel, Logger: n.logger}); err != nil {
-		return fmt.Errorf("start the worker: %w", err)
+	if n.passwords, err = worker.NewPasswords(worker.Config{Parallel: n.settings.WorkerParallel, Logger: n.logger}); err != nil {
+		return fmt.Errorf("start the worker for passwords: %w", err)
+	}
+	if n.scripts, err = worker.NewScripts(worker.Config{Logger: n.logger}); err != nil {
+		return fmt.Errorf("start the worker for scripts: %w", err)
 	}
 	cache := n.settings.PasswordCache
 	if cache == 0 {
 		cache = -1
 	}
-	n.verifier, err = credential.New(credential.Config{Keyring: n.keyring, Hasher: n.worker, CacheSize: cache, Clock: n.clock})
+	n.verifier, err = credential.New(credential.Config{Keyring: n.keyring, Hasher: n.passwords, CacheSize: cache, Clock: n.clock})
 	if err != nil {
 		return fmt.Errorf("start the verifier of passwords: %w", err)
 	}
@@ -300,8 +304,11 @@ func (n *Node) Stop(ctx context.Context) error {
 	if n.delivery != nil {
 		failed = append(failed, n.delivery.Close(ctx))
 	}
-	if n.worker != nil {
-		failed = append(failed, n.worker.Close(ctx))
+	if n.passwords != nil {
+		failed = append(failed, n.passwords.Close(ctx))
+	}
+	if n.scripts != nil {
+		failed = append(failed, n.scripts.Close(ctx))
 	}
 	if n.cancel != nil {
 		n.cancel()

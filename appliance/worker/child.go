@@ -11,14 +11,19 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"trine/engine/credential"
+	"trine/engine/script"
 )
 
 // memoryVariable names the environment variable in which a pool tells its child how many bytes it may map.
 const memoryVariable = "TRINE_WORKER_MEMORY"
+
+// maxStack bounds how deep what a script calls may call itself in Go, in bytes.
+const maxStack = 64 << 20
 
 // defaultMemory returns how many bytes a child may map beyond what it has at its start: for each job the dearest form twice over,
 // since the collector gives back late, and as much again to spare.
@@ -71,6 +76,7 @@ func confine(memory uint64) error {
 		return fmt.Errorf("limit address space: %w", err)
 	}
 	debug.SetMemoryLimit(int64(memory / 2))
+	debug.SetMaxStack(maxStack)
 	return nil
 }
 
@@ -114,16 +120,16 @@ func addressSpace() (uint64, error) {
 func serve(in io.Reader, out io.Writer, parallel int) error {
 	var (
 		answers = &answers{out: out}
+		bench   = &bench{scripts: script.NewHost()}
 		slots   = make(chan struct{}, parallel)
 		reader  = bufio.NewReader(in)
 		jobs    sync.WaitGroup
 	)
 	answers.write(frame{kind: ready, id: uint64(parallel)})
 	for {
-		// The buffer is the job's: a password stays in it until it is wiped there.
-		buf := make([]byte, maxFrame)
+		// The request's memory is the job's: a password stays in it until it is wiped there.
 		var request frame
-		err := request.read(reader, buf)
+		err := request.read(reader, maxScript)
 		if errors.Is(err, io.EOF) && !errors.Is(err, errFrame) {
 			jobs.Wait()
 			return answers.err
@@ -133,16 +139,22 @@ func serve(in io.Reader, out io.Writer, parallel int) error {
 		}
 		slots <- struct{}{}
 		jobs.Go(func() {
-			answer := work(&request)
-			clear(buf)
+			answer := bench.work(&request)
+			clear(request.body)
 			answers.write(answer)
 			<-slots
 		})
 	}
 }
 
+// bench is what jobs are done with.
+type bench struct {
+	mu      sync.Mutex // of scripts: one runs at a time, so that the time of the process is its time
+	scripts *script.Host
+}
+
 // work does one job.
-func work(request *frame) frame {
+func (b *bench) work(request *frame) frame {
 	answer := frame{id: request.id, kind: statusRefused}
 	switch request.kind {
 	case kindVerify:
@@ -164,8 +176,21 @@ func work(request *frame) frame {
 			break
 		}
 		answer.kind, answer.first = statusHashed, form.Append(nil)
+	case kindScript:
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		answer.kind, answer.first = statusRun, b.scripts.Run(request.first, spent)
 	}
 	return answer
+}
+
+// spent returns how much of the processors' time the process has spent.
+func spent() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &t); err != nil {
+		panic(fmt.Sprintf("worker: read the time that the process has spent: %v", err))
+	}
+	return time.Duration(t.Nano())
 }
 
 // answers writes whole frames, one at a time.

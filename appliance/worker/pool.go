@@ -8,8 +8,6 @@ import (
 	"os"
 	"sync"
 	"time"
-
-	"trine/engine/credential"
 )
 
 // Config says how a pool runs its child.
@@ -20,8 +18,8 @@ type Config struct {
 	Env []string
 	// Parallel is how many jobs the child works on at once, 1 to 64; 0: as many as there are processors.
 	Parallel int
-	// Memory is how many bytes the child may map beyond what it has at its start; 0: 512 MiB for each job at once and as much
-	// to spare. A child that wants more dies.
+	// Memory is how many bytes the child may map beyond what it has at its start; 0: for passwords 512 MiB for each job at once and
+	// as much to spare, for scripts 256 MiB. A child that wants more dies.
 	Memory int64
 	// Queue bounds the jobs that wait for the child; 0: 512.
 	Queue int
@@ -35,10 +33,13 @@ type Config struct {
 }
 
 // Pool is the parent's side of the worker: it keeps one child alive and hands it jobs, as many at once as the child has
-// processors. A job that is under way when the child dies is given to the next child once; then it fails. A job whose deadline has passed
-// while it waited is dropped. Pool is safe for concurrent use.
+// processors. A job whose deadline has passed while it waited is dropped. It is safe for concurrent use. [Passwords] and [Scripts] are
+// pools that know what their jobs are.
 type Pool struct {
 	config Config
+	limit  int           // bytes of a frame that the child answers with
+	look   time.Duration // how often to look how long the jobs under way have taken
+	lazy   bool          // the first child is started for the first job
 	log    *slog.Logger
 	stop   chan struct{}
 	done   chan struct{}
@@ -50,10 +51,24 @@ type Pool struct {
 	stats  Stats
 }
 
+// task is what a job is about.
+type task interface {
+	// request returns the job as the child reads it, but for the number.
+	request() frame
+	// settle takes the child's answer, and fail why there is none: one of the errors below, or what became of the child. One
+	// of the two is called, once.
+	settle(answer *frame)
+	fail(err error)
+}
+
 type job struct {
-	*credential.Job
-	tries   int
-	started time.Time
+	task
+	deadline time.Time
+	budget   time.Duration // of the processor, beyond which the child is killed; 0: none
+	again    int           // how often it is given to another child after one has died
+	tries    int
+	started  time.Time
+	spent    time.Duration // by the child, when it was handed over
 }
 
 // Stats are a pool's counters since it was made, and what is waiting and under way now.
@@ -66,19 +81,23 @@ type Stats struct {
 	Done      uint64 // jobs answered by the child
 	Refused   uint64 // jobs not taken because the queue was full
 	Late      uint64 // jobs dropped because their deadline had passed
-	Failed    uint64 // jobs that failed with ErrHasherFailed
+	Failed    uint64 // jobs that failed with their child
 	Retried   uint64 // jobs given to a second child
 	Starts    uint64 // children started
 	Deaths    uint64 // children that ended without being asked to, those killed for their slowness included
 	Killed    uint64 // children killed for their slowness
 }
 
-// errClosed means that the pool is closed.
-var errClosed = fmt.Errorf("%w: it was stopped", credential.ErrHasherFailed)
+// Why a job was not taken, or not done. With any other error its child has died.
+var (
+	errFull   = errors.New("the queue is full")
+	errLate   = errors.New("its deadline has passed")
+	errClosed = errors.New("it was stopped")
+)
 
-// NewPool starts a pool and its child. It fails only if the process's own binary cannot be found; a child that does not start
-// is started again and again, and jobs wait for it.
-func NewPool(c Config) (*Pool, error) {
+// newPool starts a pool and its child, of whose answers none is larger than limit. It fails only if the process's own binary cannot be
+// found; a child that does not start is started again and again, and jobs wait for it.
+func newPool(c Config, limit int) (*Pool, error) {
 	if len(c.Command) == 0 {
 		self, err := os.Executable()
 		if err != nil {
@@ -97,6 +116,8 @@ func NewPool(c Config) (*Pool, error) {
 	}
 	p := &Pool{
 		config: c,
+		limit:  limit,
+		look:   min(c.JobTimeout/4, 250*time.Millisecond),
 		log:    c.Logger,
 		stop:   make(chan struct{}),
 		done:   make(chan struct{}),
@@ -105,19 +126,11 @@ func NewPool(c Config) (*Pool, error) {
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
-	go p.run()
 	return p, nil
 }
 
-// Submit queues a job as [credential.Hasher] has it. A queue that is full refuses it with ErrQueueFull, a closed pool with ErrHasherFailed,
-// and a password or form that is too long for the child with an error that says so.
-func (p *Pool) Submit(j *credential.Job) error {
-	if len(j.Password) > credential.MaxPassword {
-		return credential.ErrPasswordLength
-	}
-	if len(j.Form) > credential.MaxForm {
-		return credential.ErrUnreadable
-	}
+// submit queues a job, or returns errFull or errClosed.
+func (p *Pool) submit(j *job) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
@@ -125,9 +138,9 @@ func (p *Pool) Submit(j *credential.Job) error {
 		return errClosed
 	case len(p.queue) >= p.config.Queue:
 		p.stats.Refused++
-		return credential.ErrQueueFull
+		return errFull
 	}
-	p.queue = append(p.queue, &job{Job: j})
+	p.queue = append(p.queue, j)
 	p.stats.Submitted++
 	p.nudge()
 	return nil
@@ -176,7 +189,7 @@ func (p *Pool) take(now time.Time) *job {
 		j := p.queue[0]
 		p.queue[0] = nil
 		p.queue = p.queue[1:]
-		late := !j.Deadline.IsZero() && !now.Before(j.Deadline)
+		late := !j.deadline.IsZero() && !now.Before(j.deadline)
 		if late {
 			p.stats.Late++
 		} else {
@@ -186,7 +199,7 @@ func (p *Pool) take(now time.Time) *job {
 		if !late {
 			return j
 		}
-		j.fail(credential.ErrDeadline)
+		j.fail(errLate)
 	}
 }
 
@@ -196,7 +209,7 @@ func (p *Pool) expire(now time.Time) {
 	p.mu.Lock()
 	kept := p.queue[:0]
 	for _, j := range p.queue {
-		if !j.Deadline.IsZero() && !now.Before(j.Deadline) {
+		if !j.deadline.IsZero() && !now.Before(j.deadline) {
 			late = append(late, j)
 			p.stats.Late++
 		} else {
@@ -207,7 +220,7 @@ func (p *Pool) expire(now time.Time) {
 	p.queue = kept
 	p.mu.Unlock()
 	for _, j := range late {
-		j.fail(credential.ErrDeadline)
+		j.fail(errLate)
 	}
 }
 
@@ -217,31 +230,16 @@ func (p *Pool) settle(j *job, answer *frame) {
 	p.stats.UnderWay--
 	p.stats.Done++
 	p.mu.Unlock()
-	j.Match, j.Hash, j.Err = false, nil, nil
-	verifying := len(j.Form) > 0
-	switch {
-	case verifying && answer.kind == statusMatches:
-		j.Match = true
-	case verifying && answer.kind == statusDiffers:
-	case !verifying && answer.kind == statusHashed:
-		j.Hash = append([]byte(nil), answer.first...)
-	case verifying && answer.kind == statusRefused:
-		j.Err = credential.ErrUnreadable
-	case answer.kind == statusRefused:
-		j.Err = credential.ErrArgon2id
-	default:
-		j.Err = fmt.Errorf("%w: it answered %d", credential.ErrHasherFailed, answer.kind)
-	}
-	j.finish()
+	j.settle(answer)
 }
 
-// abandon takes back what a dead child was working on: what was tried once goes to the front of the queue, the rest fails.
+// abandon takes back what a dead child was working on: what may be tried again goes to the front of the queue, the rest fails.
 func (p *Pool) abandon(jobs []*job, cause error) {
 	var again, lost []*job
 	p.mu.Lock()
 	p.stats.UnderWay -= len(jobs)
 	for _, j := range jobs {
-		if j.tries < 2 && !p.closed {
+		if j.tries <= j.again && !p.closed {
 			again = append(again, j)
 			p.stats.Retried++
 		} else {
@@ -252,7 +250,7 @@ func (p *Pool) abandon(jobs []*job, cause error) {
 	p.queue = append(again, p.queue...)
 	p.mu.Unlock()
 	for _, j := range lost {
-		j.fail(fmt.Errorf("%w: %w", credential.ErrHasherFailed, cause))
+		j.fail(cause)
 	}
 }
 
@@ -260,6 +258,12 @@ func (p *Pool) abandon(jobs []*job, cause error) {
 func (p *Pool) run() {
 	defer close(p.done)
 	backoff := p.config.Backoff
+	if p.lazy {
+		select {
+		case <-p.wake:
+		case <-p.stop:
+		}
+	}
 	for !p.stopping() {
 		answered, err := p.live()
 		if p.stopping() {
@@ -267,7 +271,7 @@ func (p *Pool) run() {
 		}
 		p.mu.Lock()
 		p.stats.Deaths++
-		if errors.Is(err, errSlow) {
+		if errors.Is(err, errSlow) || errors.Is(err, errSpent) {
 			p.stats.Killed++
 		}
 		p.mu.Unlock()
@@ -315,16 +319,3 @@ func (p *Pool) stopping() bool {
 		return false
 	}
 }
-
-func (j *job) fail(err error) {
-	j.Match, j.Hash, j.Err = false, nil, err
-	j.finish()
-}
-
-// finish wipes the password and hands the job back.
-func (j *job) finish() {
-	clear(j.Password)
-	j.Job.Done.Hashed(j.Job)
-}
-
-var _ credential.Hasher = (*Pool)(nil)

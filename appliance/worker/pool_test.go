@@ -67,14 +67,13 @@ func onFirstRequest(do func(*frame, *answers) int) int {
 	out := &answers{out: os.Stdout}
 	out.write(frame{kind: ready, id: 1})
 	var f frame
-	if err := f.read(bufio.NewReader(os.Stdin), make([]byte, maxFrame)); err != nil {
+	if err := f.read(bufio.NewReader(os.Stdin), maxHashing); err != nil {
 		return 0
 	}
 	return do(&f, out)
 }
 
-func newPool(t *testing.T, role string, change func(*Config)) *Pool {
-	t.Helper()
+func configOf(role string, change func(*Config)) Config {
 	c := Config{
 		Command: []string{os.Args[0]},
 		Env:     []string{roleVariable + "=" + role},
@@ -83,7 +82,12 @@ func newPool(t *testing.T, role string, change func(*Config)) *Pool {
 	if change != nil {
 		change(&c)
 	}
-	p, err := NewPool(c)
+	return c
+}
+
+func newPasswords(t *testing.T, role string, change func(*Config)) *Passwords {
+	t.Helper()
+	p, err := NewPasswords(configOf(role, change))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +127,7 @@ func form(t *testing.T, password string) []byte {
 	return a.Append(nil)
 }
 
-func do(t *testing.T, p *Pool, j *credential.Job) *credential.Job {
+func do(t *testing.T, p *Passwords, j *credential.Job) *credential.Job {
 	t.Helper()
 	done := make(finished, 1)
 	j.Done = done
@@ -134,7 +138,7 @@ func do(t *testing.T, p *Pool, j *credential.Job) *credential.Job {
 }
 
 func TestWorkerVerifiesAndHashes(t *testing.T) {
-	p := newPool(t, "sound", func(c *Config) { c.Parallel, c.Memory = 2, 512<<20 })
+	p := newPasswords(t, "sound", func(c *Config) { c.Parallel, c.Memory = 2, 512<<20 })
 	f := form(t, "wonderland")
 	right := do(t, p, &credential.Job{Password: []byte("wonderland"), Form: f})
 	if right.Err != nil || !right.Match {
@@ -167,7 +171,7 @@ func TestWorkerVerifiesAndHashes(t *testing.T) {
 }
 
 func TestWorkerVerifiesHashesOfOtherSystems(t *testing.T) {
-	p := newPool(t, "sound", func(c *Config) { c.Parallel = 2 })
+	p := newPasswords(t, "sound", func(c *Config) { c.Parallel = 2 })
 	for _, hash := range []string{
 		"$2y$04$xkueqi6EtAlBVwauA0gt1.mN/eMHBGzZwLM4jy3DpiSWm8BUCHYj6",
 		"{SSHA}i6z6qHoVh7UwmjuX48UaTgOQM+fnf7Ru",
@@ -186,7 +190,7 @@ func TestWorkerVerifiesHashesOfOtherSystems(t *testing.T) {
 }
 
 func TestManyJobsAreEachDoneOnce(t *testing.T) {
-	p := newPool(t, "sound", nil)
+	p := newPasswords(t, "sound", nil)
 	f := form(t, "right")
 	const n = 300
 	done := make(finished, n)
@@ -217,7 +221,7 @@ func TestManyJobsAreEachDoneOnce(t *testing.T) {
 func TestChildThatFailsNeverLetsOneThrough(t *testing.T) {
 	for _, role := range []string{"dies", "hangs", "lies", "babbles", "confused"} {
 		t.Run(role, func(t *testing.T) {
-			p := newPool(t, role, func(c *Config) { c.JobTimeout = 200 * time.Millisecond })
+			p := newPasswords(t, role, func(c *Config) { c.JobTimeout = 200 * time.Millisecond })
 			j := do(t, p, &credential.Job{Password: []byte("right"), Form: form(t, "right")})
 			if !errors.Is(j.Err, credential.ErrHasherFailed) || j.Match {
 				t.Errorf("match %v, error %v", j.Match, j.Err)
@@ -238,7 +242,7 @@ func TestChildThatFailsNeverLetsOneThrough(t *testing.T) {
 
 func TestJobSurvivesTheDeathOfOneChild(t *testing.T) {
 	mark := t.TempDir() + "/mark"
-	p := newPool(t, "once", func(c *Config) { c.Env = append(c.Env, "MARK="+mark) })
+	p := newPasswords(t, "once", func(c *Config) { c.Env = append(c.Env, "MARK="+mark) })
 	j := do(t, p, &credential.Job{Password: []byte("right"), Form: form(t, "right")})
 	if j.Err != nil || !j.Match {
 		t.Errorf("match %v, error %v", j.Match, j.Err)
@@ -249,7 +253,7 @@ func TestJobSurvivesTheDeathOfOneChild(t *testing.T) {
 }
 
 func TestFullQueueRefusesTheNewest(t *testing.T) {
-	p := newPool(t, "hangs", func(c *Config) { c.Queue, c.JobTimeout = 2, time.Hour })
+	p := newPasswords(t, "hangs", func(c *Config) { c.Queue, c.JobTimeout = 2, time.Hour })
 	done := make(finished, 8)
 	f := form(t, "x")
 	submit := func() error {
@@ -283,7 +287,7 @@ func TestFullQueueRefusesTheNewest(t *testing.T) {
 }
 
 func TestJobPastItsDeadlineIsDropped(t *testing.T) {
-	p := newPool(t, "hangs", func(c *Config) { c.JobTimeout = time.Hour })
+	p := newPasswords(t, "hangs", func(c *Config) { c.JobTimeout = time.Hour })
 	f := form(t, "x")
 	blocking := make(finished, 1)
 	if err := p.Submit(&credential.Job{Password: []byte("x"), Form: f, Done: blocking}); err != nil {
@@ -299,7 +303,7 @@ func TestJobPastItsDeadlineIsDropped(t *testing.T) {
 }
 
 func TestWhatIsTooLongIsNotQueued(t *testing.T) {
-	p := newPool(t, "sound", nil)
+	p := newPasswords(t, "sound", nil)
 	if err := p.Submit(&credential.Job{Password: make([]byte, credential.MaxPassword+1), Params: cheap()}); !errors.Is(err, credential.ErrPasswordLength) {
 		t.Errorf("password: %v", err)
 	}
@@ -309,7 +313,7 @@ func TestWhatIsTooLongIsNotQueued(t *testing.T) {
 }
 
 func TestProgramThatDoesNotStartFailsItsJobsWithTheirDeadline(t *testing.T) {
-	p := newPool(t, "sound", func(c *Config) { c.Command = []string{"/nonexistent/trine"} })
+	p := newPasswords(t, "sound", func(c *Config) { c.Command = []string{"/nonexistent/trine"} })
 	j := do(t, p, &credential.Job{Password: []byte("x"), Params: cheap(), Deadline: time.Now().Add(20 * time.Millisecond)})
 	if !errors.Is(j.Err, credential.ErrDeadline) {
 		t.Errorf("error %v", j.Err)
@@ -317,7 +321,7 @@ func TestProgramThatDoesNotStartFailsItsJobsWithTheirDeadline(t *testing.T) {
 }
 
 func TestChildIsConfined(t *testing.T) {
-	p := newPool(t, "sound", func(c *Config) { c.Parallel, c.Memory = 1, 256<<20 })
+	p := newPasswords(t, "sound", func(c *Config) { c.Parallel, c.Memory = 1, 256<<20 })
 	if j := do(t, p, &credential.Job{Password: []byte("x"), Params: cheap()}); j.Err != nil {
 		t.Fatal(j.Err)
 	}
@@ -360,7 +364,7 @@ func TestChildIsConfined(t *testing.T) {
 }
 
 func TestKilledChildIsReplaced(t *testing.T) {
-	p := newPool(t, "sound", nil)
+	p := newPasswords(t, "sound", nil)
 	f := form(t, "right")
 	for range 3 {
 		if j := do(t, p, &credential.Job{Password: []byte("right"), Form: f}); j.Err != nil || !j.Match {
@@ -423,7 +427,7 @@ func TestAnswersOfManyJobsDoNotMix(t *testing.T) {
 	reader, seen := bufio.NewReader(answersIn), map[uint64]bool{}
 	for {
 		var a frame
-		err := a.read(reader, make([]byte, maxFrame))
+		err := a.read(reader, maxHashing)
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -449,7 +453,7 @@ func FuzzFrame(f *testing.F) {
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var a frame
-		if err := a.read(bufio.NewReader(bytes.NewReader(data)), make([]byte, maxFrame)); err != nil {
+		if err := a.read(bufio.NewReader(bytes.NewReader(data)), maxHashing); err != nil {
 			return
 		}
 		if got := a.append(nil); !bytes.Equal(got, data[:len(got)]) {

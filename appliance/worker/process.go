@@ -5,16 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// errSlow means that a child took longer over a job than it may.
-var errSlow = errors.New("it took too long over a job and was killed")
+// The causes for which a child is killed: it took longer over a job than it may, or spent more of the processor's time on it.
+var (
+	errSlow  = errors.New("it took too long over a job and was killed")
+	errSpent = errors.New("it spent too much time on a job and was killed")
+)
 
 // startTimeout is how long a child may take until it says that it is ready.
 const startTimeout = 30 * time.Second
@@ -31,15 +37,20 @@ func (p *Pool) live() (answered bool, err error) {
 	said := &tail{}
 	cmd.Stderr = said
 	cmd.WaitDelay = time.Second
-	in, err := cmd.StdinPipe()
+	theirs, in, err := os.Pipe()
 	if err != nil {
 		return false, fmt.Errorf("make pipe: %w", err)
 	}
+	defer in.Close()
+	cmd.Stdin = theirs
 	out, err := cmd.StdoutPipe()
 	if err != nil {
+		theirs.Close()
 		return false, fmt.Errorf("make pipe: %w", err)
 	}
-	if err := cmd.Start(); err != nil {
+	err = cmd.Start()
+	theirs.Close()
+	if err != nil {
 		return false, fmt.Errorf("start worker: %w", err)
 	}
 	p.mu.Lock()
@@ -51,9 +62,9 @@ func (p *Pool) live() (answered bool, err error) {
 	var readErr error
 	go func() {
 		defer close(answers)
-		readErr = receive(out, answers, gone)
+		readErr = receive(out, p.limit, answers, gone)
 	}()
-	answered, err = p.drive(in, answers)
+	answered, left, err := p.drive(cmd.Process.Pid, in, answers)
 	close(gone)
 	// Whatever the cause, this child gets no second chance: an answer that came now could belong to a job that was handed on.
 	_ = cmd.Process.Kill()
@@ -70,7 +81,18 @@ func (p *Pool) live() (answered bool, err error) {
 	if words := said.String(); words != "" {
 		err = fmt.Errorf("%w; it said: %s", err, words)
 	}
+	p.abandon(left, err)
 	return answered, err
+}
+
+// spentBy returns how much of the processors' time a process has spent; false if it is gone.
+func spentBy(pid int) (time.Duration, bool) {
+	const ofProcess = 2 // CPUCLOCK_SCHED of a whole process, see clock_getcpuclockid(3)
+	var t unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|ofProcess), &t); err != nil {
+		return 0, false
+	}
+	return time.Duration(t.Nano()), true
 }
 
 // environment returns the child's whole environment. It is never nil, which would mean the parent's.
@@ -86,11 +108,11 @@ func (c *Config) environment() []string {
 }
 
 // receive reads answers until the child ends or nobody wants them.
-func receive(out io.Reader, answers chan<- frame, gone <-chan struct{}) error {
+func receive(out io.Reader, limit int, answers chan<- frame, gone <-chan struct{}) error {
 	reader := bufio.NewReader(out)
 	for {
 		var answer frame
-		if err := answer.read(reader, make([]byte, maxFrame)); err != nil {
+		if err := answer.read(reader, limit); err != nil {
 			return fmt.Errorf("read answer: %w", err)
 		}
 		select {
@@ -101,9 +123,9 @@ func receive(out io.Reader, answers chan<- frame, gone <-chan struct{}) error {
 	}
 }
 
-// drive hands jobs to a child and settles them until it ends, errs or is too slow, or until the pool stops. What is then
-// under way is abandoned.
-func (p *Pool) drive(in io.Writer, answers <-chan frame) (answered bool, err error) {
+// drive hands jobs to a child and settles them until it ends, errs or is too slow, or until the pool stops. It returns what is then
+// under way.
+func (p *Pool) drive(pid int, in *os.File, answers <-chan frame) (answered bool, left []*job, err error) {
 	var (
 		underWay = map[uint64]*job{}
 		next     uint64
@@ -112,17 +134,11 @@ func (p *Pool) drive(in io.Writer, answers <-chan frame) (answered bool, err err
 		buf      []byte
 	)
 	defer func() {
-		jobs := make([]*job, 0, len(underWay))
 		for _, j := range underWay {
-			jobs = append(jobs, j)
+			left = append(left, j)
 		}
-		cause := err
-		if cause == nil {
-			cause = errors.New("it ended")
-		}
-		p.abandon(jobs, cause)
 	}()
-	tick := time.NewTicker(min(p.config.JobTimeout/4, 250*time.Millisecond))
+	tick := time.NewTicker(p.look)
 	defer tick.Stop()
 	for {
 		for len(underWay) < parallel {
@@ -133,37 +149,54 @@ func (p *Pool) drive(in io.Writer, answers <-chan frame) (answered bool, err err
 			next++
 			j.tries++
 			j.started = time.Now()
+			j.spent, _ = spentBy(pid)
 			underWay[next] = j
-			request := j.request(next)
+			request := j.request()
+			request.id = next
 			buf = request.append(buf[:0])
-			// The pipe holds more than the child's jobs at once, so that this does not block for long.
+			// Requests that do not fit into the pipe wait for the child, which may be stopped.
+			if err := in.SetWriteDeadline(j.started.Add(p.config.JobTimeout)); err != nil {
+				return answered, nil, fmt.Errorf("hand over job: %w", err)
+			}
 			_, err := in.Write(buf)
 			clear(buf)
-			if err != nil {
-				return answered, fmt.Errorf("hand over job: %w", err)
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				return answered, nil, errSlow
 			}
+			if err != nil {
+				return answered, nil, fmt.Errorf("hand over job: %w", err)
+			}
+		}
+		// What nobody waits for needs no clock.
+		if len(underWay) > 0 || parallel == 0 {
+			tick.Reset(p.look)
+		} else {
+			tick.Stop()
 		}
 		select {
 		case <-p.stop:
-			return answered, errClosed
+			return answered, nil, errClosed
 		case <-p.wake:
 		case now := <-tick.C:
 			if parallel == 0 && now.Sub(began) > max(startTimeout, p.config.JobTimeout) {
-				return answered, fmt.Errorf("wait for worker to be ready: %w", errSlow)
+				return answered, nil, fmt.Errorf("wait for worker to be ready: %w", errSlow)
 			}
 			for _, j := range underWay {
 				if now.Sub(j.started) > p.config.JobTimeout {
-					return answered, errSlow
+					return answered, nil, errSlow
+				}
+				if spent, ok := spentBy(pid); ok && j.budget > 0 && spent-j.spent > j.budget {
+					return answered, nil, errSpent
 				}
 			}
 			p.expire(now)
 		case answer, ok := <-answers:
 			if !ok {
-				return answered, nil
+				return answered, nil, nil
 			}
 			if parallel == 0 {
 				if answer.kind != ready || answer.id < 1 || answer.id > maxParallel {
-					return answered, fmt.Errorf("%w: it did not say that it is ready", errFrame)
+					return answered, nil, fmt.Errorf("%w: it did not say that it is ready", errFrame)
 				}
 				parallel = int(answer.id)
 				p.mu.Lock()
@@ -173,21 +206,13 @@ func (p *Pool) drive(in io.Writer, answers <-chan frame) (answered bool, err err
 			}
 			j := underWay[answer.id]
 			if j == nil {
-				return answered, fmt.Errorf("%w: it answered a job that it does not have", errFrame)
+				return answered, nil, fmt.Errorf("%w: it answered a job that it does not have", errFrame)
 			}
 			delete(underWay, answer.id)
 			answered = true
 			p.settle(j, &answer)
 		}
 	}
-}
-
-// request returns the job as the child reads it.
-func (j *job) request(id uint64) frame {
-	if len(j.Form) > 0 {
-		return frame{id: id, kind: kindVerify, first: j.Form, second: j.Password}
-	}
-	return frame{id: id, kind: kindHash, first: appendCost(nil, j.Params), second: j.Password}
 }
 
 // tail keeps the first words that a child says on its standard error.
