@@ -265,7 +265,8 @@ func (e *Engine) verified(r *Request, outcome credential.Outcome) (waits bool) {
 		return false
 	}
 	reason := e.standing(r)
-	if reason == trace.OK || reason == trace.PasswordMustChange {
+	switch reason {
+	case trace.OK, trace.PasswordMustChange, trace.PasswordExpired: // the last two may be changed by MS-CHAPv2 once there is an NT form
 		e.rehashes.offer(r, outcome)
 	}
 	if reason != trace.OK {

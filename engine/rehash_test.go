@@ -149,6 +149,40 @@ func TestMustChangeOutlivesTheRehash(t *testing.T) {
 	}
 }
 
+func TestAnExpiredPasswordIsRehashedAndStaysExpired(t *testing.T) {
+	r := newRig(t, nil)
+	r.apply(strings.Replace(keepingAll, "{keep:", "{maxAge: 30m, keep:", 1))
+	r.take("Alice", hashes["SSHA"], false)
+	r.clock.move(time.Hour)
+	r.deny(r.request("alice", imported), event.Reject, trace.PasswordExpired)
+	if n := r.rehash(r.engine); n != 1 || len(r.row("alice").Imported) != 0 {
+		t.Fatalf("%d re-hashed", n)
+	}
+	r.deny(r.request("alice", imported), event.Reject, trace.PasswordExpired)
+}
+
+func TestImportsAndRehashesRememberFormerPasswords(t *testing.T) {
+	r := newRig(t, nil)
+	r.apply(strings.Replace(keepingAll, "{keep:", "{history: 3, keep:", 1))
+	r.password("Alice", "first", credential.Keep{Argon2id: true, History: 3})
+	before := len(r.row("alice").Former)
+	r.take("Alice", hashes["SSHA"], false) // the first one becomes a former one
+	r.accept(r.request("alice", imported))
+	r.rehash(r.engine)
+	if u := r.row("alice"); len(u.Imported) != 0 || before != 1 || len(u.Former) != 2 {
+		t.Errorf("%d former passwords, before the import %d", len(u.Former), before)
+	}
+}
+
+func TestASecondLoginDoesNotQueueThePasswordAgain(t *testing.T) {
+	r := importing(t, hashes["SSHA"], false)
+	r.accept(r.request("alice", imported))
+	r.accept(r.request("alice", imported))
+	if n := len(r.engine.rehashes.queue); n != 1 {
+		t.Errorf("%d wait", n)
+	}
+}
+
 func TestOnlyPeopleWhoMayLogInAreRehashed(t *testing.T) {
 	r := importing(t, hashes["SSHA"], false)
 	r.apply("{kind: User, name: Alice, spec: {active: false}}")

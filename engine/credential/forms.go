@@ -133,7 +133,7 @@ func ImportForms(user, hash string, keep Keep, keyring *secret.Keyring) (*event.
 	if err != nil {
 		return nil, err
 	}
-	set := &event.PasswordSet{User: user}
+	set := &event.PasswordSet{User: user, History: uint32(max(keep.History-1, 0))}
 	var scratch [maxContext]byte
 	if nt, ok := h.NT(); ok && keep.NT {
 		if set.Nt, err = keyring.Seal(nil, nt[:], appendContext(scratch[:0], []byte(user), FormNT)); err != nil {

@@ -204,6 +204,11 @@ func TestAnImportedPasswordKeepsItsAgeWhenItsFormsChange(t *testing.T) {
 	if !l.UserNamed(&u, "alice") || u.PasswordSetAt <= set {
 		t.Errorf("a new password was set at %d", u.PasswordSetAt)
 	}
+	l.must(&event.PasswordSet{User: "alice", Argon2Id: []byte("new"), History: 3})
+	l.must(&event.PasswordSet{User: "alice", Keyed: []byte("keyed"), History: 3, SamePassword: true})
+	if !l.UserNamed(&u, "alice") || len(u.Former) != 1 || string(u.Former[0][1:]) != "form" {
+		t.Errorf("%d former passwords, though it stayed the same: %q", len(u.Former), u.Former)
+	}
 	set = u.PasswordSetAt
 	l.must(&event.PasswordRemoved{User: "alice"})
 	l.must(&event.PasswordSet{User: "alice", Argon2Id: []byte("form"), SamePassword: true})
