@@ -25,7 +25,6 @@ var arrows = []struct {
 	{"appliance/admin/...", []string{"appliance/admin/...", "engine/..."}},
 	{"appliance/fetch", []string{"engine/credential/certificate"}},
 	{"appliance/delivery", []string{"engine/document", "engine/message", "engine/secret", "engine/state"}},
-	{"appliance/worker", []string{"engine/credential/..."}},
 	{"appliance/worker", []string{"engine/credential/...", "engine/script"}},
 	{"appliance/probe", []string{"protocols/radius/wire", "protocols/radius/dictionary", "engine/credential/chap"}},
 	{"ldapsync/...", []string{"ldapsync/...", "engine/..."}},
