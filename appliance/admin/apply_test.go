@@ -212,7 +212,7 @@ func TestImportOf100000RowsKeepsItsMemory(t *testing.T) {
 		fmt.Fprintf(&b, "user%06d,First,Last,user%06d,staff,d%d\n", i, i, i%50)
 	}
 	begun := time.Now()
-	job, err := c.ImportUsers(t.Context(), strings.NewReader(b.String()), client.ImportOptions{Name: "people.csv"})
+	job, err := c.Import(t.Context(), "User", strings.NewReader(b.String()), client.ImportOptions{Name: "people.csv"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,7 +261,7 @@ func TestCancelledImportChangesNothing(t *testing.T) {
 	for i := range 20_000 {
 		fmt.Fprintf(&b, "user%06d,%s\n", i, strings.Repeat("x", 100))
 	}
-	job, err := c.ImportUsers(t.Context(), strings.NewReader(b.String()), client.ImportOptions{})
+	job, err := c.Import(t.Context(), "User", strings.NewReader(b.String()), client.ImportOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -311,7 +311,7 @@ func TestPasswordsOfAnImportAreHashedSeveralAtATime(t *testing.T) {
 	for i := range rows {
 		fmt.Fprintf(&b, "user%06d,password of %d\n", i, i)
 	}
-	job, err := c.ImportUsers(t.Context(), strings.NewReader(b.String()), client.ImportOptions{})
+	job, err := c.Import(t.Context(), "User", strings.NewReader(b.String()), client.ImportOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -348,7 +348,7 @@ func TestOnePasswordThatCannotBeSetStopsTheWholeImport(t *testing.T) {
 	for i := range 20 {
 		fmt.Fprintf(&b, "user%06d,x\n", i)
 	}
-	job, err := c.ImportUsers(t.Context(), strings.NewReader(b.String()), client.ImportOptions{})
+	job, err := c.Import(t.Context(), "User", strings.NewReader(b.String()), client.ImportOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -357,5 +357,55 @@ func TestOnePasswordThatCannotBeSetStopsTheWholeImport(t *testing.T) {
 	}
 	if n.Views.Count("User") != 1 || n.Views.Counts().Stages != 0 {
 		t.Errorf("%d users", n.Views.Count("User"))
+	}
+}
+
+// follow waits until a job has ended.
+func follow(t testing.TB, c *client.Client, job *api.Job) *api.Job {
+	t.Helper()
+	for job.State == api.JobRunning {
+		time.Sleep(5 * time.Millisecond)
+		var err error
+		if job, err = c.Job(t.Context(), job.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return job
+}
+
+func TestImportedPoliciesAreInForceWhenTheJobHasEnded(t *testing.T) {
+	n, c := start(t)
+	for i, files := range []struct{ kind, text string }{
+		{"AttributeDefinition", "name,radiusID\nmail,Filter-Id\nphone,\n"},
+		{"AttributePolicy", "name,condition,attribute,allow\nall,any,mail,\nall,,phone,no\n"},
+	} {
+		job, err := c.Import(t.Context(), files.kind, strings.NewReader(files.text), client.ImportOptions{Preview: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if job = follow(t, c, job); job.State != api.JobSucceeded || job.Import.Created == 0 || job.Import.Index == 0 || len(job.Import.Preview) != 2-i {
+			t.Fatalf("%+v %+v", job, job.Import)
+		}
+		if got := n.Policies.Holder().Load().Index; got < job.Import.Index {
+			t.Errorf("%s: ended with the cache at %d, the change is at %d", files.kind, got, job.Import.Index)
+		}
+	}
+}
+
+func TestImportNeedsTheScopeOfItsKind(t *testing.T) {
+	n, c := start(t)
+	w := wire{t, n.Admin.Handler(), key(t, c, "documents:AttributePolicy").Secret}
+	for path, status := range map[string]int{
+		"/api/v1/import/AttributePolicy": 202, "/api/v1/import/User": 403, "/api/v1/import/policies": 202, "/api/v1/import/Group": 404, "/api/v1/import/AttributePolicy?comma=%22": 422,
+		"/api/v1/import/AttributePolicy?column=x": 422, "/api/v1/import/AttributePolicy?choice=0%3Dskip": 422,
+	} {
+		if rec := w.do("POST", path, "name,condition\n", "Content-Type", "text/csv"); rec.Code != status {
+			t.Errorf("%s: %d %s", path, rec.Code, rec.Body)
+		}
+	}
+	for path, status := range map[string]int{"/api/v1/export/AttributePolicy": 200, "/api/v1/export/AttributeDefinition": 403, "/api/v1/export/Group": 403} {
+		if rec := w.do("GET", path, ""); rec.Code != status {
+			t.Errorf("%s: %d %s", path, rec.Code, rec.Body)
+		}
 	}
 }

@@ -93,7 +93,7 @@ func TestOpenAPIDocumentIsSound(t *testing.T) {
 			}
 		}
 	}
-	for _, id := range []string{"planDocuments", "applyDocuments", "importUsers", "followEvents", "createApiKey"} {
+	for _, id := range []string{"planDocuments", "applyDocuments", "importDocuments", "followEvents", "createApiKey"} {
 		if ids[id] == "" {
 			t.Errorf("there is no operation %s", id)
 		}

@@ -110,6 +110,7 @@ func (s *Server) newAPI(g *gate) huma.API {
 	s.registerHistory(a)
 	s.registerUsers(a)
 	s.registerFactors(a)
+	s.registerImports(a)
 	s.registerJobs(a)
 	s.registerSessions(a)
 	s.registerEvents(a)

@@ -31,11 +31,6 @@ func (s *Server) registerUsers(a huma.API) {
 		id: "unlockUser", method: http.MethodDelete, path: "/users/{name}/failures", tag: tag, summary: "Forget the failed logins under a name and lift its locks",
 		status: http.StatusNoContent, scopes: scopes,
 	}, s.unlock)
-	register(a, operation{
-		id: "importUsers", method: http.MethodPost, path: "/users/import", tag: tag, summary: "Take in users from a CSV file",
-		about:  "The first row names the columns. All rows are taken in together, or none; rows that are refused are in the job's findings. The answer is a job that goes on.",
-		status: http.StatusAccepted, scopes: scopes, large: true, body: map[string]string{"text/csv": "Users, a row each (RFC 4180, UTF-8)"},
-	}, s.importUsers)
 }
 
 type loginNameInput struct {

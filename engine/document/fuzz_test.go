@@ -97,14 +97,19 @@ func FuzzFromStored(f *testing.F) {
 	})
 }
 
-func FuzzUsersFromCSV(f *testing.F) {
-	f.Add([]byte("userName,groups,attributes.a,active\nalice,a;b,x\\;y,true\n\"b\",,,\n"))
-	f.Fuzz(func(t *testing.T, in []byte) {
-		seq, err := UsersFromCSV(bytes.NewReader(in), CSVOptions{})
+func FuzzCSV(f *testing.F) {
+	f.Add(KindUser, []byte("userName,groups,attributes.a,active\nalice,a;b,x\\;y,true\n\"b\",,,\n"))
+	f.Add(KindAttributeDefinition, []byte("name,oid,scoped,action\na,1.2,yes,update\nb,,,skip\n"))
+	f.Add(KindAttributePolicy, []byte("name,condition,attribute,allow,attributeCondition\na,any,x,,{not: any}\na,,y,no,\n"))
+	f.Fuzz(func(t *testing.T, kind string, in []byte) {
+		seq, err := ReadCSV(kind, bytes.NewReader(in), CSVOptions{})
 		if err != nil {
 			return
 		}
 		for row := range seq {
+			if row.Choice == ChoiceSkip {
+				continue
+			}
 			if (row.Document == nil) == (len(row.Problems) == 0) {
 				t.Fatalf("%+v", row)
 			}

@@ -7,11 +7,9 @@ import (
 	"go/ast"
 	goparser "go/parser"
 	"go/token"
-	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -114,12 +112,29 @@ func reference(t *testing.T) []byte {
 		if k.Name == KindServiceProvider {
 			b.WriteString(referenceRules)
 		}
-		if k.Name == KindUser {
-			fmt.Fprintf(&b, "\nA CSV file of users names its columns in the first line: %s, and `attributes.NAME` for each attribute. A cell with several values separates them by semicolons; a semicolon in a value is written `\\;`. A role that counts for a time only has a blank and an interval behind it, of which either end may be missing: `admin@erp 2027-01-01/2027-07-01`. An empty cell stands for a field that is not given.\n",
-				"`"+strings.Join(slices.Sorted(maps.Keys(csvColumns)), "`, `")+"`")
-		}
+		b.WriteString(referenceCSV(k.Name))
 	}
 	return b.Bytes()
+}
+
+// referenceCSV describes the CSV files of a kind.
+func referenceCSV(kind string) string {
+	columns := CSVColumns(kind)
+	if columns == nil {
+		return ""
+	}
+	text := fmt.Sprintf("\nA CSV file names its columns in the first line: `%s`", strings.Join(columns, "`, `"))
+	switch kind {
+	case KindUser:
+		text += ", and `attributes.NAME` for each attribute. A cell with several values separates them by semicolons; a semicolon in a value is written `\\;`. " +
+			"A role that counts for a time only has a blank and an interval behind it, of which either end may be missing: `admin@erp 2027-01-01/2027-07-01`."
+	case KindAttributePolicy:
+		text += ". A line is one rule; the lines of a policy follow each other, and its description and condition stand in the first of them or in each. A condition is written as in a document, on one line: `any`, " +
+			"`{\"attributeRequester\":\"https://sp.example.com\"}`."
+	default:
+		text += "."
+	}
+	return text + " An empty cell stands for a field that is not given. A column `action` may say for each line what to do: `create`, `update` or `skip`.\n"
 }
 
 func referenceFields(t *testing.T, b *bytes.Buffer, docs map[string]string, typ reflect.Type, path string) {

@@ -18,6 +18,7 @@ type Job struct {
 	Total    int        `json:"total" doc:"Rows altogether, 0 while not known"`
 	Error    *Problem   `json:"error,omitempty" doc:"Why it failed"`
 	Import   *Imported  `json:"import,omitempty" doc:"Outcome of an import, while it runs as far as it is known"`
+	Warnings []Finding  `json:"warnings,omitempty" doc:"What in the documents has no effect"`
 	Findings []Finding  `json:"findings,omitempty" doc:"Rows that are refused, at most 1000 of them; line is the row's line in the file"`
 }
 
@@ -39,9 +40,30 @@ type Imported struct {
 	Created   int    `json:"created"`
 	Updated   int    `json:"updated"`
 	Unchanged int    `json:"unchanged" doc:"Rows that say what is already so"`
-	Kept      int    `json:"kept" doc:"Rows of users that exist and were left alone on request"`
+	Kept      int    `json:"kept" doc:"Rows of documents that exist and were left alone on request"`
+	Skipped   int    `json:"skipped" doc:"Rows that were left out on request"`
 	Passwords int    `json:"passwords" doc:"Passwords set"`
 	Index     uint64 `json:"index,omitempty" doc:"Log index at which the import took effect; 0 if nothing changed"`
+
+	Preview []ImportedRow `json:"preview,omitempty" doc:"What becomes of each row, at most 1000 of them, if that was asked for"`
+}
+
+// What becomes of a row, beside the actions of a plan.
+const (
+	RowKeep   = "keep"   // the document exists and is left alone
+	RowSkip   = "skip"   // the row is left out on request
+	RowRefuse = "refuse" // the findings say why
+)
+
+// ImportedRow says what becomes of a row.
+type ImportedRow struct {
+	Row      int       `json:"row" doc:"Number of the row, its header not counted; of several for one policy, that of the first"`
+	Line     int       `json:"line" doc:"Line in the file"`
+	Records  int       `json:"records" doc:"How many rows of the file the document takes"`
+	Name     string    `json:"name,omitempty"`
+	Action   string    `json:"action" enum:"create,update,unchanged,keep,skip,refuse"`
+	Changes  []Change  `json:"changes,omitempty"`
+	Findings []Finding `json:"findings,omitempty" doc:"Why the row is refused"`
 }
 
 // JobList is the jobs that the node remembers, newest first.

@@ -17,22 +17,30 @@ import (
 	"trine/appliance/admin/api"
 )
 
-// ImportOptions rule an import of users.
+// ImportOptions say how documents are taken in from a CSV file.
 type ImportOptions struct {
 	// DryRun checks the rows and changes nothing.
 	DryRun bool
+	// Preview asks what becomes of each row from this number on, of at most 1000; 0: of none.
+	Preview int
 	// SkipBadRows takes the good rows although others are refused.
 	SkipBadRows bool
-	// Existing says what to do with users that exist: "refuse" (also ""), "update" or "keep".
+	// Existing says what to do with rows of documents that exist and that make no choice: refuse, update or keep.
 	Existing string
+	// Choices are made for rows: "3=skip".
+	Choices []string
+	// Columns say what columns of the file mean: "HEADER=COLUMN".
+	Columns []string
+	// Comma separates columns; empty: a comma.
+	Comma string
 	// Comment says why, for the history.
 	Comment string
 	// Name is the name of the file in messages.
 	Name string
 }
 
-// ImportUsers uploads a CSV file of users and returns the job that takes it in.
-func (c *Client) ImportUsers(ctx context.Context, csv io.Reader, o ImportOptions) (*api.Job, error) {
+// Import uploads a CSV file of documents of a kind and returns the job that takes it in.
+func (c *Client) Import(ctx context.Context, kind string, csv io.Reader, o ImportOptions) (*api.Job, error) {
 	q := url.Values{}
 	if o.DryRun {
 		q.Set("dryRun", "true")
@@ -40,14 +48,33 @@ func (c *Client) ImportUsers(ctx context.Context, csv io.Reader, o ImportOptions
 	if o.SkipBadRows {
 		q.Set("skipBadRows", "true")
 	}
+	setInt(q, "preview", o.Preview)
 	set(q, "existing", o.Existing)
+	set(q, "comma", o.Comma)
 	set(q, "comment", o.Comment)
 	set(q, "file", o.Name)
+	for _, list := range []struct {
+		name  string
+		texts []string
+	}{{"choice", o.Choices}, {"column", o.Columns}} {
+		if len(list.texts) > 0 {
+			q[list.name] = list.texts
+		}
+	}
 	out := new(api.Job)
-	if _, err := c.do(ctx, request{method: http.MethodPost, path: "/users/import", query: q, body: csv, kind: "text/csv"}, out); err != nil {
+	if _, err := c.do(ctx, request{method: http.MethodPost, path: at("import", kind), query: q, body: csv, kind: "text/csv"}, out); err != nil {
 		return nil, err
 	}
 	return out, nil
+}
+
+// ExportCSV streams the documents of a kind as CSV. The caller closes the stream; an error of it says that it is not whole.
+func (c *Client) ExportCSV(ctx context.Context, kind string) (io.ReadCloser, error) {
+	resp, err := c.send(ctx, request{method: http.MethodGet, path: at("export", kind), header: http.Header{"Accept": {"text/csv"}}})
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
 }
 
 // SetPassword sets a user's password.
