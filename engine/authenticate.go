@@ -5,6 +5,7 @@ import (
 	"trine/engine/credential"
 	"trine/engine/event"
 	"trine/engine/login"
+	"trine/engine/login/geo"
 	"trine/engine/policy"
 	"trine/engine/state"
 	"trine/engine/trace"
@@ -20,6 +21,7 @@ type work struct {
 	factors   state.Factors   // of the user, where the login may need one of them
 	history   state.LastLogin // of the user, where rules ask for it
 	facts     login.Facts     // what rules ask
+	place     geo.Place       // where the login comes from, as far as it is known
 	matrix    *login.Matrix   // the ways that are accepted; nil: a password is enough
 	proved    login.Set       // what was proved so far
 	code      []byte          // a one-time password that came behind the password

@@ -8,6 +8,7 @@ import (
 
 	"trine/engine/credential"
 	"trine/engine/event"
+	"trine/engine/login/geo"
 	"trine/engine/message"
 	"trine/engine/policy"
 	"trine/engine/secret"
@@ -43,6 +44,8 @@ type Config struct {
 	Log      Log
 	Verifier *credential.Verifier
 	Keyring  *secret.Keyring // seals challenges and opens factors
+	// Places says where addresses are, for adaptive rules; nil: nothing is known.
+	Places *geo.Holder
 	// Messenger sends one-time codes; nil: none are sent.
 	Messenger message.Messenger
 	Clock     func() time.Time // nil: time.Now

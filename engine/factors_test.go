@@ -1,9 +1,14 @@
 package engine
 
 import (
+	"bytes"
+	"net"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/maxmind/mmdbwriter"
+	"github.com/maxmind/mmdbwriter/mmdbtype"
 
 	"trine/engine/credential"
 	"trine/engine/credential/otp"
@@ -12,6 +17,7 @@ import (
 	"trine/engine/document"
 	"trine/engine/event"
 	"trine/engine/login"
+	"trine/engine/login/geo"
 	"trine/engine/message"
 	"trine/engine/state"
 	"trine/engine/trace"
@@ -375,6 +381,67 @@ func TestRulesKnowTheLoginBefore(t *testing.T) {
 	r.deny(r.request("alice", "wonderland"), event.Reject, trace.FactorRefused)
 	r.clock.move(25 * 24 * time.Hour)
 	r.challenged(r.request("alice", "wonderland"))
+}
+
+// placesRig knows where three addresses are.
+func placesRig(t *testing.T) *rig {
+	t.Helper()
+	tree, err := mmdbwriter.New(mmdbwriter.Options{DatabaseType: "Test-City"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for network, at := range map[string]struct {
+		country, city       string
+		latitude, longitude float64
+	}{
+		"81.2.69.0/24": {"GB", "London", 51.5142, -0.0931}, "89.160.20.0/24": {"SE", "Stockholm", 59.33, 18.06}, "2a02:d000::/32": {"GB", "Oxford", 51.752, -1.2577},
+	} {
+		_, n, err := net.ParseCIDR(network)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tree.Insert(n, mmdbtype.Map{
+			"country": mmdbtype.Map{"iso_code": mmdbtype.String(at.country)}, "city": mmdbtype.Map{"names": mmdbtype.Map{"en": mmdbtype.String(at.city)}},
+			"location": mmdbtype.Map{"latitude": mmdbtype.Float64(at.latitude), "longitude": mmdbtype.Float64(at.longitude)},
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var b bytes.Buffer
+	if _, err := tree.WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	d, err := geo.New(b.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, _ := factorRig(t)
+	r.engine.config.Places = new(geo.Holder)
+	r.engine.config.Places.Store(d)
+	return r
+}
+
+func TestRulesKnowWhereLoginsComeFrom(t *testing.T) {
+	r := placesRig(t)
+	from := func(calling string) *Request {
+		q := r.request("alice", "wonderland")
+		q.Calling = []byte(calling)
+		return q
+	}
+	r.adaptive(rule("abroad", `sourceCountry == "SE" && geoInformation == "Stockholm, SE" && !sameCountry`, "{first: Password, second: OTP}") +
+		rule("too fast", "displacementSpeed > 50.0", "") +
+		rule("moved", "displacement > 84.0 && displacement < 86.0", "{first: Password, second: OTP}"))
+	r.accept(from("81.2.69.7"))
+	r.challenged(from("89.160.20.1")) // which is not remembered before it is answered
+	r.clock.move(time.Hour)
+	r.deny(from("2a02:d000::1"), event.Reject, trace.FactorRefused) // 85 km in an hour
+	r.clock.move(time.Hour)
+	r.challenged(from("2a02:d000::1"))
+	r.accept(from("81.2.69.8"))
+	r.accept(from("AA-BB-CC-DD-EE-FF")) // nobody knows where
+	r.accept(from("2a02:d000::1"))      // nor how far that is from here
+	r.engine.config.Places.Store(nil)
+	r.accept(from("89.160.20.1"))
 }
 
 func TestRulesKnowFailures(t *testing.T) {

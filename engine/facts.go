@@ -2,6 +2,8 @@ package engine
 
 import (
 	"encoding/binary"
+	"math"
+	"net/netip"
 	"time"
 
 	"github.com/zeebo/xxh3"
@@ -9,6 +11,7 @@ import (
 	"trine/engine/credential/otp"
 	"trine/engine/event"
 	"trine/engine/login"
+	"trine/engine/login/geo"
 	"trine/engine/state"
 )
 
@@ -23,6 +26,7 @@ func (e *Engine) fillFacts(r *Request) {
 		Now: e.clock(), User: string(r.user.Name), ServiceProvider: r.Client.PublicID, IdentityProvider: r.Client.Issuer.PublicID,
 		Address: r.Source.Addr().Unmap(), Host: string(hostOf(r)), NewDevice: true, Has: e.enrolled(r),
 	}
+	e.locate(r)
 	f.FailuresOfAddress, _ = e.recent.failures(f.Now, e.recent.key(appendAddr(nil, r.Source.Addr())))
 	f.FailuresOfUser, f.LastFailure = e.recent.failures(f.Now, e.recent.key(r.failures().name))
 	f.FailuresRatio = e.recent.ratio(f.Now)
@@ -38,6 +42,10 @@ func (e *Engine) fillFacts(r *Request) {
 	}
 	f.LastLogin, f.LastCountry = time.Unix(h.At, 0), string(h.Country)
 	f.Since = f.Now.Sub(f.LastLogin)
+	if h.Located {
+		before := geo.Place{Located: true, Latitude: float64(h.Latitude) / placeGrain, Longitude: float64(h.Longitude) / placeGrain}
+		f.Displacement, _ = geo.Distance(before, w.place)
+	}
 	for i, at := range h.ByFactor[:len(f.LastByFactor)] {
 		if at != 0 {
 			f.LastByFactor[i] = time.Unix(at, 0)
@@ -49,6 +57,26 @@ func (e *Engine) fillFacts(r *Request) {
 			f.NewDevice, f.LastFromHost = false, time.Unix(h.Hosts[i].At, 0)
 		}
 	}
+}
+
+// placeGrain is how many units of a remembered latitude or longitude make a degree: one is some 110 metres, which is finer than what
+// databases know.
+const placeGrain = 1000
+
+// locate finds out where the login comes from. A device that names the address of who logs in as its calling station, as VPN gateways do,
+// says more than the address that it asks from itself.
+func (e *Engine) locate(r *Request) {
+	w := &r.work
+	w.place = geo.Place{}
+	if e.config.Places == nil || len(r.Client.Issuer.Login.Rules) == 0 {
+		return
+	}
+	address, err := netip.ParseAddr(string(r.Calling))
+	if err != nil {
+		address = r.Source.Addr()
+	}
+	w.place, _ = e.config.Places.Load().Lookup(address)
+	w.facts.Country, w.facts.Place = w.place.Country, w.place.String()
 }
 
 // devices says which kinds of one-time password devices the user has.
@@ -103,9 +131,11 @@ func (e *Engine) remember(r *Request) {
 	hash := hostHash(hostOf(r))
 	var b event.Builder
 	streams := []uint64{event.StreamKey(event.StreamUser, event.FoldName(string(r.user.Name)))}
-	err := b.Add(event.TypeLoginRemembered, event.ClassIdentity, streams, &event.LoginRemembered{
-		User: string(r.user.Name), Host: hash[:], Factors: uint32(w.proved), Country: w.facts.Country, Limit: hostsRemembered,
-	})
+	m := &event.LoginRemembered{User: string(r.user.Name), Host: hash[:], Factors: uint32(w.proved), Country: w.place.Country, Limit: hostsRemembered}
+	if w.place.Located {
+		m.Located, m.Latitude, m.Longitude = true, int32(math.Round(w.place.Latitude*placeGrain)), int32(math.Round(w.place.Longitude*placeGrain))
+	}
+	err := b.Add(event.TypeLoginRemembered, event.ClassIdentity, streams, m)
 	if err == nil {
 		err = e.memories.Propose(b.Bytes(), 0)
 	}

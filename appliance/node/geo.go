@@ -103,3 +103,11 @@ func (f *geoFile) follow(ctx context.Context) {
 func sameFile(a, b os.FileInfo) bool {
 	return a != nil && b != nil && os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
+
+// places returns where the engine looks places up; nil where there is no geo database.
+func (n *Node) places() *geo.Holder {
+	if n.geo == nil {
+		return nil
+	}
+	return &n.geo.holder
+}

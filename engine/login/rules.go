@@ -50,11 +50,11 @@ func variables() []variable {
 		{"remoteHost", script.Text, "what the device calls itself (Calling-Station-Id), else the address", func(f *Facts) any { return f.Host }},
 		{"newDevice", script.Bool, "no login of the user from this host is remembered", func(f *Facts) any { return f.NewDevice }},
 		{"deviceCertificate", script.Bool, "the device proved itself with a certificate", func(f *Facts) any { return f.DeviceCertificate }},
-		{"sourceCountry", script.Text, "ISO code of the country that the address is in, empty where it is not known", func(f *Facts) any { return f.Country }},
+		{"sourceCountry", script.Text, "ISO code of the country that the login comes from, by the address in Calling-Station-Id where there is one and else by that of the request; empty where it is not known", func(f *Facts) any { return f.Country }},
 		{"sameCountry", script.Bool, "the login before came from the same country; true where either is not known", func(f *Facts) any {
 			return f.Country == "" || f.LastCountry == "" || f.Country == f.LastCountry
 		}},
-		{"geoInformation", script.Text, "city, region and country of the address, as far as they are known", func(f *Facts) any { return f.Place }},
+		{"geoInformation", script.Text, "city, region and country that the login comes from, as far as they are known", func(f *Facts) any { return f.Place }},
 		{"displacement", script.Float, "kilometres from where the login before came from; 0 where either place is not known", func(f *Facts) any { return f.Displacement }},
 		{"displacementSpeed", script.Float, "kilometres an hour since the login before", func(f *Facts) any { return f.Speed() }},
 		{"failuresForSameIp", script.Int, "logins from the address that failed within the hour, on this node", func(f *Facts) any { return int64(f.FailuresOfAddress) }},
