@@ -474,6 +474,8 @@ type postman struct {
 	err   error
 }
 
+func (p *postman) Check(*message.Message) error { return p.err }
+
 func (p *postman) Submit(m *message.Message) error {
 	if p.err == nil {
 		p.taken = append(p.taken, m)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"iter"
@@ -14,8 +15,11 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"trine/engine/credential"
+	"trine/engine/credential/otp"
+	"trine/engine/credential/pin"
 	"trine/engine/document"
 	"trine/engine/event"
+	"trine/engine/login"
 	"trine/engine/state"
 	"trine/engine/trace"
 )
@@ -29,6 +33,10 @@ import (
 //	login [trace]         NAME PASSWORD [by METHOD] [from ADDRESS] [calling STATION] [called STATION] [nas NAME] [port N]
 //	                      [with ATTRIBUTE=VALUE]: what each login gets, and with trace why. METHOD is pap (if none is named), chap, mschapv1,
 //	                      mschapv2, mschap-cpw, mac or none; "" is nothing
+//	                      In a password {otp} is the present code of the name's device, and {sent} the code that was sent to him last.
+//	answer [trace]        NAME TEXT and what may follow a login: the answer to the name's last challenge
+//	enrol                 NAME otp, or NAME pin DIGITS: a second factor
+//	sent                  what was sent since the last look
 //	session               start|interim|stop NAME SESSION: accounting of the name's last accepted login
 //	sessions              NAME: how many sessions and reservations of his count
 //	advance DURATION      lets time pass
@@ -39,7 +47,9 @@ import (
 func TestScenarios(t *testing.T) {
 	cases := 0
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		s := &scenario{rig: newEmptyRig(t, func(c *Config) { c.TraceAccepts = 1 }), logins: map[string]uint64{}}
+		s := &scenario{logins: map[string]uint64{}, states: map[string][]byte{}, devices: map[string]*otp.Secret{}, post: new(postman)}
+		s.rig = newEmptyRig(t, func(c *Config) { c.TraceAccepts, c.Messenger = 1, s.post })
+		s.engine.config.Keyring = s.ring
 		s.aside = s.verifier.Aside()
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			s.t = t
@@ -47,7 +57,7 @@ func TestScenarios(t *testing.T) {
 		})
 		cases += s.cases
 	})
-	if cases < 150 && !t.Failed() {
+	if cases < 300 && !t.Failed() {
 		t.Errorf("only %d logins are covered", cases)
 	}
 }
@@ -55,9 +65,13 @@ func TestScenarios(t *testing.T) {
 // scenario is the cluster of one file.
 type scenario struct {
 	*rig
-	aside  *credential.Verifier
-	logins map[string]uint64 // the last accepted one of each name
-	cases  int
+	aside   *credential.Verifier
+	logins  map[string]uint64      // the last accepted one of each name
+	states  map[string][]byte      // of the last challenge of each name
+	devices map[string]*otp.Secret // by name
+	post    *postman
+	told    int // of the messages that were taken, how many were looked at
+	cases   int
 }
 
 func (s *scenario) run(d *datadriven.TestData) string {
@@ -82,9 +96,20 @@ func (s *scenario) run(d *datadriven.TestData) string {
 		return "ok"
 	case "passwords":
 		return each(func(words []string) error { return s.setPassword(words) }) + "ok"
-	case "login":
+	case "login", "answer":
 		traced := d.HasArg("trace")
-		return each(func(words []string) error { return s.login(&out, words, traced) })
+		return each(func(words []string) error { return s.login(&out, words, traced, d.Cmd == "answer") })
+	case "enrol":
+		return each(s.enrol) + "ok"
+	case "sent":
+		for ; s.told < len(s.post.taken); s.told++ {
+			m := s.post.taken[s.told]
+			fmt.Fprintf(&out, "%s to %s\n", m.Channel, m.To)
+		}
+		if out.Len() == 0 {
+			return "nothing"
+		}
+		return out.String()
 	case "session":
 		return each(func(words []string) error { return s.session(&out, words) })
 	case "sessions":
@@ -175,7 +200,11 @@ func (s *scenario) request(words []string) (*Request, error) {
 			words[i] = ""
 		}
 	}
-	q := s.rig.request(words[0], words[1])
+	password, err := s.typed(words[0], words[1])
+	if err != nil {
+		return nil, err
+	}
+	q := s.rig.request(words[0], password)
 	method := credential.PAP
 	for i := 2; i < len(words); i += 2 {
 		value := words[i+1]
@@ -220,7 +249,46 @@ func (s *scenario) request(words []string) (*Request, error) {
 		}
 	}
 	q.Client = q.Cache.ClientFor(document.TypeRadius, q.Source.Addr())
-	return prove(s.t, q, method, words[1]), nil
+	if q.Client != nil && q.Client.Spec != nil {
+		second := q.Client.Spec.Radius.SecondFactor
+		q.Continues, q.Appends = second == "challenge" || second == "either", second == "appended" || second == "either"
+	}
+	return prove(s.t, q, method, password), nil
+}
+
+// typed returns what is typed for a password, its codes filled in.
+func (s *scenario) typed(name, text string) (string, error) {
+	if strings.Contains(text, "{otp}") {
+		device := s.devices[name]
+		if device == nil {
+			return "", fmt.Errorf("%s has no device", name)
+		}
+		text = strings.ReplaceAll(text, "{otp}", s.code(device))
+	}
+	if strings.Contains(text, "{sent}") {
+		if len(s.post.taken) == 0 {
+			return "", errors.New("nothing was sent")
+		}
+		text = strings.ReplaceAll(text, "{sent}", s.post.taken[len(s.post.taken)-1].Values.Code)
+	}
+	return text, nil
+}
+
+// enrol reads NAME otp, or NAME pin DIGITS.
+func (s *scenario) enrol(words []string) error {
+	switch {
+	case len(words) == 2 && words[1] == "otp":
+		s.devices[words[0]] = s.device(words[0], "token")
+		return nil
+	case len(words) == 3 && words[1] == "pin":
+		kept, err := pin.DefaultPolicy().Keep([]byte(words[2]), s.ring, login.FactorContext(nil, words[0], "pin"))
+		if err != nil {
+			return err
+		}
+		s.propose(&event.FactorPut{User: words[0], Id: "pin", Kind: uint32(login.PIN), Data: kept})
+		return nil
+	}
+	return errors.New("a factor is otp, or pin and its digits")
 }
 
 // attributes are attributes of a request, by the names under which fakeWire knows them.
@@ -232,21 +300,32 @@ func (a attributes) AppendValues(dst [][]byte, name any) [][]byte {
 }
 
 // login has a login simulated and decided, and tells what it got.
-func (s *scenario) login(out *strings.Builder, words []string, traced bool) error {
+func (s *scenario) login(out *strings.Builder, words []string, traced, answers bool) error {
 	s.cases++
 	line := strings.Join(words, " ")
 	q, err := s.request(words)
 	if err != nil {
 		return err
 	}
+	if answers {
+		q.State = s.states[words[0]]
+	}
 	if q.Client == nil {
 		fmt.Fprintf(out, "%s -> no answer: no service provider claims %s\n", line, q.Source.Addr())
 		return nil
 	}
 	again := *q
+	taken := len(s.post.taken)
 	told := s.simulate(&again, Circumstances{Verifier: s.aside})
+	if len(s.post.taken) != taken {
+		return errors.New("the simulation has sent a message")
+	}
 	d := s.decide(q)
 	fmt.Fprintf(out, "%s -> %s %s\n", line, d.Verdict, d.Reason)
+	if d.Verdict == event.Challenge {
+		s.states[words[0]] = bytes.Clone(d.State)
+		fmt.Fprintf(out, "  shown: %s\n", d.Message)
+	}
 	for _, reply := range d.Replies {
 		for _, item := range strings.Split(reply.(string), "\n") {
 			fmt.Fprintf(out, "  reply %s\n", item)
@@ -263,7 +342,11 @@ func (s *scenario) login(out *strings.Builder, words []string, traced bool) erro
 	s.engine.Flush()
 	if traced {
 		for i, step := range found.Steps {
-			fmt.Fprintf(out, "  %d. %s\n", i+1, trace.StepCode(step.Code).Words(step.Subject, step.Detail))
+			code, subject := trace.StepCode(step.Code), step.Subject
+			if code == trace.ChallengeAnswered {
+				subject = "ID" // another one each time
+			}
+			fmt.Fprintf(out, "  %d. %s\n", i+1, code.Words(subject, step.Detail))
 		}
 	}
 	if !proto.Equal(comparable(found), comparable(told)) {

@@ -7,6 +7,7 @@ import (
 
 	"trine/engine/credential"
 	"trine/engine/event"
+	"trine/engine/message"
 	"trine/engine/policy"
 	"trine/engine/state"
 )
@@ -19,7 +20,7 @@ type Circumstances struct {
 	Verifier *credential.Verifier // how passwords are verified: Verifier.Aside or Assuming of the engine's
 }
 
-// Simulation is an engine that decides by the code of the one that it was made of, and records nothing: what it would record is only held
+// Simulation is an engine that decides by the code of the one that it was made of, and records and sends nothing: what it would record is only held
 // against the views, so that a login meets the limits and one-shots that it would meet. Every accept is traced.
 type Simulation struct{ *Engine }
 
@@ -39,6 +40,9 @@ func (e *Engine) Simulate(c Circumstances) Simulation {
 	}
 	if c.Verifier != nil {
 		config.Verifier = c.Verifier
+	}
+	if config.Messenger != nil {
+		config.Messenger = unsent{config.Messenger}
 	}
 	config.Log = &rehearsal{real: e.config.Log, people: config.People, clock: config.Clock}
 	s := Simulation{New(config)}
@@ -65,6 +69,21 @@ func (s Simulation) Decided(r *Request) (*event.Decided, error) {
 		return nil, fmt.Errorf("read the record of a simulated login: %w", err)
 	}
 	return m.(*event.Decided), nil
+}
+
+// unsent is a messenger that sends nothing: it takes what the one that sends would take.
+type unsent struct{ real message.Messenger }
+
+// Check implements message.Messenger.
+func (u unsent) Check(m *message.Message) error { return u.real.Check(m) }
+
+// Submit implements message.Messenger.
+func (u unsent) Submit(m *message.Message) error {
+	if err := u.real.Check(m); err != nil {
+		return err
+	}
+	m.Done.Delivered(m)
+	return nil
 }
 
 // rehearsal is a log that records nothing.

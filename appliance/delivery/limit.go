@@ -37,6 +37,15 @@ const (
 
 // take takes the tokens of one message to a recipient, or none and says why.
 func (l *limiter) take(recipient string, limits *document.MessageLimits, now time.Time) limited {
+	return l.ask(recipient, limits, now, true)
+}
+
+// look says what take would, and takes nothing.
+func (l *limiter) look(recipient string, limits *document.MessageLimits, now time.Time) limited {
+	return l.ask(recipient, limits, now, false)
+}
+
+func (l *limiter) ask(recipient string, limits *document.MessageLimits, now time.Time, taking bool) limited {
 	key := maphash.String(l.seed, recipient)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -51,7 +60,9 @@ func (l *limiter) take(recipient string, limits *document.MessageLimits, now tim
 	if _, known := l.full[key]; !known && len(l.full) >= maxRecipients && !l.sweep(now) {
 		return byTotal
 	}
-	l.full[key], l.total = one, all
+	if taking {
+		l.full[key], l.total = one, all
+	}
 	return unlimited
 }
 

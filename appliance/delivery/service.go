@@ -114,14 +114,25 @@ func hostName() string {
 }
 
 // Submit implements [message.Messenger].
-func (s *Service) Submit(m *message.Message) error {
+func (s *Service) Submit(m *message.Message) error { return s.submit(m, true) }
+
+// Check implements [message.Messenger].
+func (s *Service) Check(m *message.Message) error { return s.submit(m, false) }
+
+// submit takes a message, or only says whether it would.
+func (s *Service) submit(m *message.Message, inEarnest bool) error {
 	l := s.lines[m.Channel]
 	if l == nil {
 		return fmt.Errorf("%w for the channel %s", message.ErrUnconfigured, m.Channel)
 	}
+	count := func(n *atomic.Uint64) {
+		if inEarnest {
+			n.Add(1)
+		}
+	}
 	g, err := s.gateway(m.Channel)
 	if err != nil {
-		l.counts.unconfigured.Add(1)
+		count(&l.counts.unconfigured)
 		return err
 	}
 	j := &job{Message: m, id: rand.Text(), due: s.clock()}
@@ -134,26 +145,34 @@ func (s *Service) Submit(m *message.Message) error {
 		key = j.to
 	}
 	if !ok {
-		l.counts.address.Add(1)
+		count(&l.counts.address)
 		if m.To == "" {
 			return fmt.Errorf("%w: there is none", message.ErrAddress)
 		}
 		return fmt.Errorf("%w: %s", message.ErrAddress, m.Masked())
 	}
 	if !l.queue.reserve() {
-		l.counts.full.Add(1)
+		count(&l.counts.full)
 		return message.ErrFull
 	}
-	switch l.limiter.take(key, &g.spec.Limits, j.due) {
+	ask := l.limiter.look
+	if inEarnest {
+		ask = l.limiter.take
+	}
+	switch ask(key, &g.spec.Limits, j.due) {
 	case byRecipient:
 		l.queue.settle()
-		l.counts.limitedRecipient.Add(1)
+		count(&l.counts.limitedRecipient)
 		return fmt.Errorf("%w for %s", message.ErrLimited, m.Masked())
 	case byTotal:
 		l.queue.settle()
-		l.counts.limitedTotal.Add(1)
+		count(&l.counts.limitedTotal)
 		return fmt.Errorf("%w for all recipients together", message.ErrLimited)
 	case unlimited:
+	}
+	if !inEarnest {
+		l.queue.settle()
+		return nil
 	}
 	if !l.queue.put(j) {
 		l.queue.settle()

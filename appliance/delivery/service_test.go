@@ -128,6 +128,9 @@ func TestWhatCannotBeSentIsNotTaken(t *testing.T) {
 	s, _ := site.start(Config{Queue: 4})
 	refuses := func(name string, m *message.Message, want error) {
 		t.Helper()
+		if err := s.Check(m); !errors.Is(err, want) || strings.Contains(err.Error(), theCode) { // and counts nowhere
+			t.Errorf("%s: checked as %v", name, err)
+		}
 		if err := s.Submit(m); !errors.Is(err, want) || strings.Contains(err.Error(), theCode) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -138,6 +141,11 @@ func TestWhatCannotBeSentIsNotTaken(t *testing.T) {
 	refuses("no gateway of that type", code(message.SMS, "+491701234567"), message.ErrUnconfigured)
 	refuses("no address", code(message.Mail, ""), message.ErrAddress)
 	for range 2 {
+		for range 5 { // takes nothing of the limit of two
+			if err := s.Check(code(message.Mail, "A@example.com")); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if err := s.Submit(code(message.Mail, "A@example.com")); err != nil {
 			t.Fatal(err)
 		}

@@ -17,6 +17,8 @@ type Messenger interface {
 	// ErrLimited or ErrFull. Otherwise m.Done.Delivered(m) is called exactly once, on any goroutine, and the message is the
 	// messenger's until then.
 	Submit(m *Message) error
+	// Check returns what Submit would say now, sends nothing, and counts against no limit.
+	Check(m *Message) error
 }
 
 // Done learns what became of a message. Delivered must not block.

@@ -53,7 +53,8 @@ type Answer struct {
 	Decided *event.Decided // the record that it would have left
 	// Code is the name of the answer's code, such as Access-Accept; empty if the device would get no answer.
 	Code string
-	// Attributes are the answer's, in its order and without its signature. Secrets are redacted.
+	// Attributes are the answer's, in its order and without its signature. Secrets are redacted, and so is State: it would let whoever
+	// sees it go on from a password that was only assumed.
 	Attributes []dictionary.Pair
 }
 
@@ -102,6 +103,9 @@ func (s *Simulator) Try(ctx context.Context, sim engine.Simulation, q *Attempt) 
 	}
 	switch l.Decision.Verdict {
 	case event.Accept:
+	case event.Challenge:
+		clear(l.Decision.State)
+		h.challengeLogin(l, &a.view)
 	case event.Reject:
 		h.reject(l, &a.view)
 	default:
@@ -208,9 +212,14 @@ func (s *Simulator) read(answer *Answer, packet []byte) error {
 	}
 	answer.Code = v.Code().String()
 	for _, p := range s.names.Pairs(v) {
-		if p.Attribute == nil || p.Attribute != s.names.Standard(wire.MessageAuthenticator) {
-			answer.Attributes = append(answer.Attributes, p)
+		switch {
+		case p.Attribute == nil:
+		case p.Attribute == s.names.Standard(wire.MessageAuthenticator):
+			continue
+		case p.Attribute == s.names.Standard(wire.State):
+			p.Value = secret.Mark
 		}
+		answer.Attributes = append(answer.Attributes, p)
 	}
 	return nil
 }

@@ -14,8 +14,11 @@ import (
 
 	"trine/engine"
 	"trine/engine/credential"
+	"trine/engine/credential/otp"
 	"trine/engine/event"
+	factors "trine/engine/login"
 	"trine/engine/policy"
+	"trine/engine/secret"
 	"trine/engine/trace"
 	"trine/protocols/radius/dictionary"
 	"trine/protocols/radius/wire"
@@ -227,6 +230,41 @@ func TestAttemptThatNoDeviceCanSendIsRefused(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+// TestSimulatedChallengeCannotBeAnswered keeps whoever may simulate from going on from a password that he only assumed.
+func TestSimulatedChallengeCannotBeAnswered(t *testing.T) {
+	h := newHouse(t)
+	h.put("kind: IdentityProvider\nname: local\nspec: {type: local, authentication: {matrix: [{first: Password, second: OTP}]}, profiles: {radius: {enabled: true}}}")
+	device, err := otp.New(otp.DefaultParams())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := factors.SealOTP(h.keys, "alice", "token", &device)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b event.Builder
+	if err := b.Add(event.TypeFactorPut, event.ClassIdentity, nil, &event.FactorPut{User: "alice", Id: "token", Kind: uint32(factors.OTP), Data: sealed}); err != nil {
+		t.Fatal(err)
+	}
+	if r := h.commit(b.Bytes()); r.Code != 0 {
+		t.Fatalf("void: %s", r.Detail)
+	}
+	answer, err := h.try(engine.Circumstances{Verifier: h.verifier.Assuming(true)}, h.attempt(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shown []string
+	for _, p := range answer.Attributes {
+		shown = append(shown, p.String())
+	}
+	if want := []string{"Reply-Message = Enter the one-time password of your token", "State = " + secret.Mark}; answer.Code != "Access-Challenge" || !slices.Equal(shown, want) {
+		t.Errorf("%s %q", answer.Code, shown)
+	}
+	if _, err := h.try(engine.Circumstances{}, h.attempt(func(q *Attempt) { q.Attributes = []string{"State = 0x00"} })); !errors.Is(err, ErrAttempt) {
+		t.Errorf("%v", err)
 	}
 }
 

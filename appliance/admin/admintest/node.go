@@ -262,10 +262,18 @@ func (Passwords) Verify(_ context.Context, stored admin.StoredPassword, password
 // Messenger delivers nothing: it takes messages, but for those to "limited@...", and refuses those to "nobody@...".
 type Messenger struct{}
 
-// Submit implements message.Messenger.
-func (*Messenger) Submit(m *message.Message) error {
+// Check implements message.Messenger.
+func (*Messenger) Check(m *message.Message) error {
 	if bytes.HasPrefix([]byte(m.To), []byte("limited@")) {
 		return message.ErrLimited
+	}
+	return nil
+}
+
+// Submit implements message.Messenger.
+func (n *Messenger) Submit(m *message.Message) error {
+	if err := n.Check(m); err != nil {
+		return err
 	}
 	m.Gateway, m.Attempts = m.Channel.String(), 1
 	if bytes.HasPrefix([]byte(m.To), []byte("nobody@")) {
