@@ -41,12 +41,18 @@ func (l *Lane) Account(a *Accounting) {
 func (l *Lane) complete(a *Accounting) {
 	v := &a.Record
 	v.User = nil
-	found := resolve(a.Client, v.UserName, func(login []byte) (ok bool) {
+	named := func(login []byte) (ok bool) {
 		a.user, ok = l.engine.config.People.UserName(a.user[:0], login)
 		return ok
-	})
+	}
+	name, found := v.UserName, resolution{}
+	if a.Client.UID == nil {
+		found = resolve(a.Client, name, named)
+	} else if name = a.LoginUser; len(name) > 0 {
+		found.ok = named(name)
+	}
 	if !found.ok {
-		a.user, found.ok = l.engine.endpointName(a.user[:0], a.Client, v.UserName)
+		a.user, found.ok = l.engine.endpointName(a.user[:0], a.Client, name)
 	}
 	if found.ok {
 		v.User = a.user

@@ -7,6 +7,7 @@ import (
 	"trine/engine/login"
 	"trine/engine/login/geo"
 	"trine/engine/policy"
+	"trine/engine/script"
 	"trine/engine/state"
 	"trine/engine/trace"
 )
@@ -37,6 +38,7 @@ type work struct {
 	source    []byte
 	failing   failing
 	builder   event.Builder // of what the request itself waits for
+	script    script.Job    // that it waits for
 	steps     [trace.MaxSteps + 1]event.StepView
 }
 
@@ -299,15 +301,6 @@ func (e *Engine) standing(r *Request) trace.Reason {
 	return e.age(r)
 }
 
-// entitled goes on once all factors are proved, with what the service provider asks of whoever it is.
-func (e *Engine) entitled(r *Request) (waits bool) {
-	if reason := e.authorize(r); reason != trace.OK {
-		r.reject(reason)
-		return false
-	}
-	return e.place(r, r.Cache.UserType(r.user.UserType))
-}
-
 // toCome returns why a form of the password is not there, if it is the imported password's: the user type keeps it, and the first login by PAP
 // makes it.
 func (e *Engine) toCome(r *Request, reason trace.Reason) trace.Reason {
@@ -392,21 +385,16 @@ func (e *Engine) proceed(r *Request) (waits bool) {
 	return false
 }
 
-// grant accepts: it computes what is released and replied.
+// grant accepts, with what is released, and computes what is replied.
 func (e *Engine) grant(r *Request) {
 	d := &r.Decision
 	d.Verdict, d.Reason = event.Accept, trace.OK
 	e.forgive(r)
 	e.remember(r)
-	r.work.traced = e.traces()
 	d.Replies = r.person.Replies(d.Replies[:0], r.Client, r.work.rule)
-	f := &r.facts
-	r.establish(f)
-	if r.work.traced {
-		f.Trace = &r.trace
+	if r.work.traced = e.traces(); r.work.traced {
+		e.release(r, &r.trace)
 	}
-	d.Released = r.Cache.Release(d.Released[:0], r.Client, f)
-	f.Trace = nil
 }
 
 // traces reports whether this accept is one of those whose whole trace is kept.

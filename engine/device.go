@@ -17,15 +17,13 @@ func (e *Engine) admitDevice(r *Request, reason trace.Reason) (waits bool) {
 	}
 	if reason == trace.OK {
 		r.meet(e.now())
-		if reason = e.membership(r); reason == trace.OK {
-			reason = e.authorize(r)
-		}
+		reason = e.membership(r)
 	}
 	if reason != trace.OK {
 		r.reject(reason)
 		return false
 	}
-	return e.place(r, nil)
+	return e.entitled(r)
 }
 
 // device finds the endpoint that a request is of.

@@ -11,6 +11,7 @@ import (
 	"trine/engine/login/geo"
 	"trine/engine/message"
 	"trine/engine/policy"
+	"trine/engine/script"
 	"trine/engine/secret"
 	"trine/engine/state"
 )
@@ -20,6 +21,7 @@ type People interface {
 	User(dst *state.User, login []byte) bool
 	UserName(dst, login []byte) ([]byte, bool)
 	Account(owner []byte, system string) state.Standing
+	OwnedAccounts(owner []byte) []state.OwnedAccount
 	Endpoint(dst *state.Endpoint, mac event.MAC) bool
 	HasEndpoint(mac event.MAC) bool
 	CountSessions(user string, now time.Time) int
@@ -46,6 +48,8 @@ type Config struct {
 	Keyring  *secret.Keyring // seals challenges and opens factors
 	// Places says where addresses are, for adaptive rules; nil: nothing is known.
 	Places *geo.Holder
+	// Scripts runs scripts; nil: what a script makes cannot be had.
+	Scripts script.Runner
 	// Messenger sends one-time codes; nil: none are sent.
 	Messenger message.Messenger
 	Clock     func() time.Time // nil: time.Now

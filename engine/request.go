@@ -67,6 +67,8 @@ type Decision struct {
 	Replies []any
 	// Released are the attributes to release to the client. Only for Accept.
 	Released []attribute.Released
+	// UID is the user name that the service provider is told; empty: the one that logged in. Only for Accept.
+	UID []byte
 	// State is what the device has to send with its answer, and Message what it should show. Only for Challenge.
 	State   []byte
 	Message string
@@ -88,9 +90,12 @@ type Accounting struct {
 	Client  *policy.Client
 	Cache   *policy.Cache
 	HasTime bool // the packet has an Event-Timestamp
-	Arrived time.Time
-	Done    AccountingDelivery
-	Token   uint64
+	// LoginUser is Decision.User of the login that led to the record, where the device brings it back. Where the service provider is told
+	// another user name, the record's own says nothing about who it is.
+	LoginUser []byte
+	Arrived   time.Time
+	Done      AccountingDelivery
+	Token     uint64
 
 	// Err is the outcome: nil once a quorum has the record on disk (also when it is a repeat, with Duplicate set); then and
 	// only then may the device be answered.
@@ -132,7 +137,7 @@ func (d *Decision) deny(verdict event.Verdict, reason trace.Reason) {
 	clear(d.Replies)
 	clear(d.Released)
 	d.Replies, d.Released = d.Replies[:0], d.Released[:0]
-	d.State, d.Message = d.State[:0], ""
+	d.UID, d.State, d.Message = nil, d.State[:0], ""
 	d.MustChangePassword, d.Retry = false, false
 	d.Verdict, d.Reason = verdict, reason
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"trine/engine/document"
+	"trine/engine/script"
 )
 
 // maxDepth bounds the nesting of a condition, so that evaluating one cannot exhaust a stack.
@@ -24,6 +25,16 @@ func NewDefinition(name string, spec *document.AttributeDefinition, slot int) *D
 	}
 	if b, ok := BuiltinFor(from); ok {
 		d.source = b.Source
+	}
+	if spec.Expression != "" || spec.Script != "" {
+		var err error
+		if d.computation, err = NewComputation("AttributeDefinition "+name, spec.Expression, spec.Script, script.Texts); err != nil {
+			field := "expression"
+			if spec.Expression == "" {
+				field = "script"
+			}
+			d.Broken = InField(field, err)
+		}
 	}
 	return d
 }
@@ -286,13 +297,20 @@ func newMatcher(spec *document.Condition) (matcher, error) {
 	return matcher{re: re}, nil
 }
 
-// Warnings says what of a definition has no effect yet.
-func (d *Definition) Warnings() []string {
+// Warnings says what of a definition has no effect yet, and which forms of the handbook's language its script is read without. Each names
+// the field.
+func (d *Definition) Warnings() (out []Warning) {
+	if d.computation != nil {
+		for _, text := range d.computation.Warnings() {
+			out = append(out, Warning{Field: "spec.script", Text: text})
+		}
+		return out
+	}
 	b, ok := BuiltinFor(d.custom)
 	if !ok || b.Source != Coming {
 		return nil
 	}
-	return []string{fmt.Sprintf("the built-in attribute %s has no values yet: it comes with %s", b.Names[0], b.Needs)}
+	return []Warning{{Field: "spec.source", Text: fmt.Sprintf("the built-in attribute %s has no values yet: it comes with %s", b.Names[0], b.Needs)}}
 }
 
 // PolicyWarnings says what of a policy has no effect: tests of metadata that nobody has yet, and conditions that are never

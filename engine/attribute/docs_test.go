@@ -41,6 +41,8 @@ An AttributeDefinition names an attribute of people and how each protocol calls 
 - one of the built-in sources below. Case, blanks, ` + "`_` and `-` do not count: `given_name` and `givenName`" + ` are one source;
 - else the person's custom attribute of exactly that name.
 
+Or an ` + "`expression` or `script`" + ` makes them: see [guides/scripts.md](guides/scripts.md).
+
 ## Built-in sources
 
 | names | values | meaning |

@@ -8,10 +8,13 @@ import (
 
 // Subject is a person whose attributes are asked for. Its methods must not allocate: they append what the caller holds.
 type Subject interface {
+	// Number returns the person's id; 0 for somebody who has none.
+	Number() uint64
 	// Field returns a field with one value; empty where the person has none. It is called with UserName, ShortName, FullName,
 	// FirstName, LastName, Mobile, DirectoryDN, UserType, PrimaryGroup, Mail and MailDomain.
 	Field(f Field) []byte
-	// AppendNames appends the values of a field with many: Groups (all but the primary one) or Aliases.
+	// AppendNames appends the values of a field with many: Groups (all but the primary one), Aliases, or Custom: the names of the custom
+	// attributes.
 	AppendNames(dst [][]byte, f Field) [][]byte
 	// AppendCustom appends the values of the custom attribute of that name.
 	AppendCustom(dst [][]byte, name string) [][]byte
@@ -35,6 +38,7 @@ const (
 	FieldPrimaryGroup
 	FieldGroups
 	FieldAliases
+	FieldCustom
 )
 
 // Party is what conditions may ask of a service provider or an identity provider. It is immutable.
@@ -78,6 +82,8 @@ type Facts struct {
 	Issuer         *Party       // the identity provider
 	Request        Request      // what the conditions of authorization policies ask; nil: they are false
 	Roles          [][]byte     // names of the subject's roles, ROLE@SYSTEM
+	Accounts       Accounts     // finds the subject's accounts; nil: he has none
+	Now            time.Time    // when it is decided
 	Trace          *trace.Trace // where the rules that decided are recorded; nil: nowhere
 
 	generation uint32
@@ -86,6 +92,11 @@ type Facts struct {
 	arena      []byte // text that is made of several fields
 	allow      []uint64
 	deny       []uint64
+
+	computed []computed   // what computations yielded, also before the last Renew
+	pending  *Computation // a script that has to be run first
+	failing  *Computation
+	failure  error
 }
 
 // span is where a definition's values stand in Facts.values, if it is of this generation.
@@ -96,8 +107,16 @@ type span struct {
 
 // Reset makes f ready for the next request. Its buffers are kept.
 func (f *Facts) Reset() {
+	clear(f.computed)
+	f.computed = f.computed[:0]
+	f.Renew()
+}
+
+// Renew makes f ready to be filled and asked anew about the same person and the same request: it keeps what was computed.
+func (f *Facts) Renew() {
+	f.pending, f.failing, f.failure = nil, nil, nil
 	f.Subject, f.Principal, f.Authentication = nil, nil, Unauthenticated
-	f.Requester, f.Issuer, f.Request, f.Roles, f.Trace = nil, nil, nil, nil, nil
+	f.Requester, f.Issuer, f.Request, f.Roles, f.Accounts, f.Trace = nil, nil, nil, nil, nil, nil
 	f.generation++
 	if f.generation == 0 { // wrapped: an old span could look like a new one
 		clear(f.spans)
@@ -127,10 +146,18 @@ func (f *Facts) Values(d *Definition) [][]byte {
 
 // compute appends the values of d to f.values.
 func (f *Facts) compute(d *Definition) {
-	if f.Subject == nil {
-		return
+	switch {
+	case f.Subject == nil:
+	case d.computation != nil:
+		f.values = append(f.values, f.Compute(d.computation)...)
+	default:
+		f.append(d.source, d.custom)
 	}
-	switch d.source {
+}
+
+// append appends the values of a source to f.values; custom names the subject's own attribute.
+func (f *Facts) append(from Source, custom string) {
+	switch from {
 	case UserName:
 		f.one(FieldUserName)
 	case ShortName:
@@ -170,7 +197,7 @@ func (f *Facts) compute(d *Definition) {
 	case Principal:
 		f.joined(FieldUserName, '@', FieldMailDomain, true)
 	case Custom:
-		f.values = f.Subject.AppendCustom(f.values, d.custom)
+		f.values = f.Subject.AppendCustom(f.values, custom)
 	case Coming:
 	}
 }

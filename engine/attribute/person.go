@@ -10,6 +10,9 @@ var _ Subject = (*Person)(nil)
 // OfUser returns u as a subject. It does not copy: what is released points into u.
 func OfUser(u *state.User) *Person { return (*Person)(u) }
 
+// Number implements Subject.
+func (p *Person) Number() uint64 { return p.ID }
+
 // Field implements Subject.
 func (p *Person) Field(f Field) []byte {
 	switch f {
@@ -46,6 +49,10 @@ func (p *Person) AppendNames(dst [][]byte, f Field) [][]byte {
 		return append(dst, p.Groups...)
 	case FieldAliases:
 		return append(dst, p.Aliases...)
+	case FieldCustom:
+		for i := range p.Attributes {
+			dst = append(dst, p.Attributes[i].Name)
+		}
 	}
 	return dst
 }

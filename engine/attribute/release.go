@@ -20,9 +20,10 @@ type Definition struct {
 	Wire       any   // what the packet protocol made of RadiusID; nil if it has none
 	Broken     error // why the definition could not be compiled; it is then released to nobody
 
-	source Source
-	custom string // the name of the custom attribute
-	slot   int    // its place in Facts.spans: no two definitions of a set have the same
+	source      Source
+	custom      string       // the name of the custom attribute
+	computation *Computation // what makes the values instead; nil if nothing does
+	slot        int          // its place in Facts.spans: no two definitions of a set have the same
 }
 
 // Source returns where the definition's values come from.

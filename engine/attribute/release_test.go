@@ -18,9 +18,19 @@ type person struct {
 	custom map[string][][]byte
 }
 
+func (p *person) Number() uint64 { return 7 }
+
 func (p *person) Field(f Field) []byte { return p.fields[f] }
 
-func (p *person) AppendNames(dst [][]byte, f Field) [][]byte { return append(dst, p.names[f]...) }
+func (p *person) AppendNames(dst [][]byte, f Field) [][]byte {
+	if f == FieldCustom {
+		for name := range p.custom {
+			dst = append(dst, []byte(name))
+		}
+		return dst
+	}
+	return append(dst, p.names[f]...)
+}
 
 func (p *person) AppendCustom(dst [][]byte, name string) [][]byte {
 	return append(dst, p.custom[name]...)

@@ -20,10 +20,10 @@ type AttributeDefinition struct {
 	CASName string `json:"casName"`
 	// Scoped adds the scope to each value: value@scope.
 	Scoped bool `json:"scoped" later:"SAML"`
-	// Expression computes the values.
-	Expression Unsupported `json:"expression" refused:"expressions and scripts"`
-	// Script computes the values.
-	Script Unsupported `json:"script" refused:"expressions and scripts"`
+	// Expression computes the values instead of a source: CEL that yields a text or a list of texts. See docs/guides/scripts.md.
+	Expression string `json:"expression"`
+	// Script computes the values, where there is no expression: JavaScript, or a script of the handbook as it is written.
+	Script string `json:"script"`
 }
 
 func (*AttributeDefinition) kind() string { return KindAttributeDefinition }

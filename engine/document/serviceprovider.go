@@ -26,8 +26,10 @@ type ServiceProvider struct {
 	IdentityProvider string `json:"identityProvider" ref:"IdentityProvider"`
 	// Audit says whether a login is answered before its decision is recorded (after) or only then (before-answer).
 	Audit string `json:"audit" default:"after" enum:"after,before-answer"`
-	// UIDScript makes the user name that the service sees.
-	UIDScript string `json:"uidScript" later:"scripts"`
+	// UIDExpression makes the user name that the service sees: CEL that yields a text. Type radius: the User-Name of the Access-Accept. See docs/guides/scripts.md.
+	UIDExpression string `json:"uidExpression"`
+	// UIDScript makes the user name, where there is no expression: JavaScript, or a script of the handbook as it is written.
+	UIDScript string `json:"uidScript"`
 	// Consent asks people before attributes are released.
 	Consent bool `json:"consent" later:"the web front"`
 	// RequiredRoles lists Roles of which a person needs one to log in; any one of them suffices. It is looked at after the login is verified, and a person who has none is told no more than with a wrong password.

@@ -226,6 +226,7 @@ func (c *checker) ways(path string, matrix []Way) {
 func (p *IdentityProvider) relations(name string, r *relations) { claimPublicID(p.PublicID, name, r) }
 
 func (s *ServiceProvider) check(c *checker) {
+	c.either("spec", "uidExpression", s.UIDExpression, "uidScript", s.UIDScript)
 	c.unique("spec.requiredRoles", s.RequiredRoles, false)
 	c.named("spec.labels", "label", s.Labels)
 	names := make([]string, len(s.AuthorizationPolicy))
@@ -346,6 +347,20 @@ func (c *checker) reply(path string, lines []string) {
 	}
 }
 
+// either refuses two or more fields, given as names and values in turn, of which one says what the others say.
+func (c *checker) either(path string, fields ...string) {
+	given := ""
+	for i := 0; i < len(fields); i += 2 {
+		switch {
+		case fields[i+1] == "":
+		case given != "":
+			c.fail(join(path, fields[i]), "", "give either %s or %s", given, fields[i])
+		default:
+			given = fields[i]
+		}
+	}
+}
+
 func (a *AttributeDefinition) check(c *checker) {
 	if strings.ContainsFunc(a.ShortName, unicode.IsSpace) {
 		c.fail("spec.shortName", "", "the short name has a blank in it")
@@ -353,6 +368,7 @@ func (a *AttributeDefinition) check(c *checker) {
 	if o := strings.TrimPrefix(a.OID, "urn:oid:"); o != "" && !oid.MatchString(o) {
 		c.fail("spec.oid", "", "%q is not an object identifier such as 2.5.4.42", a.OID)
 	}
+	c.either("spec", "source", a.Source, "expression", a.Expression, "script", a.Script)
 	if strings.ContainsFunc(a.RadiusID, unicode.IsSpace) {
 		c.fail("spec.radiusID", "", "the name of a RADIUS attribute has no blanks")
 	}

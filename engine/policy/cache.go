@@ -55,6 +55,8 @@ type Client struct {
 	RequiredRoles string
 	// MACAuthentication says that devices are let in by their MAC addresses.
 	MACAuthentication bool
+	// UID makes the user name that the service sees; nil where it sees the one that logged in.
+	UID *attribute.Computation
 	// RecordFirst says that a login is answered only after its decision is recorded (audit: before-answer).
 	RecordFirst bool
 

@@ -12,6 +12,7 @@ import (
 
 	"trine/engine/attribute"
 	"trine/engine/document"
+	"trine/engine/script"
 	"trine/engine/secret"
 )
 
@@ -30,6 +31,7 @@ type clientObject struct {
 	reply    any
 	replies  []any    // of the rules of its authorization policy
 	needs    []string // names of definitions
+	uid      *attribute.Computation
 	err      error
 }
 
@@ -56,6 +58,9 @@ func (env *environment) client(c change, old *clientObject) *clientObject {
 	if o.replies, err = env.ruleReplies(spec); err != nil {
 		problems = append(problems, err)
 	}
+	if o.uid, err = uid(c.name, spec); err != nil {
+		problems = append(problems, err)
+	}
 	if opened, err := env.open(c.doc); err != nil {
 		problems = append(problems, err)
 	} else if o.wire, err = wire.Client(opened); err != nil {
@@ -71,6 +76,21 @@ func (env *environment) client(c change, old *clientObject) *clientObject {
 	}
 	o.err = joined(problems...)
 	return o
+}
+
+// uid compiles what makes the user name that a service provider sees, if anything does.
+func uid(name string, spec *document.ServiceProvider) (*attribute.Computation, error) {
+	if spec.UIDExpression == "" && spec.UIDScript == "" {
+		return nil, nil
+	}
+	c, err := attribute.NewComputation(document.KindServiceProvider+" "+name, spec.UIDExpression, spec.UIDScript, script.Text)
+	switch {
+	case err != nil && spec.UIDExpression != "":
+		err = attribute.InField("uidExpression", err)
+	case err != nil:
+		err = attribute.InField("uidScript", err)
+	}
+	return c, err
 }
 
 // open returns a copy of a service provider whose secrets are clear text. Only the wire sees it, and the document that clients
@@ -197,7 +217,7 @@ func (m *model) issuerOf(o *clientObject) (*Issuer, error) {
 
 // link makes the client to publish.
 func (m *model) link(env *environment, name string, o *clientObject) *Client {
-	c := &Client{Name: name, PublicID: name, Spec: new(document.ServiceProvider), Wire: o.wire, Reply: o.reply, Broken: o.err}
+	c := &Client{Name: name, PublicID: name, Spec: new(document.ServiceProvider), Wire: o.wire, Reply: o.reply, UID: o.uid, Broken: o.err}
 	if o.document != nil {
 		c.PublicID = o.document.PublicID()
 		c.Spec = o.document.Spec.(*document.ServiceProvider)

@@ -150,7 +150,13 @@ func warnings(d *document.Document) document.Problems {
 	switch spec := d.Spec.(type) {
 	case *document.AttributeDefinition:
 		for _, w := range attribute.NewDefinition(d.Name, spec, 0).Warnings() {
-			warn("spec.source", w)
+			warn(w.Field, w.Text)
+		}
+	case *document.ServiceProvider:
+		if c, err := uid(d.Name, spec); c != nil && err == nil {
+			for _, text := range c.Warnings() {
+				warn("spec.uidScript", text)
+			}
 		}
 	case *document.AttributePolicy:
 		for _, w := range attribute.PolicyWarnings(spec) {

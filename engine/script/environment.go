@@ -94,7 +94,6 @@ func Person() []Variable {
 		{Name: "user.primaryGroup", Type: Text, Bare: true},
 		{Name: "user.groups", Type: Texts, Bare: true},
 		{Name: "user.aliases", Type: Texts, Bare: true},
-		{Name: "user.active", Type: Bool, Bare: true},
 		{Name: "user.attributes", Type: Attributes},
 	}
 }

@@ -2,10 +2,13 @@ package state
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/zeebo/xxh3"
+	"google.golang.org/protobuf/proto"
 
 	"trine/engine/event"
 	"trine/engine/event/field"
@@ -44,6 +47,44 @@ func (s *State) Account(owner []byte, system string) Standing {
 		}
 	}
 	return standing
+}
+
+// OwnedAccount is an account as expressions and scripts see it.
+type OwnedAccount struct {
+	System     string
+	Name       string // within the system
+	Enabled    bool
+	Attributes map[string][]string
+}
+
+// OwnedAccounts returns the accounts that a user has, by system and name. It takes time for these accounts alone.
+func (s *State) OwnedAccounts(owner []byte) []OwnedAccount {
+	var list []OwnedAccount
+	for _, ref := range s.accountsOf.Append(nil, hashUser(owner), 1<<31) {
+		s.accounts.View(ref, func(name, row []byte) {
+			var r docRow
+			var o ownedSpec
+			if r.decode(row) != nil || !o.decode(accountFields, r.spec) || !sameName(o.owner, owner) {
+				return
+			}
+			var spec event.AccountSpec
+			if err := proto.Unmarshal(r.spec, &spec); err != nil {
+				violated("a readable account row", "%s: %v", name, err)
+			}
+			system := systemOf(name)
+			a := OwnedAccount{
+				System: string(system), Name: string(name[:max(len(name)-len(system)-1, 0)]), Enabled: !spec.Disabled, Attributes: map[string][]string{},
+			}
+			for _, one := range spec.Attributes {
+				a.Attributes[one.Name] = one.Values
+			}
+			list = append(list, a)
+		})
+	}
+	slices.SortFunc(list, func(a, b OwnedAccount) int {
+		return cmp.Or(strings.Compare(a.System, b.System), strings.Compare(a.Name, b.Name))
+	})
+	return list
 }
 
 // Owned returns the keys of the documents that belong to a user and go with him: his accounts and endpoints, in order. It takes time

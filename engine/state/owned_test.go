@@ -271,3 +271,19 @@ func TestSessionsOutliveTheirUserAndReservationsDoNot(t *testing.T) {
 		t.Errorf("the end of the session was lost: %+v", c)
 	}
 }
+
+func TestAccountsOfAUserAreToldWhole(t *testing.T) {
+	l := newLog(t)
+	l.must(user("Alice"), user("bob"))
+	put := account("adm@x@erp", "ALICE", false)
+	put.Spec = message(&event.AccountSpec{Owner: "ALICE", Attributes: []*event.UserSpec_Attribute{{Name: "ou", Values: []string{"a", "b"}}}})
+	l.must(account("b@mail", "alice", true), account("a@mail", "Alice", false), put, account("b@erp", "bob", false))
+	got := fmt.Sprintf("%+v", l.OwnedAccounts([]byte("aLICE")))
+	want := "[{System:erp Name:adm@x Enabled:true Attributes:map[ou:[a b]]} {System:mail Name:a Enabled:true Attributes:map[]} {System:mail Name:b Enabled:false Attributes:map[]}]"
+	if got != want {
+		t.Errorf("%s", got)
+	}
+	if list := l.OwnedAccounts([]byte("nobody")); len(list) > 0 {
+		t.Errorf("nobody has %+v", list)
+	}
+}

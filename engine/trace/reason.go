@@ -51,6 +51,8 @@ const (
 	EndpointNotAllowed Reason = "endpoint.not-allowed"
 	EndpointUnknown    Reason = "endpoint.unknown"
 
+	ExpressionFailed Reason = "expression.failed"
+
 	FactorNeeded      Reason = "factor.needed"
 	FactorNotEnrolled Reason = "factor.not-enrolled"
 	FactorRefused     Reason = "factor.refused"
@@ -125,6 +127,10 @@ const (
 	RoleMissing Reason = "role.missing"
 
 	RuleBroken Reason = "rule.failed"
+
+	ScriptFailed    Reason = "script.failed"
+	ScriptTimeout   Reason = "script.timeout"
+	ScriptWrongType Reason = "script.wrong-type"
 
 	SessionLimit Reason = "session.limit"
 
@@ -222,6 +228,7 @@ var infos = [...]Info{
 	{EndpointMismatch, ClassUser, "The device asked for MAC authentication, and the addresses in its request differ.", "The trace shows both. The login name, the password and the Calling-Station-Id of such a request must be the same MAC address."},
 	{EndpointNotAllowed, ClassConfig, "The device asked for MAC authentication, which is switched off for this service provider.", "Set `radius.macAuthentication: true` in the ServiceProvider, or set the device to another way."},
 	{EndpointUnknown, ClassUser, "The device asked for MAC authentication, and its address is not known.", "Create an Endpoint document with the address as its name, or let the device authenticate in another way."},
+	{ExpressionFailed, ClassConfig, "An expression that the login needs failed: what it looked for is not there, or it cost more than it may.", "The trace names the document, the line and what is wrong. Let the expression say what happens where a value is missing, such as with `orElse`."},
 	{FactorNeeded, ClassUser, "Another factor is needed: the device was asked for it, or is rejected where it cannot be asked.", "Answer the challenge. Where the device cannot carry one, set `radius.secondFactor` of the ServiceProvider to what it can do."},
 	{FactorNotEnrolled, ClassUser, "Another factor is needed, and the user has none enrolled of those that would do.", "Enrol one with `trine user factor add`; the trace says which would do."},
 	{FactorRefused, ClassUser, "No way that the identity provider accepts begins with what was proved.", "Look at the matrix and the adaptive rules of the IdentityProvider; the trace names the rule that decided."},
@@ -249,8 +256,8 @@ var infos = [...]Info{
 	{OTPClock, ClassSystem, "The one-time password is right, but one of a later time was used already: the clock of this node, or of the one that accepted the other, was wrong.", "Compare the nodes' clocks. If one had run ahead, have the person enrol the device anew, or wait until that time has come."},
 	{OTPReplayed, ClassUser, "The one-time password is right, but it or a later one was used before.", "Wait for the next one. If nobody used it, somebody else has the device or its secret."},
 	{OTPWrong, ClassUser, "The one-time password is wrong, or too old.", "Try the next one. If none fits, compare the device's clock, or resynchronise it with two codes in a row; else enrol it anew."},
-	{OverloadDeadline, ClassOverload, "Verifying the password took longer than the device waits, so the work was dropped.", "Let user types keep the `keyed` form, which is fast from the start, or add cores or nodes. After a restart this passes by itself."},
-	{OverloadQueueFull, ClassOverload, "Too many slow password verifications wait already, and the newest is refused.", "As for `overload.deadline`."},
+	{OverloadDeadline, ClassOverload, "Verifying the password, or running a script, took longer than the device waits, so the work was dropped.", "Let user types keep the `keyed` form, which is fast from the start, or add cores or nodes. After a restart this passes by itself."},
+	{OverloadQueueFull, ClassOverload, "Too many slow password verifications, or scripts, wait already, and the newest is refused.", "As for `overload.deadline`."},
 	{OverloadThrottled, ClassOverload, "This user or this source had too many failed logins in a short time; the password was not looked at.", "Nothing, if somebody is guessing. Otherwise find the device that keeps sending an old password."},
 	{PasswordChangeDenied, ClassUser, "The device asked to change the password, which the user's type does not allow.", "Set the password with `trine user passwd`, or switch on `password.allowChange` in the UserType."},
 	{PasswordChangeInvalid, ClassUser, "The request to change the password does not fit the password that is stored, or cannot be decrypted with it.", "The old password was wrong, or the device made a mistake; try again, or set the password with `trine user passwd`."},
@@ -283,6 +290,9 @@ var infos = [...]Info{
 	{RecoveryWrong, ClassUser, "The recovery code is none of the person's set.", "Compare it with the paper; a set that was replaced is void."},
 	{RoleMissing, ClassUser, "The user has none of the roles of which the service provider requires one, or has them at another time only.", "The trace names the roles. Give the user, or one of his groups, one of them in `roles`, or correct its validity."},
 	{RuleBroken, ClassConfig, "An adaptive rule of the identity provider could not be evaluated, so nobody knows which factors it would have asked for.", "The trace names the rule and what went wrong; correct the IdentityProvider document."},
+	{ScriptFailed, ClassConfig, "A script that the login needs threw an error, or ended the process that ran it, such as by using too much memory.", "The trace names the document, the line and the error; correct the script, or write an expression instead."},
+	{ScriptTimeout, ClassConfig, "A script that the login needs took more of the processor's time than it may.", "The trace names the document; correct the script, or write an expression instead."},
+	{ScriptWrongType, ClassConfig, "A script that the login needs returned something else than its field takes, such as a number for a text.", "The trace names the document and what came; return a text, or where several values are possible a list of texts."},
 	{SessionLimit, ClassUser, "The user has as many sessions as he may have at once.", "`trine sessions` lists them. End one, raise the limit, or wait until stale ones expire."},
 	{UserInactive, ClassUser, "The user exists and is switched off.", "Set `active: true` in the User document."},
 	{UserLocked, ClassUser, "Too many logins under this name failed, from all sources together, so it is locked out everywhere for a time, without looking at what a login proves.", "Wait, or lift the lock with `trine user unlock`; `trine events --stream user/NAME` shows where they came from."},
@@ -299,7 +309,7 @@ var infos = [...]Info{
 	{WebAuthnOrigin, ClassClient, "The security key or passkey was used at another web site than this one.", "Compare the origins that are set up with the address in the browser. If it is none of yours, that site imitates it: find out who was lured there."},
 	{WebAuthnSignature, ClassClient, "The signature of the security key or passkey does not hold.", "Try again; if it stays so, have it registered anew."},
 	{WebAuthnVerification, ClassUser, "The security key or passkey was touched, but did not verify its user by PIN or biometrics.", "Set a PIN on the key, or use one that can; or do not require user verification."},
-	{WorkerFailed, ClassSystem, "The process that verifies passwords died twice over this one.", "The node's log says why it ended; the address-space limit may be too small for the Argon2id cost in the UserType."},
+	{WorkerFailed, ClassSystem, "The process that verifies passwords died twice over this one, or the one that runs scripts is not there.", "The node's log says why it ended; the address-space limit may be too small for the Argon2id cost in the UserType."},
 }
 
 // All returns every reason of this release, sorted by code.

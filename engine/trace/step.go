@@ -100,6 +100,12 @@ const (
 	EndpointUnlike   StepCode = 153 // endpoint, other address
 	EndpointsOff     StepCode = 154 // service provider
 
+	// What expressions and scripts make.
+	ComputationFailed StepCode = 110 // document, place and what is wrong
+	ScriptSent        StepCode = 111 // document
+	ScriptRun         StepCode = 112 // document
+	UIDMade           StepCode = 113 // user name, service provider
+
 	// The log, and time.
 	RecordWanted     StepCode = 100 // what is recorded
 	RecordCommitted  StepCode = 101 // index
@@ -250,6 +256,11 @@ var templates = [...]string{
 	EndpointIsOver:   "The endpoint {s} was known until {d}.",
 	EndpointUnlike:   "The device says that it is {s}, and beside it that its address is {d}.",
 	EndpointsOff:     "The service provider {s} does not let devices in by their MAC address.",
+
+	ComputationFailed: "The value that the {s} makes could not be had: {d}.",
+	ScriptSent:        "The worker runs the script of the {s}.",
+	ScriptRun:         "The worker has run the script of the {s}.",
+	UIDMade:           "{d} is told the user name {s}.",
 
 	RecordWanted:     "The answer waits for the record of {s}.",
 	RecordCommitted:  "The record was committed at index {s}.",

@@ -68,6 +68,13 @@ func (t *Trace) Len() int { return int(t.n) }
 // Lost returns the number of steps that had no room.
 func (t *Trace) Lost() int { return int(t.lost) }
 
+// Cut takes back all steps from the i-th on, 0 <= i <= Len, and those that had no room.
+func (t *Trace) Cut(i int) {
+	if i < int(t.n) {
+		t.n, t.used, t.lost = uint8(i), t.steps[i].at, 0
+	}
+}
+
 // Step returns the i-th recorded step, 0 <= i < Len.
 func (t *Trace) Step(i int) Step {
 	s := &t.steps[:t.n][i]
@@ -100,7 +107,7 @@ func add[S, D string | []byte](t *Trace, code StepCode, subject S, detail D) {
 // recording a step costs, and what lies between the other steps is less than that.
 func (c StepCode) timed() bool {
 	return c >= PasswordFromCache && c <= SessionReserved || c >= RecordWanted && c <= DeadlinePassed ||
-		c >= CertificateChained && c <= RevocationExcused || c == UserFound || c == UserNotFound || c == NothingReleased || c == ReplyIsBad
+		c >= CertificateChained && c <= RevocationExcused || c == UserFound || c == UserNotFound || c == ScriptRun || c == NothingReleased || c == ReplyIsBad
 }
 
 // put copies what has room, cut off at the start of a character.

@@ -255,3 +255,22 @@ func BenchmarkAdd(b *testing.B) {
 		}
 	}
 }
+
+func TestStepsThatAreTakenBackLeaveTheirRoom(t *testing.T) {
+	var tr Trace
+	tr.Start(time.Now())
+	tr.Add(UserFound, "alice", "Alice")
+	kept := tr.Len()
+	for range MaxSteps {
+		tr.Add(PolicyMatched, strings.Repeat("x", 100), "")
+	}
+	if tr.Lost() != 1 {
+		t.Fatal(tr.Lost())
+	}
+	tr.Cut(kept)
+	tr.Cut(kept)
+	tr.Add(RoleHeld, "reader", "wlan")
+	if s := tr.Step(1); tr.Len() != 2 || tr.Lost() != 0 || string(s.Subject) != "reader" || string(s.Detail) != "wlan" || string(tr.Step(0).Subject) != "alice" {
+		t.Errorf("%d steps, %d lost, %q", tr.Len(), tr.Lost(), s.Subject)
+	}
+}

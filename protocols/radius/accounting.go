@@ -78,7 +78,7 @@ func (r *record) fill(v *wire.View, mark classMark) {
 	a.NASPort, _ = v.Uint32(wire.NASPort)
 	a.NASPortID, _ = v.First(wire.NASPortID)
 	a.Class, _ = v.First(wire.Class)
-	a.Login = mark.login(v)
+	a.Login, r.LoginUser = mark.login(v)
 	a.SessionTime, _ = v.Uint32(wire.AcctSessionTime)
 	a.TerminateCause, _ = v.Uint32(wire.AcctTerminateCause)
 	a.InputOctets = octets(v, wire.AcctInputOctets, wire.AcctInputGigawords)

@@ -13,7 +13,7 @@ import (
 
 func TestAccountingRecordHoldsEverything(t *testing.T) {
 	r := newRig(t)
-	class := r.h.mark.encode(99)
+	class := r.h.mark.append(nil, 99, nil)
 	p := r.request(wire.AccountingRequest, func(b *wire.Builder) {
 		b.Accounting(event.StatusInterim, "session-1")
 		b.Text(wire.UserName, "alice")
@@ -23,7 +23,7 @@ func TestAccountingRecordHoldsEverything(t *testing.T) {
 		b.Text(wire.NASPortID, "ge-0/0/1")
 		b.Uint32(wire.NASPort, 17)
 		b.Attr(wire.Class, []byte("somebody else's"))
-		b.Attr(wire.Class, class[:])
+		b.Attr(wire.Class, class)
 		b.Uint32(wire.AcctSessionTime, 600)
 		b.Uint32(wire.AcctInputOctets, 1)
 		b.Uint32(wire.AcctInputGigawords, 2)

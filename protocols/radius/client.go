@@ -17,9 +17,10 @@ type Client struct {
 	limitProxyState bool
 	rejectDelay     time.Duration
 	chargeable      bool
-	continues       bool // its devices can be challenged for a second factor
-	devices         bool // let in by their MAC addresses
-	appends         bool // its devices append one-time passwords to passwords
+	continues       bool    // its devices can be challenged for a second factor
+	devices         bool    // let in by their MAC addresses
+	appends         bool    // its devices append one-time passwords to passwords
+	userName        setting // User-Name, as templates set it
 }
 
 // clientSecret is a shared secret and the time in which it is good, in Unix nanoseconds.

@@ -51,10 +51,10 @@ func TestAcceptedLoginIsAnsweredAndTied(t *testing.T) {
 	if v.Code() != wire.AccessAccept {
 		t.Fatal(v.Code())
 	}
-	if id := r.h.mark.login(v); id != 42 {
-		t.Errorf("Class names decision %d", id)
+	if id, user := r.h.mark.login(v); id != 42 || len(user) > 0 {
+		t.Errorf("Class names decision %d and %q", id, user)
 	}
-	if markOf("other").login(v) != 0 {
+	if id, _ := markOf("other").login(v); id != 0 {
 		t.Error("another cluster takes our Class for its own")
 	}
 	if r.lane.flushes == 0 {

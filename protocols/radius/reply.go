@@ -13,12 +13,18 @@ import (
 	"trine/protocols/radius/wire"
 )
 
-// accept builds an Access-Accept: templates in their precedence, released attributes, what the method needs, Class,
+// accept builds an Access-Accept: the user name that the service sees, templates in their precedence, released attributes, what the method needs, Class,
 // Chargeable-User-Identity, Proxy-State. The reason is not OK where that cannot be done, and the error says more.
 func (h *handler) accept(l *login, v *wire.View) (trace.Reason, error) {
 	b := &h.builder
 	h.begin(wire.AccessAccept, v.ID(), v.Authenticator(), l.key)
 	h.set = h.set[:0]
+	var user []byte // of the login, where the device is told another one
+	if len(l.Decision.UID) > 0 {
+		b.Attr(wire.UserName, l.Decision.UID)
+		h.set = append(h.set, l.own.userName)
+		user = l.Decision.User
+	}
 	for i, reply := range l.Decision.Replies {
 		t, ok := reply.(*Template)
 		if !ok {
@@ -39,8 +45,8 @@ func (h *handler) accept(l *login, v *wire.View) (trace.Reason, error) {
 		}
 	}
 	h.succeed(l)
-	class := h.mark.encode(l.Decision.ID)
-	b.Attr(wire.Class, class[:])
+	var class [maxClass]byte
+	b.Attr(wire.Class, h.mark.append(class[:0], l.Decision.ID, user))
 	if l.own.chargeable && h.keys != nil && v.Has(wire.ChargeableUser) && l.Decision.UserID != 0 {
 		var buf [128]byte
 		identity, err := appendChargeable(buf[:0], h.keys, l.Decision.UserID)

@@ -144,7 +144,7 @@ func newRig(t testing.TB, change ...func(*document.RadiusClient)) *rig {
 	for _, c := range change {
 		c(spec.Radius)
 	}
-	own, err := newClient(spec)
+	own, err := NewWire(names(t)).Client(spec)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,14 @@ var _ policy.Wire = (*Wire)(nil)
 func NewWire(names *dictionary.Dictionary) *Wire { return &Wire{names: names} }
 
 // Client compiles a service provider of type radius. Its secrets must be clear text: whoever compiles opens them.
-func (w *Wire) Client(sp *document.ServiceProvider) (any, error) { return newClient(sp) }
+func (w *Wire) Client(sp *document.ServiceProvider) (any, error) {
+	c, err := newClient(sp)
+	if err != nil {
+		return nil, err
+	}
+	c.userName = setting{of: w.names.Attribute("User-Name")}
+	return c, nil
+}
 
 // Reply compiles the lines of a reply template: `Tunnel-Type:1 = VLAN`, `Cisco-AVPair += "shell:priv-lvl=15"`. Attributes that
 // hold a secret, such as Tunnel-Password, are refused: the line would hold it in clear. Errors about one line are, or wrap, a

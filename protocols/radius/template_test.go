@@ -15,6 +15,7 @@ import (
 )
 
 const testDictionary = `
+ATTRIBUTE	User-Name			1	string
 ATTRIBUTE	Filter-Id			11	string
 ATTRIBUTE	Reply-Message			18	string
 ATTRIBUTE	User-Password			2	string	encrypt=1
@@ -99,6 +100,36 @@ func accepted(t *testing.T, templates []any, attributes ...attribute.Released) s
 		}
 	}
 	return strings.Join(lines, "\n")
+}
+
+func TestUserNameForTheServiceGoesBeforeTemplates(t *testing.T) {
+	r := newRig(t)
+	r.lane.decide = func(q *engine.Request) bool {
+		d := &q.Decision
+		d.Verdict, d.Reason, d.ID, d.User, d.UID = event.Accept, trace.OK, 42, []byte("Alice"), []byte("al@erp")
+		d.Replies = []any{compile(t, "User-Name = other\nSession-Timeout = 60")}
+		d.Released = []attribute.Released{released(t, "User-Name", "another")}
+		return true
+	}
+	p := r.request(wire.AccessRequest, pap("alice", "x"))
+	r.give(r.auth, p)
+	v := r.answer(p)
+	var lines []string
+	for _, pair := range names(t).Pairs(v) {
+		if pair.Name == "User-Name" || pair.Name == "Session-Timeout" {
+			lines = append(lines, pair.String())
+		}
+	}
+	if got := strings.Join(lines, ", "); got != "User-Name = al@erp, Session-Timeout = 60" {
+		t.Error(got)
+	}
+	// What the device brings back says who it was.
+	if id, user := r.h.mark.login(v); id != 42 || string(user) != "Alice" {
+		t.Errorf("Class names decision %d and %q", id, user)
+	}
+	if class := r.h.mark.append(nil, 42, make([]byte, 250)); len(class) != classLen {
+		t.Errorf("a name without room makes a Class of %d bytes", len(class))
+	}
 }
 
 func TestTemplatesAreMergedByPrecedence(t *testing.T) {

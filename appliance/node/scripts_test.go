@@ -1,0 +1,108 @@
+package node
+
+import (
+	"encoding/json"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"trine/appliance/admin/client"
+	"trine/appliance/probe"
+)
+
+// TestScriptsOfARunningNode has a node run what people bring along, in its worker, and lose the worker to what they bring along.
+func TestScriptsOfARunningNode(t *testing.T) {
+	n := startInterop(t)
+	ou, err := os.ReadFile("../../docs/examples/scripts/ou.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.apply(string(ou))
+	n.apply(`
+kind: InformationSystem
+name: ad
+---
+kind: Account
+name: al@ad
+spec: {owner: alice, attributes: {ou: Sales}}
+---
+kind: AttributeDefinition
+name: ou-handbook
+spec:
+  radiusID: Reply-Message
+  script: |
+    for (account: serverService.getUserAccounts(id, "ad")) {
+      return account{"attributes"}{"ou"};
+    }
+    return null;
+---
+kind: AttributePolicy
+name: ou
+spec: {condition: any, attributes: [{attribute: ou-handbook}]}
+---
+kind: ServiceProvider
+name: loopback
+spec:
+  type: radius
+  publicID: loopback
+  entityGroup: network
+  uidExpression: userName + "@" + mailDomain
+  radius: {sourceIPs: [127.0.0.0/8, "::1"], secret: testing123}
+`)
+	login := func(user, password string) *probe.Answer {
+		t.Helper()
+		a, err := n.login(n.addr.RadiusAuthentication[0], "testing123", user, password, probe.MethodPAP)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	value := func(a *probe.Answer, name string) string {
+		i := slices.IndexFunc(a.Attributes, func(one probe.Attribute) bool { return one.Name == name })
+		if i < 0 {
+			return ""
+		}
+		return a.Attributes[i].Value
+	}
+	if a := login("alice", "wonderland"); !a.Accepted || value(a, "Reply-Message") != "Sales" || value(a, "User-Name") != "alice@example.com" {
+		t.Errorf("%+v", a)
+	}
+	if a := login("bob", "builder"); !a.Accepted || value(a, "Reply-Message") != "" || value(a, "User-Name") != "bob@example.com" {
+		t.Errorf("%+v", a)
+	}
+	broken := "kind: AttributeDefinition\nname: ou-handbook\nspec:\n  radiusID: Reply-Message\n  script: "
+	for source, reason := range map[string]string{
+		`while (true) {}`: "script.timeout", `throw "no"`: "script.failed", `/^(?=a)(a+)+$/.test("a".repeat(60) + "b"); ""`: "script.timeout",
+	} {
+		n.apply(broken + "'" + source + "'\n")
+		if a := login("alice", "wonderland"); a.Accepted {
+			t.Errorf("%s: %+v", source, a)
+		}
+		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+			page, err := n.admin.Events(t.Context(), client.EventQuery{Limit: 1000})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bodies, _ := json.Marshal(page.Events); strings.Contains(string(bodies), reason) {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: no decision with the reason %s", source, reason)
+			}
+		}
+	}
+	n.apply(broken + "'return userName'\n")
+	if a := login("alice", "wonderland"); !a.Accepted || value(a, "Reply-Message") != "alice" {
+		t.Errorf("%+v", a)
+	}
+	plan, err := n.admin.Plan(t.Context(), []client.File{{Name: "test.yaml", Data: []byte(broken + "'for (g : groups) { g{0} }'\n")}})
+	if err != nil || len(plan.Warnings) != 2 {
+		t.Errorf("%+v, %v", plan, err)
+	}
+	_, err = n.admin.Plan(t.Context(), []client.File{{Name: "test.yaml", Data: []byte(broken + "|\n    return 1 +;\n")}})
+	if err == nil || !strings.Contains(err.Error(), "line 1, column 11") {
+		t.Error(err)
+	}
+}
