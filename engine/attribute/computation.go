@@ -166,11 +166,7 @@ func (v *values) Value(name string) any {
 	}
 	switch name {
 	case "attributes", "user.attributes":
-		m := map[string][]string{}
-		for _, name := range f.Subject.AppendNames(nil, FieldCustom) {
-			m[string(name)] = stringsOf(f.Subject.AppendCustom(nil, string(name)))
-		}
-		return m
+		return custom{f.Subject}
 	case "accounts":
 		if f.Accounts == nil {
 			return nil
@@ -195,6 +191,18 @@ func (v *values) Value(name string) any {
 		return string(f.Subject.Field(fields[i].of))
 	}
 	return nil
+}
+
+// custom is the subject's own attributes.
+type custom struct{ of Subject }
+
+// Names implements script.Lookup.
+func (c custom) Names() []string { return stringsOf(c.of.AppendNames(nil, FieldCustom)) }
+
+// Values implements script.Lookup.
+func (c custom) Values(name string) ([]string, bool) {
+	values := c.of.AppendCustom(nil, name)
+	return stringsOf(values), len(values) > 0
 }
 
 // field is a variable that is a field of the subject as it is.

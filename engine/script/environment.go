@@ -19,7 +19,7 @@ const (
 	Int                        // int64
 	Float                      // float64
 	Time                       // time.Time
-	Attributes                 // map[string][]string: attributes by name, each with its values
+	Attributes                 // map[string][]string: attributes by name, each with its values; or a Lookup
 	Accounts                   // []Account
 )
 
@@ -68,6 +68,28 @@ type Values interface {
 	// Value returns what the declared variable of that name holds, in the Go type of its Type. It is asked only for what an
 	// expression or a script uses, always by the declared name, never by the bare one.
 	Value(name string) any
+}
+
+// Lookup is attributes that are looked up one by one, which spares making a map of all of them where an expression asks for one.
+type Lookup interface {
+	// Names returns the names of all attributes.
+	Names() []string
+	// Values returns the values of an attribute; false if there is none of that name.
+	Values(name string) ([]string, bool)
+}
+
+// attributesOf returns what a variable of type Attributes holds as a map; an empty one for everything that is no attributes.
+func attributesOf(given any) map[string][]string {
+	if m, ok := given.(map[string][]string); ok && m != nil {
+		return m
+	}
+	m := map[string][]string{}
+	if l, ok := given.(Lookup); ok {
+		for _, name := range l.Names() {
+			m[name], _ = l.Values(name)
+		}
+	}
+	return m
 }
 
 // Map holds the variables by name. What is not in it has the zero value of its type.

@@ -3,12 +3,14 @@ package script
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"regexp"
 	"strings"
 	"time"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/cost"
+	"cel.dev/cel-go/common/decls"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
@@ -171,11 +173,10 @@ func (v *Variable) value(given any) any {
 		list, _ := given.([]string)
 		return list
 	case Attributes:
-		m, _ := given.(map[string][]string)
-		if m == nil {
-			m = map[string][]string{}
+		if l, ok := given.(Lookup); ok {
+			return &lookup{Lookup: l}
 		}
-		return m
+		return attributesOf(given)
 	case Accounts:
 		list, _ := given.([]Account)
 		return list
@@ -220,33 +221,39 @@ func newCEL(e *Environment) *cel.Env {
 //	attributes.first(name)          the first value of an attribute, or the empty text
 //	attributes.values(name)         its values, a list that can be empty
 func functions() []cel.EnvOption {
+	// The compiler has checked the types. The guards that CEL puts in front of functions would read a whole map to find the type of its values.
+	unguarded := decls.DisableTypeGuards(true)
 	texts, attributes := celTypes[Texts], celTypes[Attributes]
 	return []cel.EnvOption{
-		cel.Function("upper", cel.MemberOverload("text_upper", []*cel.Type{cel.StringType}, cel.StringType,
-			cel.UnaryBinding(func(v ref.Val) ref.Val { return types.String(recase(cases.Upper, string(v.(types.String)))) }))),
-		cel.Function("lower", cel.MemberOverload("text_lower", []*cel.Type{cel.StringType}, cel.StringType,
-			cel.UnaryBinding(func(v ref.Val) ref.Val { return types.String(recase(cases.Lower, string(v.(types.String)))) }))),
-		cel.Function("orElse", cel.MemberOverload("text_or_else", []*cel.Type{cel.StringType, cel.StringType}, cel.StringType,
+		cel.Function("upper", unguarded, cel.MemberOverload("text_upper", []*cel.Type{cel.StringType}, cel.StringType, cel.UnaryBinding(recased(cases.Upper)))),
+		cel.Function("lower", unguarded, cel.MemberOverload("text_lower", []*cel.Type{cel.StringType}, cel.StringType, cel.UnaryBinding(recased(cases.Lower)))),
+		cel.Function("orElse", unguarded, cel.MemberOverload("text_or_else", []*cel.Type{cel.StringType, cel.StringType}, cel.StringType,
 			cel.BinaryBinding(func(v, other ref.Val) ref.Val {
 				if v == types.String("") {
 					return other
 				}
 				return v
 			}))),
-		cel.Function("first",
-			cel.MemberOverload("texts_first", []*cel.Type{texts}, cel.StringType,
-				cel.UnaryBinding(func(v ref.Val) ref.Val { return firstOf(v) })),
+		cel.Function("first", unguarded,
+			cel.MemberOverload("texts_first", []*cel.Type{texts}, cel.StringType, cel.UnaryBinding(firstOf)),
 			cel.MemberOverload("attributes_first", []*cel.Type{attributes, cel.StringType}, cel.StringType,
 				cel.BinaryBinding(func(v, name ref.Val) ref.Val { return firstOf(valuesOf(v, name)) }))),
-		cel.Function("values", cel.MemberOverload("attributes_values", []*cel.Type{attributes, cel.StringType}, texts,
+		cel.Function("values", unguarded, cel.MemberOverload("attributes_values", []*cel.Type{attributes, cel.StringType}, texts,
 			cel.BinaryBinding(valuesOf))),
 		cel.CostModel(walk("text_upper"), walk("text_lower")),
 	}
 }
 
-// recase changes the case as JavaScript does: it knows that ß is SS in upper case. A Caser has state, so each call has its own.
-func recase(to func(language.Tag, ...cases.Option) cases.Caser, text string) string {
-	return to(language.Und).String(text)
+// recased returns a function that changes the case as JavaScript does: it knows that ß is SS in upper case. A Caser has state, so each call
+// has its own.
+func recased(to func(language.Tag, ...cases.Option) cases.Caser) func(ref.Val) ref.Val {
+	return func(v ref.Val) ref.Val {
+		text, ok := v.(types.String)
+		if !ok {
+			return types.MaybeNoSuchOverloadErr(v)
+		}
+		return types.String(to(language.Und).String(string(text)))
+	}
 }
 
 // walk is the cost of a function that reads all of a text and makes one of at most three times its size.
@@ -258,7 +265,10 @@ func walk(overload string) cost.OverloadModel {
 
 // firstOf returns the first text of a list, or the empty text.
 func firstOf(v ref.Val) ref.Val {
-	list := v.(traits.Lister)
+	list, ok := v.(traits.Lister)
+	if !ok {
+		return types.MaybeNoSuchOverloadErr(v)
+	}
 	if list.Size() == types.IntZero {
 		return types.String("")
 	}
@@ -267,8 +277,68 @@ func firstOf(v ref.Val) ref.Val {
 
 // valuesOf returns the values of an attribute.
 func valuesOf(v, name ref.Val) ref.Val {
-	if values, ok := v.(traits.Mapper).Find(name); ok {
+	m, ok := v.(traits.Mapper)
+	if _, text := name.(types.String); !ok || !text {
+		return types.MaybeNoSuchOverloadErr(name)
+	}
+	if values, ok := m.Find(name); ok {
 		return values
 	}
 	return types.DefaultTypeAdapter.NativeToValue([]string(nil))
 }
+
+// lookup is CEL's view of a Lookup. What is more than looking up an attribute is done by all of them as a map.
+type lookup struct {
+	Lookup
+	traits.Mapper // nil until it is needed
+}
+
+func (l *lookup) whole() traits.Mapper {
+	if l.Mapper == nil {
+		l.Mapper = types.DefaultTypeAdapter.NativeToValue(attributesOf(l.Lookup)).(traits.Mapper)
+	}
+	return l.Mapper
+}
+
+// Find implements traits.Mapper.
+func (l *lookup) Find(name ref.Val) (ref.Val, bool) {
+	text, ok := name.(types.String)
+	if !ok {
+		return l.whole().Find(name)
+	}
+	values, ok := l.Lookup.Values(string(text))
+	if !ok {
+		return nil, false
+	}
+	return types.DefaultTypeAdapter.NativeToValue(values), true
+}
+
+// Contains implements traits.Container.
+func (l *lookup) Contains(name ref.Val) ref.Val {
+	_, ok := l.Find(name)
+	return types.Bool(ok)
+}
+
+// Get implements traits.Indexer.
+func (l *lookup) Get(name ref.Val) ref.Val {
+	if v, ok := l.Find(name); ok {
+		return v
+	}
+	return l.whole().Get(name) // which says what is wrong
+}
+
+// The rest of traits.Mapper.
+
+func (l *lookup) Type() ref.Type { return types.MapType }
+
+func (l *lookup) Value() any { return l.whole().Value() }
+
+func (l *lookup) Iterator() traits.Iterator { return l.whole().Iterator() }
+
+func (l *lookup) Size() ref.Val { return l.whole().Size() }
+
+func (l *lookup) Equal(other ref.Val) ref.Val { return l.whole().Equal(other) }
+
+func (l *lookup) ConvertToType(t ref.Type) ref.Val { return l.whole().ConvertToType(t) }
+
+func (l *lookup) ConvertToNative(t reflect.Type) (any, error) { return l.whole().ConvertToNative(t) }

@@ -2,6 +2,7 @@ package script
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -156,6 +157,72 @@ func TestMissingValuesAreEmpty(t *testing.T) {
 	}
 	if v, err := x.Eval(Map{}); err != nil || !v.Bool {
 		t.Errorf("%v, %v", v, err)
+	}
+}
+
+// cards is attributes that are looked up, and counts how often all of them are asked for.
+type cards struct {
+	of    map[string][]string
+	whole int
+}
+
+func (c *cards) Names() []string {
+	c.whole++
+	return slices.Sorted(maps.Keys(c.of))
+}
+
+func (c *cards) Values(name string) ([]string, bool) {
+	values, ok := c.of[name]
+	return values, ok
+}
+
+func TestAttributesAreLookedUpOneByOne(t *testing.T) {
+	for _, c := range []struct {
+		source string
+		want   string
+		whole  int
+	}{
+		{`attributes.first("company")`, "ACME", 0},
+		{`attributes.first("none").orElse("x")`, "x", 0},
+		{`attributes.values("phones").size() == 2 ? "x" : ""`, "x", 0},
+		{`"phones" in attributes && !("none" in attributes) ? "x" : ""`, "x", 0},
+		{`attributes["company"][0]`, "ACME", 0},
+		{`attributes.size() == 3 && attributes.exists(k, k == "blank") && attributes == attributes ? "x" : ""`, "x", 1},
+	} {
+		x, err := world().Expression(c.source, Text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := &cards{of: values()["attributes"].(map[string][]string)}
+		v, err := x.Eval(Map{"attributes": all})
+		if err != nil || v.Text() != c.want || (all.whole > 0) != (c.whole > 0) {
+			t.Errorf("%s: %v, %v; asked for all %d times", c.source, v, err, all.whole)
+		}
+	}
+	x, err := world().Expression(`attributes["none"][0]`, Text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x.Eval(Map{"attributes": &cards{}}); err == nil || !strings.Contains(err.Error(), "no such key") {
+		t.Error(err)
+	}
+	j := run(t, `return attributes{"company"} + attributes.size()`, Text, func(j *Job) {
+		j.Values = Map{"attributes": &cards{of: map[string][]string{"company": {"ACME"}}}}
+	})
+	if j.Err != nil || j.Value.Text() != "ACME1" {
+		t.Errorf("%v, %v", j.Value, j.Err)
+	}
+}
+
+func TestWhatTheCompilerCouldNotCheckFails(t *testing.T) {
+	for _, source := range []string{`dyn(1).upper()`, `dyn(1).first()`, `dyn(1).first("x")`, `dyn("x").values("x").first()`, `attributes.first(dyn(1))`, `dyn(1).orElse("x")`} {
+		x, err := world().Expression(source, Text)
+		if err != nil {
+			continue
+		}
+		if v, err := x.Eval(values()); err == nil && v.Texts != nil {
+			t.Errorf("%s yields %v", source, v)
+		}
 	}
 }
 

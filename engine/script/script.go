@@ -312,11 +312,7 @@ func (v Variable) encode(given any) (json.RawMessage, error) {
 		x, _ := given.(time.Time)
 		return json.Marshal(x.UnixMilli())
 	case Attributes:
-		x, _ := given.(map[string][]string)
-		if x == nil {
-			x = map[string][]string{}
-		}
-		return json.Marshal(x)
+		return json.Marshal(attributesOf(given))
 	case Accounts:
 		x, _ := given.([]Account)
 		return json.Marshal(append([]Account{}, x...))
