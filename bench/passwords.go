@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -21,6 +20,8 @@ const (
 	hashed = 500
 	// floodRate is how many wrong passwords come in a second.
 	floodRate = 1000
+	// othersRate is how many logins of others come in a second meanwhile.
+	othersRate = 5000
 )
 
 // keeper is a node that keeps passwords in some forms.
@@ -62,11 +63,11 @@ func measurePasswords(ctx context.Context, s *settings, r *report) error {
 	}
 	for turn := range s.turns {
 		r.progress("turn %d: %d wrong passwords a second", turn+1, floodRate)
-		row, err := argon.flooded(ctx, s)
+		both, err := argon.flooded(ctx, s)
 		if err != nil {
 			return err
 		}
-		rows = append(rows, row)
+		rows = append(rows, both...)
 	}
 	for _, k := range keepers[1:] {
 		r.progress("after a restart, kept as %s", k.forms)
@@ -137,45 +138,58 @@ func (k *keeper) rate(ctx context.Context, s *settings, warm bool) (*generator.R
 	return result, k.node.Stop()
 }
 
-// flooded measures other people's logins, 5,000 a second, while wrong passwords come.
-func (k *keeper) flooded(ctx context.Context, s *settings) ([]string, error) {
-	const rate = 5000
+// flooded measures other people's logins, first by themselves and then while wrong passwords come.
+func (k *keeper) flooded(ctx context.Context, s *settings) (rows [][]string, err error) {
 	if err := k.warm(ctx, s); err != nil {
 		return nil, err
 	}
-	before, err := k.node.Usage()
+	row := func(while, wanted string) error {
+		result, err := k.run(ctx, packets.Logins(k.config(), packets.PAP, logins, hashed), generator.Options{Duration: s.window, Rate: othersRate})
+		if err != nil {
+			return err
+		}
+		usage, err := k.node.Usage()
+		if err != nil {
+			return err
+		}
+		rows = append(rows, []string{
+			fmt.Sprintf("p99 of other people's logins, %d/s, %s", othersRate, while), wanted,
+			fmt.Sprintf("%s (p50 %s, p99.9 %s), resident %s", short(quantile(result, 99)), short(quantile(result, 50)), short(quantile(result, 99.9)), megabytes(usage.Memory)),
+		})
+		return nil
+	}
+	if err := row("by themselves", ""); err != nil {
+		return nil, err
+	}
+	stop, err := k.flood(ctx)
 	if err != nil {
 		return nil, err
 	}
+	time.Sleep(time.Second)
+	err = row(fmt.Sprintf("while %d/s wrong passwords come from one source", floodRate), "under 5ms")
+	stop()
+	if err != nil {
+		return nil, err
+	}
+	return rows, k.node.Stop()
+}
+
+// flood starts a process that sends wrong passwords until stop is called.
+func (k *keeper) flood(ctx context.Context) (stop func(), err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}
-	flood := exec.CommandContext(ctx, self, "flood", k.node.Auth.String())
-	flood.Stderr = os.Stderr
-	flood.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := flood.Start(); err != nil {
+	c := exec.CommandContext(ctx, self, "flood", k.node.Auth.String())
+	c.Stderr = os.Stderr
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := c.Start(); err != nil {
 		return nil, fmt.Errorf("start the flood: %w", err)
 	}
-	defer func() {
-		_ = flood.Process.Kill() // it has done its work
-		_ = flood.Wait()
-	}()
-	time.Sleep(time.Second)
-	pool := packets.Logins(k.config(), packets.PAP, logins, hashed)
-	result, err := k.run(ctx, pool, generator.Options{Duration: s.window, Rate: rate})
-	if err != nil {
-		return nil, err
-	}
-	after, err := k.node.Usage()
-	if err != nil {
-		return nil, err
-	}
-	return []string{
-		"p99 of other people's logins, " + strconv.Itoa(rate) + "/s, while " + strconv.Itoa(floodRate) + "/s wrong passwords come from one source", "under 5ms",
-		fmt.Sprintf("%s (p50 %s, p99.9 %s), resident %s before, %s after", short(quantile(result, 99)), short(quantile(result, 50)), short(quantile(result, 99.9)),
-			megabytes(before.Memory), megabytes(after.Memory)),
-	}, k.node.Stop()
+	return func() {
+		_ = c.Process.Kill() // it has done its work
+		_ = c.Wait()
+	}, nil
 }
 
 // cold measures logins of people none of whom was verified since the start.
