@@ -19,6 +19,7 @@ func (e *Engine) answer(r *Request) (waits bool) {
 	}
 	w.challenge, w.proved = c, c.Proved
 	e.enrolments(r)
+	e.locate(r)
 	r.trace.Add(trace.ChallengeAnswered, event.FormatID(c.ID), c.Asked.String())
 	if reason := e.Locked(r, r.guarded(c.Asked.First())); reason != trace.OK {
 		return e.refused(r, reason)
@@ -67,7 +68,9 @@ func (e *Engine) open(r *Request) (c login.Challenge, reason trace.Reason) {
 // is decided without, because there was neither, or because the log did not take the record.
 func (e *Engine) use(r *Request, p proof) (waits bool) {
 	w := &r.work
-	w.proof = p
+	if w.proof = p; p.guessed() { // counted before it is committed: others may be answered at this moment
+		e.guess(r, r.guarded(p.asked))
+	}
 	if w.challenge.ID == 0 && (p.reason != trace.OK || len(p.factor) == 0) {
 		return e.proven(r)
 	}
@@ -125,7 +128,7 @@ func (e *Engine) proven(r *Request) (waits bool) {
 	if p.reason != trace.OK {
 		r.trace.Add(trace.FactorDiffers, p.asked.String(), p.detail)
 		if p.guessed() {
-			e.Failed(r, r.guarded(p.asked))
+			e.fail(r, r.guarded(p.asked))
 		}
 		return e.refused(r, p.reason)
 	}

@@ -148,6 +148,7 @@ func (e *Engine) begin(r *Request, id uint64) {
 	r.Decision.ID = id
 	w := &r.work
 	w.engine, w.stage, w.late, w.traced, w.limit = e, atPassword, false, false, 0
+	w.found, w.place = resolution{}, geo.Place{}
 	w.device, w.rule, w.asked = false, nil, asked{}
 	w.failing.reset()
 	w.proved, w.code, w.challenge, w.proof, w.matrix = 0, nil, login.Challenge{}, proof{}, nil

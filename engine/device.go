@@ -11,7 +11,7 @@ import (
 // admitDevice decides the login of a device that says its MAC address and nothing else. From here on it is to the decision what a person is:
 // a name, a group, attributes. It returns true if the request waits for a commit.
 func (e *Engine) admitDevice(r *Request, reason trace.Reason) (waits bool) {
-	r.work.device = true
+	r.work.device, r.work.found.looked = true, r.Name
 	if reason == trace.OK {
 		reason = e.device(r)
 	}

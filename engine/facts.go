@@ -122,10 +122,11 @@ func hostHash(host []byte) (sum [8]byte) {
 	return sum
 }
 
-// remember proposes what the next login's rules may ask of this one. Nobody waits for it: what is lost makes the next device look new.
+// remember proposes what the next login's rules may ask of this one, if it is a person's. Nobody waits for it: what is lost makes the next
+// device look new.
 func (e *Engine) remember(r *Request) {
 	w := &r.work
-	if len(r.Client.Issuer.Login.Rules) == 0 || e.aside {
+	if len(r.Client.Issuer.Login.Rules) == 0 || w.device || e.aside {
 		return
 	}
 	hash := hostHash(hostOf(r))
@@ -156,6 +157,9 @@ func (m memoriesCommitted) Committed(_ uint64, o Outcome) {
 
 // enrolled returns the factors that a user has, whether this protocol can carry them or not.
 func (e *Engine) enrolled(r *Request) (s login.Set) {
+	if !r.work.found.ok { // r.user is whoever it was before
+		return 0
+	}
 	for i := range r.work.factors.List {
 		switch f := &r.work.factors.List[i]; f.Kind {
 		case state.RecoveryCodes:

@@ -79,19 +79,32 @@ func (e *Engine) Locked(r *Request, g Guarded) trace.Reason {
 // Failed counts a factor that was not proved. It is recorded beside the decision, which must be a reject, in the same record: nothing waits
 // for it. Of a request at most one factor fails. It does not allocate.
 func (e *Engine) Failed(r *Request, g Guarded) {
+	e.guess(r, g)
+	e.fail(r, g)
+}
+
+// guess counts a factor that was not proved on this node alone, at once.
+func (e *Engine) guess(r *Request, g Guarded) {
+	if rule := r.lockout(&g); rule != nil {
+		f, apart := r.failures(), g.apart()
+		e.counts(e.guessKey(f.name, apart, f.source), rule)
+		e.counts(e.guessKey(f.name, apart, 0), rule)
+	}
+}
+
+// fail has a factor that was not proved recorded beside the decision.
+func (e *Engine) fail(r *Request, g Guarded) {
 	rule := r.lockout(&g)
 	if rule == nil {
 		return
 	}
-	f, apart := r.failures(), g.apart()
+	f := r.failures()
 	f.failed = true
 	f.failure = event.LoginFailedView{
 		Name: f.name, Source: f.source, Login: r.Decision.ID, Factor: g.Factor, Apart: g.Apart,
 		Attempts: uint32(rule.Attempts), Total: uint32(rule.Everywhere()), Progressive: rule.Progressive,
 		Window: seconds(rule.Window), Duration: seconds(rule.Duration),
 	}
-	e.counts(e.guessKey(f.name, apart, f.source), rule)
-	e.counts(e.guessKey(f.name, apart, 0), rule)
 	r.trace.Add(trace.FailureCounted, g.Name, "")
 }
 
@@ -178,12 +191,19 @@ func (r *Request) addFailure(b *event.Builder) {
 	f.failed, f.remembered = false, 0
 }
 
-// forgive forgets what this node alone counted under the name of a login that was accepted. What other sources did is in the log, or will be.
+// forgive forgets what this node alone counted under the name of a login that was accepted, of the password and of each factor that was
+// proved. What other sources did is in the log, or will be.
 func (e *Engine) forgive(r *Request) {
 	f := &r.work.failing
-	if len(f.name) > 0 && !e.aside {
-		e.guesses.forget(e.guessKey(f.name, 0, f.source))
-		e.guesses.forget(e.guessKey(f.name, 0, 0))
+	if len(f.name) == 0 || e.aside {
+		return
+	}
+	proved := r.work.proved &^ login.SetOf(login.Password)
+	for apart := uint32(0); apart == 0 || proved>>apart != 0; apart++ {
+		if apart == 0 || proved.Has(login.Factor(apart)) {
+			e.guesses.forget(e.guessKey(f.name, apart, f.source))
+			e.guesses.forget(e.guessKey(f.name, apart, 0))
+		}
 	}
 }
 

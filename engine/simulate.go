@@ -47,6 +47,9 @@ func (e *Engine) Simulate(c Circumstances) Simulation {
 	config.Log = &rehearsal{real: e.config.Log, people: config.People, clock: config.Clock}
 	s := Simulation{New(config)}
 	s.guesses, s.recent, s.aside = e.guesses, e.recent, true
+	if c.Clock == nil {
+		s.latest.Store(e.latest.Load()) // what was over stays over
+	}
 	return s
 }
 

@@ -1,0 +1,138 @@
+package engine
+
+import (
+	"testing"
+	"time"
+
+	"trine/engine/credential"
+	"trine/engine/event"
+	"trine/engine/state"
+	"trine/engine/trace"
+)
+
+// again makes q a request of its own, as a protocol does that keeps a pool of them.
+func again(q, as *Request) *Request {
+	q.Reset()
+	q.Protocol, q.Cache, q.Client, q.Source, q.Name, q.Proof = as.Protocol, as.Cache, as.Client, as.Source, as.Name, as.Proof
+	q.NAS, q.Calling, q.NASPort, q.Arrived, q.Deadline, q.Done = as.NAS, as.Calling, as.NASPort, as.Arrived, as.Deadline, as.Done
+	q.State, q.Continues, q.Appends = as.State, as.Continues, as.Appends
+	return q
+}
+
+// mac returns the login of a device by its address.
+func (r *rig) mac(address string) *Request {
+	q := r.request(address, "")
+	q.Calling = nil
+	return prove(r.t, q, credential.MAC, "")
+}
+
+func TestFactorsOfTheLoginBeforeAreNotTheNexts(t *testing.T) {
+	r, _ := factorRig(t)
+	r.engine.config.Messenger = new(postman)
+	r.apply(`{kind: User, name: Alice, spec: {aliases: [ally], mail: alice, mailDomain: example.org, mobile: "+34600000001"}}`)
+	r.adaptive(rule("reachable", "hasSms || hasMail", "{first: Password}"))
+	q := r.request("alice", "wonderland")
+	r.accept(q)
+	if d := r.deny(again(q, r.request("nobody", "x")), event.Reject, trace.UserUnknown); d.step(trace.RuleChosen) != nil {
+		t.Errorf("nobody has the telephone of whom the request was before: %s", d.words())
+	}
+}
+
+func TestFailuresOfADeviceAreNotThoseOfTheLoginBefore(t *testing.T) {
+	r, _ := factorRig(t)
+	r.apply("{kind: ServiceProvider, name: wlan, spec: {type: radius, publicID: wlan, radius: {sourceIPs: [10.0.0.0/8], secret: one, macAuthentication: true}}}")
+	r.adaptive(rule("guessed at", "failuresForSameUser > 0", ""))
+	q := r.request("alice", "wonderland")
+	r.accept(q)
+	r.deny(again(q, r.mac("00-10-a4-23-19-c0")), event.Reject, trace.EndpointUnknown)
+	r.accept(again(q, r.request("alice", "wonderland")))
+}
+
+func TestDeviceDoesNotLogInForThePersonOfItsName(t *testing.T) {
+	r, _ := factorRig(t)
+	r.apply("{kind: ServiceProvider, name: wlan, spec: {type: radius, publicID: wlan, radius: {sourceIPs: [10.0.0.0/8], secret: one, macAuthentication: true}}}\n---\n" +
+		"{kind: Endpoint, name: 00-10-a4-23-19-c0}\n---\n{kind: User, name: 00-10-a4-23-19-c0}")
+	r.password("00-10-a4-23-19-c0", "printer", all())
+	r.adaptive(rule("stranger", "newDevice", ""))
+	r.accept(r.mac("00-10-a4-23-19-c0"))
+	q := r.request("00-10-a4-23-19-c0", "printer")
+	q.Calling = nil
+	r.deny(q, event.Reject, trace.FactorRefused)
+}
+
+func TestPlaceOfAnAnswerIsItsOwn(t *testing.T) {
+	r := placesRig(t)
+	r.password("bob", "builder", all())
+	r.adaptive(rule("somebody", `user == "Alice"`, "{first: Password, second: OTP}"))
+	device := r.device("Alice", "f2")
+	from := func(q *Request, calling string) *Request {
+		q.Calling = []byte(calling)
+		return q
+	}
+	state := r.challenged(from(r.request("alice", "wonderland"), "81.2.69.7"))
+	q := from(r.request("bob", "builder"), "89.160.20.1")
+	r.accept(q)
+	r.accept(again(q, from(r.answering("alice", r.code(device), state), "81.2.69.7")))
+	if got := r.lastCountry("Alice"); got != "GB" {
+		t.Errorf("her login came from %q", got)
+	}
+}
+
+func (r *rig) lastCountry(name string) string {
+	r.t.Helper()
+	var u state.User
+	if !r.people.UserNamed(&u, name) {
+		r.t.Fatalf("nobody is named %s", name)
+	}
+	var l state.LastLogin
+	r.people.LastLogin(&l, u.ID)
+	return string(l.Country)
+}
+
+// TestAnswersThatComeTogetherAreBounded has somebody who knows the password collect challenges and answer them all before the first
+// answer is committed: no more are looked at than if they had come one after another.
+func TestAnswersThatComeTogetherAreBounded(t *testing.T) {
+	r, s := factorRig(t)
+	var states [][]byte
+	for range 3 * secondLockout().Attempts {
+		states = append(states, r.challenged(r.request("alice", "wonderland")))
+	}
+	r.log.set(func(l *memoryLog) { l.hold = true })
+	looked := 0
+	for _, state := range states[1:] {
+		if !r.lane.Authenticate(r.answering("alice", "000000", state)) {
+			looked++
+		}
+	}
+	if looked != secondLockout().Attempts {
+		t.Errorf("%d guesses were looked at, of %d that are allowed", looked, secondLockout().Attempts)
+	}
+	r.log.set(func(l *memoryLog) { l.hold = false })
+	r.log.release()
+	r.deny(r.answering("alice", r.code(s), states[0]), event.Reject, trace.UserLockedSource)
+}
+
+func TestGoodSecondFactorForgetsTheGuessesOfItsSource(t *testing.T) {
+	r, s := factorRig(t)
+	wrong := func(times int) {
+		t.Helper()
+		for range times {
+			r.deny(r.answering("alice", "000000", r.challenged(r.request("alice", "wonderland"))), event.Reject, trace.OTPWrong)
+		}
+	}
+	wrong(secondLockout().Attempts - 1)
+	r.accept(r.answering("alice", r.code(s), r.challenged(r.request("alice", "wonderland"))))
+	wrong(2)
+}
+
+func TestSimulationTellsWhatIsOverAsTheEngineDoes(t *testing.T) {
+	r, s := factorRig(t)
+	state := r.challenged(r.request("alice", "wonderland"))
+	r.clock.move(challengeLife + time.Second)
+	r.deny(r.answering("alice", r.code(s), state), event.Reject, trace.ChallengeExpired)
+	r.clock.move(-challengeLife) // set back
+	if d := r.simulate(r.answering("alice", r.code(s), state), Circumstances{}); d.Reason != string(trace.ChallengeExpired) {
+		t.Errorf("simulated as %s", d.Reason)
+	}
+	r.deny(r.answering("alice", r.code(s), state), event.Reject, trace.ChallengeExpired)
+}
