@@ -123,7 +123,10 @@ func (l *login) prove(v *wire.View) trace.Reason {
 	service, _ := v.Uint32(wire.ServiceType)
 	switch {
 	case service == serviceCallCheck:
-		return l.proveDevice(pap, isPAP, isCHAP || ms.response != nil || ms.response2 != nil || ms.change != nil, v)
+		if ms.response != nil || ms.response2 != nil || ms.change != nil || isPAP && isCHAP {
+			return l.malformed("Call-Check with a proof of a password other than User-Password or CHAP-Password")
+		}
+		return l.proveDevice(pap, isPAP, chapValue, isCHAP, v)
 	case count(isPAP, isCHAP, ms.response != nil, ms.response2 != nil, ms.change != nil) > 1:
 		// RFC 2865 section 4.1: never both.
 		return l.malformed("more than one of User-Password, CHAP-Password, MS-CHAP-Response, MS-CHAP2-Response and MS-CHAP2-CPW")
@@ -131,10 +134,12 @@ func (l *login) prove(v *wire.View) trace.Reason {
 		if reason := l.provePAP(pap, v); reason != trace.OK || !l.own.devices || len(l.State) > 0 || !sameAddress(l.Name, l.Proof.Password) {
 			return reason
 		}
-		l.Proof.Method, l.Proof.Password = credential.MAC, nil
-		return trace.OK
+		return l.provenDevice()
 	case isCHAP:
-		return l.proveCHAP(chapValue, v)
+		if reason := l.proveCHAP(chapValue, v); reason != trace.OK || !l.own.devices || len(l.State) > 0 || !l.answersWithAddress() {
+			return reason
+		}
+		return l.provenDevice()
 	case ms.response != nil:
 		return l.proveMSCHAP(&ms)
 	case ms.response2 != nil:
@@ -150,23 +155,45 @@ func (l *login) prove(v *wire.View) trace.Reason {
 }
 
 // proveDevice reads a request for Call-Check, RFC 2865 section 5.6: the login name says which device it is, and nothing proves it. Devices
-// that repeat the address in User-Password must mean the same one.
-func (l *login) proveDevice(hidden []byte, hasPassword, hasOther bool, v *wire.View) trace.Reason {
-	if hasOther {
-		return l.malformed("Call-Check with a proof of a password other than User-Password")
-	}
-	if hasPassword {
+// that repeat the address in User-Password or CHAP-Password must mean the same one.
+func (l *login) proveDevice(hidden []byte, isPAP bool, chapValue []byte, isCHAP bool, v *wire.View) trace.Reason {
+	if isPAP {
 		if reason := l.provePAP(hidden, v); reason != trace.OK {
 			return reason
 		}
 		if password := l.Proof.Password; len(password) > 0 && !sameAddress(l.Name, password) {
-			l.Remark = "Call-Check: User-Name and User-Password are not the same MAC address"
-			l.Proof.Password = nil
-			return trace.EndpointMismatch
+			return l.otherDevice("Call-Check: User-Name and User-Password are not the same MAC address")
 		}
 	}
-	l.Proof.Method, l.Proof.Password = credential.MAC, nil
+	if isCHAP {
+		if reason := l.proveCHAP(chapValue, v); reason != trace.OK {
+			return reason
+		}
+		if !l.answersWithAddress() {
+			return l.otherDevice("Call-Check: CHAP-Password is not made of the MAC address as User-Name has it")
+		}
+	}
+	return l.provenDevice()
+}
+
+// provenDevice makes the proof that of a device by its address.
+func (l *login) provenDevice() trace.Reason {
+	l.Proof = credential.Proof{Method: credential.MAC}
 	return trace.OK
+}
+
+// otherDevice refuses a request whose addresses differ, and says in the trace which ones.
+func (l *login) otherDevice(what string) trace.Reason {
+	l.Remark, l.Proof.Password = what, nil
+	return trace.EndpointMismatch
+}
+
+// answersWithAddress reports whether the login name is a MAC address and the CHAP response is made of the same text: a device's switch has
+// nothing else to make it of. Another notation of the address is another text, and does not do.
+func (l *login) answersWithAddress() bool {
+	p := &l.Proof
+	_, ok := event.ParseMAC(l.Name)
+	return ok && chap.Verify(p.Identifier, l.Name, p.Challenge, p.Response)
 }
 
 // sameAddress reports whether two texts are one MAC address, in whichever notations.

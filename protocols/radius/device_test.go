@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"trine/engine/credential/chap"
 	"trine/protocols/radius/wire"
 )
 
@@ -41,6 +42,15 @@ func TestDevicesAreLetInByTheirAddress(t *testing.T) {
 			b.PAP(name, password)
 		}
 	}
+	chapped := func(name, secret string, callCheck bool) func(*wire.Builder) {
+		return func(b *wire.Builder) {
+			challenge := []byte("0123456789abcdef")
+			if callCheck {
+				b.Uint32(wire.ServiceType, 10)
+			}
+			b.CHAP(name, 7, chap.Response(7, []byte(secret), challenge), challenge)
+		}
+	}
 	with := func(fill func(*wire.Builder), more func(*wire.Builder)) func(*wire.Builder) {
 		return func(b *wire.Builder) { fill(b); more(b) }
 	}
@@ -58,6 +68,15 @@ func TestDevicesAreLetInByTheirAddress(t *testing.T) {
 		{"address as name and password", pap(known, "0010a42319c0"), wire.AccessAccept, wire.AccessReject, ""},
 		{"address as name, another as password", pap(known, "0010a42319c1"), wire.AccessReject, wire.AccessReject, ""},
 		{"unknown address as name and password", pap("0010a42319c1", "0010a42319c1"), wire.AccessReject, wire.AccessReject, ""},
+		{"address by CHAP", chapped(known, known, false), wire.AccessAccept, wire.AccessReject, ""},
+		{"address by CHAP in another notation than the name", chapped(known, "00:10:a4:23:19:c0", false), wire.AccessReject, wire.AccessReject, ""},
+		{"another address by CHAP", chapped(known, "0010.a423.19c1", false), wire.AccessReject, wire.AccessReject, ""},
+		{"unknown address by CHAP", chapped("0010a42319c1", "0010a42319c1", false), wire.AccessReject, wire.AccessReject, ""},
+		{"name that is no address, by CHAP", chapped("printer", "printer", false), wire.AccessReject, wire.AccessReject, ""},
+		{"Call-Check with the address by CHAP", chapped(known, known, true), wire.AccessAccept, wire.AccessReject, ""},
+		{"Call-Check with another address by CHAP", chapped(known, "0010a42319c1", true), wire.AccessReject, wire.AccessReject, ""},
+		{"Call-Check by PAP and CHAP", with(chapped(known, known, true), func(b *wire.Builder) { b.PAP(known, known) }), wire.AccessReject, wire.AccessReject, ""},
+		{"person by CHAP", chapped("alice", "wonderland", false), wire.AccessAccept, wire.AccessAccept, ""},
 		{"person who is named like an address", pap("001122334455", "001122334455"), wire.AccessReject, wire.AccessAccept, ""},
 		{"person", pap("alice", "wonderland"), wire.AccessAccept, wire.AccessAccept, ""},
 		{"device of another address", with(callCheck(known, ""), func(b *wire.Builder) { b.Text(wire.CallingStationID, "00-10-A4-23-19-C1") }), wire.AccessReject, wire.AccessReject, ""},

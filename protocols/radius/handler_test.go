@@ -327,10 +327,24 @@ func TestFormOfTheProofIsChecked(t *testing.T) {
 			b.VSA(wire.VendorMicrosoft, wire.MSCHAPChallenge, make([]byte, 8))
 			b.VSA(wire.VendorMicrosoft, wire.MSCHAPResponse, make([]byte, 50))
 		}, trace.ProofMalformed, "no NT response"},
-		{"call check with CHAP", func(b *wire.Builder) {
+		{"call check with MS-CHAP", func(b *wire.Builder) {
 			b.Uint32(wire.ServiceType, 10)
+			b.VSA(wire.VendorMicrosoft, wire.MSCHAPResponse, make([]byte, 50))
+		}, trace.ProofMalformed, "Call-Check with a proof"},
+		{"call check with PAP and CHAP", func(b *wire.Builder) {
+			b.Uint32(wire.ServiceType, 10)
+			b.PAP("001122334455", "001122334455")
 			b.Attr(wire.CHAPPassword, make([]byte, 17))
 		}, trace.ProofMalformed, "Call-Check with a proof"},
+		{"call check with another CHAP response", func(b *wire.Builder) {
+			b.Uint32(wire.ServiceType, 10)
+			b.Text(wire.UserName, "001122334455")
+			b.Attr(wire.CHAPPassword, make([]byte, 17))
+		}, trace.EndpointMismatch, "not made of the MAC address"},
+		{"call check with short CHAP", func(b *wire.Builder) {
+			b.Uint32(wire.ServiceType, 10)
+			b.Attr(wire.CHAPPassword, make([]byte, 16))
+		}, trace.ProofMalformed, "17 bytes"},
 		{"call check with another password", func(b *wire.Builder) {
 			b.Uint32(wire.ServiceType, 10)
 			b.PAP("001122334455", "001122334456")
