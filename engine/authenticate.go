@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"trine/engine/attribute"
 	"trine/engine/credential"
 	"trine/engine/event"
 	"trine/engine/login"
@@ -39,6 +38,7 @@ type work struct {
 	failing   failing
 	builder   event.Builder // of what the request itself waits for
 	script    script.Job    // that it waits for
+	weighed   int           // the number of the adaptive rule whose script that is
 	steps     [trace.MaxSteps + 1]event.StepView
 }
 
@@ -51,6 +51,7 @@ const (
 	atReservation
 	atRecord
 	atChange
+	atRule
 )
 
 // Authenticate decides a login. It returns true if r.Decision is made; otherwise r.Done is told later, exactly once and possibly
@@ -82,19 +83,7 @@ func (l *Lane) Authenticate(r *Request) bool {
 	if len(r.State) > 0 {
 		return !e.answer(r) && l.settle(r)
 	}
-	if reason := e.choose(r); reason != trace.OK {
-		r.reject(reason)
-		return l.settle(r)
-	}
-	e.split(r)
-	outcome := e.config.Verifier.Verify(&r.work.attempt)
-	if outcome.Status == credential.Pending {
-		return false // r may be anybody's by now
-	}
-	if e.verified(r, outcome) {
-		return false
-	}
-	return l.settle(r)
+	return !e.choose(r) && l.settle(r)
 }
 
 // Refuse decides a login that the protocol found wanting by itself, such as a proof that is malformed or a method that it
@@ -231,6 +220,16 @@ func (e *Engine) identify(r *Request) {
 		Argon2id: r.user.Argon2id, Keyed: r.user.Keyed, NT: r.user.NT, Clear: r.user.Clear, Imported: r.user.Imported,
 	}
 	a.Name, a.User = r.user.Name, &w.stored
+}
+
+// verify has the password verified, once it is known what is needed beside it. It returns true if the request waits.
+func (e *Engine) verify(r *Request) (waits bool) {
+	e.split(r)
+	outcome := e.config.Verifier.Verify(&r.work.attempt)
+	if outcome.Status == credential.Pending {
+		return true // r may be anybody's by now
+	}
+	return e.verified(r, outcome)
 }
 
 // Verified implements credential.Done: a verification that took its time has ended.
@@ -402,14 +401,6 @@ func (e *Engine) grant(r *Request) {
 func (e *Engine) traces() bool {
 	n := e.config.TraceAccepts
 	return n > 0 && e.accepts.Add(1)%uint64(n) == 0
-}
-
-// authentication is how conditions call the method (AttributePolicy, authenticationMethod).
-func authentication(m credential.Method) attribute.Authentication {
-	if m == credential.NoProof || m == credential.MAC {
-		return attribute.Unauthenticated
-	}
-	return attribute.Password
 }
 
 // resume goes on with a request that waited for a commit.

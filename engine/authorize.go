@@ -90,7 +90,7 @@ func (r *Request) meet(now time.Time) {
 // establish makes f the facts of a request whose person is known.
 func (r *Request) establish(f *attribute.Facts) {
 	f.Renew()
-	f.Subject, f.Principal, f.Authentication = attribute.OfUser(&r.user), r.user.Name, authentication(r.Proof.Method)
+	f.Subject, f.Principal, f.Authentication = attribute.OfUser(&r.user), r.user.Name, authentication(r.work.proved)
 	f.Roles, f.Now = r.person.Roles(), r.work.asked.at
 	if !r.work.device {
 		f.Accounts = r.work.engine.config.People

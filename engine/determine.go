@@ -76,10 +76,7 @@ func (e *Engine) run(r *Request) (waits bool) {
 	*j = script.Job{Deadline: r.Deadline, Done: r}
 	r.facts.Job(j)
 	r.trace.Add(trace.ScriptSent, r.facts.Pending().Document, "")
-	err := error(script.ErrUnavailable)
-	if e.config.Scripts != nil {
-		err = e.config.Scripts.Submit(j)
-	}
+	err := e.submit(j)
 	if err == nil {
 		return true // r may be anybody's by now
 	}
@@ -88,10 +85,30 @@ func (e *Engine) run(r *Request) (waits bool) {
 	return false
 }
 
+// submit hands a script to the worker. Without an error, the request that it is for may be anybody's.
+func (e *Engine) submit(j *script.Job) error {
+	if e.config.Scripts == nil {
+		return script.ErrUnavailable
+	}
+	return e.config.Scripts.Submit(j)
+}
+
 // ScriptDone implements script.JobDone.
 func (r *Request) ScriptDone(j *script.Job) {
-	e, f := r.work.engine, &r.facts
+	e := r.work.engine
 	r.work.late = true
+	step := e.computed
+	if r.work.stage == atRule {
+		step = e.weighed
+	}
+	if !step(r, j) {
+		e.settleLate(r)
+	}
+}
+
+// computed goes on with what a script yielded that makes a value.
+func (e *Engine) computed(r *Request, j *script.Job) (waits bool) {
+	f := &r.facts
 	if j.Err == nil {
 		r.trace.Add(trace.ScriptRun, f.Pending().Document, "")
 	}
@@ -99,11 +116,11 @@ func (r *Request) ScriptDone(j *script.Job) {
 	switch failed, _ := f.Failure(); {
 	case failed != nil:
 		e.uncomputed(r)
+		return false
 	case e.tooLate(r):
-	case e.determine(r):
-		return
+		return false
 	}
-	e.settleLate(r)
+	return e.determine(r)
 }
 
 // uncomputed decides a login for which something could not be computed: it is rejected, or left without an answer where that is this

@@ -1,37 +1,84 @@
 package engine
 
 import (
+	"strconv"
 	"time"
 
+	"trine/engine/attribute"
 	"trine/engine/credential"
 	"trine/engine/event"
 	"trine/engine/login"
+	"trine/engine/script"
 	"trine/engine/trace"
 )
 
 // challengeLife is how long a device may take to answer a challenge: a person has to look for a telephone and type.
 const challengeLife = 2 * time.Minute
 
-// choose finds out which ways the login is accepted in. It returns OK, or why it is refused at once.
-func (e *Engine) choose(r *Request) trace.Reason {
-	w := &r.work
-	w.matrix = nil
-	issuer := r.Client.Issuer
-	if issuer.Login.Trivial() {
-		return trace.OK
+// choose finds out which ways the login is accepted in, and goes on with the password. It returns true if the request waits.
+func (e *Engine) choose(r *Request) (waits bool) {
+	r.work.matrix = nil
+	if r.Client.Issuer.Login.Trivial() {
+		return e.verify(r)
 	}
 	e.enrolments(r)
 	e.fillFacts(r)
-	matrix, rule, err := issuer.Login.Choose(&w.facts)
+	return e.weigh(r, 0)
+}
+
+// weigh looks at the adaptive rules from one on. The facts are those of when the login came, also where it has waited for scripts meanwhile.
+func (e *Engine) weigh(r *Request, from int) (waits bool) {
+	policy := r.Client.Issuer.Login
+	n, scripted, err := policy.Choose(&r.work.facts, from)
 	switch {
 	case err != nil:
-		r.trace.Add(trace.RuleFailed, rule.Name, err.Error())
-		return trace.RuleBroken
-	case rule != nil:
-		r.trace.Add(trace.RuleChosen, rule.Name, issuer.Name)
+		r.trace.Add(trace.RuleFailed, policy.Rules[n].Name, err.Error())
+		r.reject(trace.RuleBroken)
+		return false
+	case !scripted:
+		return e.chosen(r, n)
 	}
-	w.matrix = matrix
-	return trace.OK
+	w := &r.work
+	w.stage, w.weighed = atRule, n
+	w.script = script.Job{Deadline: r.Deadline, Done: r}
+	policy.Rules[n].Job(&w.script, &w.facts)
+	if err := e.submit(&w.script); err != nil {
+		return e.unweighed(r, err)
+	}
+	return true // r may be anybody's by now
+}
+
+// weighed goes on with what the script of a rule yielded.
+func (e *Engine) weighed(r *Request, j *script.Job) (waits bool) {
+	w := &r.work
+	if j.Err != nil {
+		return e.unweighed(r, j.Err)
+	}
+	w.stage = atPassword
+	r.trace.Add(trace.RuleScriptRun, r.Client.Issuer.Login.Rules[w.weighed].Name, strconv.FormatBool(j.Value.Bool))
+	switch {
+	case e.tooLate(r):
+		return false
+	case j.Value.Bool:
+		return e.chosen(r, w.weighed)
+	}
+	return e.weigh(r, w.weighed+1)
+}
+
+// unweighed decides a login for which the script of a rule yielded nothing: it may be the one that asks for more.
+func (e *Engine) unweighed(r *Request, err error) (waits bool) {
+	r.trace.Add(trace.RuleFailed, r.Client.Issuer.Login.Rules[r.work.weighed].Name, err.Error())
+	return e.refused(r, trace.Reason(script.Code(err)))
+}
+
+// chosen goes on once it is known which rule decides; past the last one, the default does.
+func (e *Engine) chosen(r *Request, rule int) (waits bool) {
+	issuer := r.Client.Issuer
+	if rule < len(issuer.Login.Rules) {
+		r.trace.Add(trace.RuleChosen, issuer.Login.Rules[rule].Name, issuer.Name)
+	}
+	r.work.matrix = issuer.Login.Matrix(rule)
+	return e.verify(r)
 }
 
 // enrolments reads which factors the user has.
@@ -57,7 +104,7 @@ func (e *Engine) further(r *Request) (waits bool) {
 		return false
 	}
 	have := e.enrolled(r)
-	asked := preferred(missing & have)
+	asked := login.Preferred(missing & have)
 	switch {
 	case asked == login.NoFactor:
 		r.trace.Add(trace.FactorMissing, missing.String(), "enrolled are "+have.String())
@@ -73,18 +120,6 @@ func (e *Engine) further(r *Request) (waits bool) {
 		return false
 	}
 	return e.ask(r, asked)
-}
-
-// preference is the order in which factors are asked for where several would do: what costs nothing and disturbs least comes first.
-var preference = [...]login.Factor{login.OTP, login.PIN, login.SMS, login.Email}
-
-func preferred(s login.Set) login.Factor {
-	for _, f := range preference {
-		if s.Has(f) {
-			return f
-		}
-	}
-	return login.NoFactor
 }
 
 // ask makes the challenge for one factor.
@@ -118,4 +153,36 @@ var prompts = map[login.Factor]string{
 	login.PIN:   "Enter your PIN",
 	login.SMS:   "Enter the code that was sent to your mobile telephone",
 	login.Email: "Enter the code that was sent to you by mail",
+}
+
+// authentication returns what conditions call the factors that were proved (AttributePolicy, authenticationMethod): nothing for a device, which proves none. A PIN and
+// whatever is sent or shown to a person for one login count as a one-time password, FIDO as a certificate. Of more than two the strongest count.
+func authentication(proved login.Set) attribute.Authentication {
+	const (
+		alone = iota
+		withOTP
+		withCertificate
+		withExternal
+		ways
+	)
+	second := alone
+	switch {
+	case proved&login.SetOf(login.Certificate, login.FIDO) != 0:
+		second = withCertificate
+	case proved&login.SetOf(login.OTP, login.Email, login.SMS, login.PIN, login.Push) != 0:
+		second = withOTP
+	case proved.Has(login.ExternalIdP):
+		second = withExternal
+	}
+	switch {
+	case proved.Has(login.Kerberos):
+		return [ways]attribute.Authentication{attribute.Kerberos, attribute.KerberosOTP, attribute.KerberosCertificate, attribute.KerberosExternal}[second]
+	case proved.Has(login.Password):
+		return [ways]attribute.Authentication{attribute.Password, attribute.PasswordOTP, attribute.PasswordCertificate, attribute.PasswordExternal}[second]
+	case proved.Has(login.ExternalIdP):
+		return [ways]attribute.Authentication{withOTP: attribute.ExternalOTP, withCertificate: attribute.ExternalCertificate, withExternal: attribute.External}[second]
+	case second == withCertificate && proved&^login.SetOf(login.Certificate, login.FIDO) != 0:
+		return attribute.OTPCertificate
+	}
+	return [ways]attribute.Authentication{withOTP: attribute.OTP, withCertificate: attribute.Certificate}[second]
 }

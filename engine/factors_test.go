@@ -19,6 +19,7 @@ import (
 	"trine/engine/login"
 	"trine/engine/login/geo"
 	"trine/engine/message"
+	"trine/engine/script"
 	"trine/engine/state"
 	"trine/engine/trace"
 )
@@ -543,4 +544,111 @@ func TestCodeThatCannotBeSentIsARefusal(t *testing.T) {
 	q = r.request("alice", "wonderland")
 	q.Continues = true
 	r.deny(q, event.Reject, trace.FactorNotEnrolled)
+}
+
+func TestConditionsSeeTheStrongestOfWhatWasProved(t *testing.T) {
+	for want, proved := range map[string][]login.Set{
+		"":  {0},
+		"P": {login.SetOf(login.Password)},
+		"PO": {
+			login.SetOf(login.Password, login.OTP), login.SetOf(login.Password, login.Email), login.SetOf(login.Password, login.SMS),
+			login.SetOf(login.Password, login.PIN), login.SetOf(login.Password, login.Push), login.SetOf(login.Password, login.OTP, login.PIN),
+			login.SetOf(login.Password, login.ExternalIdP, login.OTP),
+		},
+		"PC": {login.SetOf(login.Password, login.Certificate), login.SetOf(login.Password, login.FIDO), login.SetOf(login.Password, login.OTP, login.FIDO)},
+		"PE": {login.SetOf(login.Password, login.ExternalIdP)},
+		"K":  {login.SetOf(login.Kerberos), login.SetOf(login.Kerberos, login.Password)},
+		"KO": {login.SetOf(login.Kerberos, login.OTP)},
+		"KC": {login.SetOf(login.Kerberos, login.FIDO)},
+		"KE": {login.SetOf(login.Kerberos, login.ExternalIdP)},
+		"E":  {login.SetOf(login.ExternalIdP)},
+		"EO": {login.SetOf(login.ExternalIdP, login.Push)},
+		"EC": {login.SetOf(login.ExternalIdP, login.Certificate)},
+		"O":  {login.SetOf(login.OTP), login.SetOf(login.PIN, login.SMS)},
+		"OC": {login.SetOf(login.OTP, login.Certificate), login.SetOf(login.FIDO, login.PIN)},
+		"C":  {login.SetOf(login.Certificate), login.SetOf(login.FIDO), login.SetOf(login.FIDO, login.Certificate)},
+	} {
+		for _, s := range proved {
+			if got := authentication(s).Code(); got != want {
+				t.Errorf("%s: found %q, expected %q", s, got, want)
+			}
+		}
+	}
+}
+
+func TestLoginWaitsForTheScriptOfARule(t *testing.T) {
+	r, s := factorRig(t)
+	b := &scriptBench{host: script.NewHost(), hold: true}
+	r.engine.config.Scripts = b
+	r.adaptive("    - {script: return newDevice && user == \"Alice\", matrix: [{first: Password, second: OTP}]}\n")
+	q := r.request("alice", "wonderland")
+	q.Continues = true
+	if r.lane.Authenticate(q) || r.inbox.decided(q) != 0 {
+		t.Fatal("it was decided without the script")
+	}
+	b.work()
+	if r.inbox.decided(q) != 1 || q.Decision.Verdict != event.Challenge {
+		t.Fatalf("%s %s", q.Decision.Verdict, q.Decision.Reason)
+	}
+	b.hold = false
+	if d := r.accept(r.answering("alice", r.code(s), q.Decision.State)); b.runs != 1 {
+		t.Errorf("the answer has run scripts again: %d, %s", b.runs, d.Reason)
+	}
+	r.accept(r.request("alice", "wonderland")) // by the device that is known now
+}
+
+// TestAppendedCodeWaitsForTheScriptOfARule: only then it is known that there is one behind the password.
+func TestAppendedCodeWaitsForTheScriptOfARule(t *testing.T) {
+	r, s := factorRig(t)
+	r.engine.config.Scripts = &scriptBench{host: script.NewHost()}
+	r.adaptive("    - {script: return true, matrix: [{first: Password, second: OTP}]}\n")
+	q := r.request("alice", "wonderland"+r.code(s))
+	q.Appends = true
+	r.accept(q)
+}
+
+func TestRuleWhoseScriptYieldsNothingRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		err     error
+		verdict event.Verdict
+		reason  trace.Reason
+	}{
+		{"took too long", &script.Error{Cause: script.ErrTimeout}, event.Reject, trace.ScriptTimeout},
+		{"was not run in time", &script.Error{Cause: script.ErrDeadline}, event.Discard, trace.OverloadDeadline},
+		{"worker died", &script.Error{Cause: script.ErrUnavailable}, event.Discard, trace.WorkerFailed},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, _ := factorRig(t)
+			r.engine.config.Scripts = unscripted{c.err}
+			r.adaptive("    - {description: odd, script: return true, matrix: [{first: Password}]}\n")
+			if text := told(r.deny(r.request("alice", "wonderland"), c.verdict, c.reason)); !strings.Contains(text, "The adaptive rule odd could not be evaluated") {
+				t.Error(text)
+			}
+			r.deny(r.request("nobody", "wonderland"), c.verdict, c.reason)
+		})
+	}
+	for _, c := range []struct {
+		name   string
+		refuse error
+		reason trace.Reason
+	}{{"no room", script.ErrQueueFull, trace.OverloadQueueFull}, {"no worker", nil, trace.WorkerFailed}} {
+		t.Run(c.name, func(t *testing.T) {
+			r, _ := factorRig(t)
+			if c.refuse != nil {
+				r.engine.config.Scripts = &scriptBench{refuse: c.refuse}
+			}
+			r.adaptive("    - {description: odd, script: return true, matrix: [{first: Password}]}\n")
+			r.deny(r.request("alice", "wonderland"), event.Discard, c.reason)
+		})
+	}
+}
+
+// unscripted runs no script.
+type unscripted struct{ err error }
+
+func (f unscripted) Submit(j *script.Job) error {
+	j.Err = f.err
+	j.Done.ScriptDone(j)
+	return nil
 }

@@ -20,6 +20,7 @@ import (
 	"trine/engine/document"
 	"trine/engine/event"
 	"trine/engine/login"
+	"trine/engine/script"
 	"trine/engine/state"
 	"trine/engine/trace"
 )
@@ -48,7 +49,9 @@ func TestScenarios(t *testing.T) {
 	cases := 0
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		s := &scenario{logins: map[string]uint64{}, states: map[string][]byte{}, devices: map[string]*otp.Secret{}, post: new(postman)}
-		s.rig = newEmptyRig(t, func(c *Config) { c.TraceAccepts, c.Messenger = 1, s.post })
+		s.rig = newEmptyRig(t, func(c *Config) {
+			c.TraceAccepts, c.Messenger, c.Scripts = 1, s.post, &scriptBench{host: script.NewHost()}
+		})
 		s.engine.config.Keyring = s.ring
 		s.aside = s.verifier.Aside()
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
@@ -250,8 +253,7 @@ func (s *scenario) request(words []string) (*Request, error) {
 	}
 	q.Client = q.Cache.ClientFor(document.TypeRadius, q.Source.Addr())
 	if q.Client != nil && q.Client.Spec != nil {
-		second := q.Client.Spec.Radius.SecondFactor
-		q.Continues, q.Appends = second == "challenge" || second == "either", second == "appended" || second == "either"
+		q.Continues, q.Appends = q.Client.Spec.Radius.Challenges(), q.Client.Spec.Radius.Appends()
 	}
 	return prove(s.t, q, method, password), nil
 }

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"encoding/json"
 	"os"
 	"slices"
 	"strings"
@@ -10,6 +9,7 @@ import (
 
 	"trine/appliance/admin/client"
 	"trine/appliance/probe"
+	"trine/engine/trace"
 )
 
 // TestScriptsOfARunningNode has a node run what people bring along, in its worker, and lose the worker to what they bring along.
@@ -72,29 +72,50 @@ spec:
 	if a := login("bob", "builder"); !a.Accepted || value(a, "Reply-Message") != "" || value(a, "User-Name") != "bob@example.com" {
 		t.Errorf("%+v", a)
 	}
-	broken := "kind: AttributeDefinition\nname: ou-handbook\nspec:\n  radiusID: Reply-Message\n  script: "
-	for source, reason := range map[string]string{
-		`while (true) {}`: "script.timeout", `throw "no"`: "script.failed", `/^(?=a)(a+)+$/.test("a".repeat(60) + "b"); ""`: "script.timeout",
-	} {
-		n.apply(broken + "'" + source + "'\n")
-		if a := login("alice", "wonderland"); a.Accepted {
-			t.Errorf("%s: %+v", source, a)
+	decisions := func(reason trace.Reason) (count int) {
+		t.Helper()
+		page, err := n.admin.Events(t.Context(), client.EventQuery{Limit: 1000})
+		if err != nil {
+			t.Fatal(err)
 		}
-		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-			page, err := n.admin.Events(t.Context(), client.EventQuery{Limit: 1000})
-			if err != nil {
-				t.Fatal(err)
+		for _, e := range page.Events {
+			if strings.Contains(string(e.Body), `"reason":"`+string(reason)+`"`) {
+				count++
 			}
-			if bodies, _ := json.Marshal(page.Events); strings.Contains(string(bodies), reason) {
-				break
-			}
+		}
+		return count
+	}
+	refused := func(what string, reason trace.Reason) {
+		t.Helper()
+		before := decisions(reason)
+		if a := login("alice", "wonderland"); a.Accepted {
+			t.Errorf("%s: %+v", what, a)
+		}
+		for deadline := time.Now().Add(20 * time.Second); decisions(reason) == before; time.Sleep(20 * time.Millisecond) {
 			if time.Now().After(deadline) {
-				t.Fatalf("%s: no decision with the reason %s", source, reason)
+				t.Fatalf("%s: no decision with the reason %s", what, reason)
 			}
 		}
 	}
+	broken := "kind: AttributeDefinition\nname: ou-handbook\nspec:\n  radiusID: Reply-Message\n  script: "
+	for source, reason := range map[string]trace.Reason{
+		`while (true) {}`: trace.ScriptTimeout, `throw "no"`: trace.ScriptFailed, `/^(?=a)(a+)+$/.test("a".repeat(60) + "b"); ""`: trace.ScriptTimeout,
+	} {
+		n.apply(broken + "'" + source + "'\n")
+		refused(source, reason)
+	}
 	n.apply(broken + "'return userName'\n")
 	if a := login("alice", "wonderland"); !a.Accepted || value(a, "Reply-Message") != "alice" {
+		t.Errorf("%+v", a)
+	}
+	rule := func(script string) string {
+		return "kind: IdentityProvider\nname: local\nspec:\n  type: local\n  publicID: \"https://trine.example.com\"\n  profiles: {radius: {enabled: true}}\n" +
+			"  authentication: {adaptiveRules: [{matrix: [{first: Password}], script: '" + script + "'}]}\n"
+	}
+	n.apply(rule("while (true) {}"))
+	refused("rule", trace.ScriptTimeout)
+	n.apply(rule("return user == \"alice\" && !deviceCertificate"))
+	if a := login("alice", "wonderland"); !a.Accepted {
 		t.Errorf("%+v", a)
 	}
 	plan, err := n.admin.Plan(t.Context(), []client.File{{Name: "test.yaml", Data: []byte(broken + "'for (g : groups) { g{0} }'\n")}})

@@ -1,7 +1,6 @@
 package attribute
 
 import (
-	"fmt"
 	"slices"
 	"sync"
 
@@ -38,14 +37,11 @@ func NewComputation(document, expression, source string, result script.Type) (*C
 }
 
 // Warnings says which forms of the handbook's language a script is read without.
-func (c *Computation) Warnings() (out []string) {
+func (c *Computation) Warnings() []string {
 	if c.script == nil {
 		return nil
 	}
-	for _, r := range c.script.Rewrites() {
-		out = append(out, fmt.Sprintf("line %d, column %d: %s; an expression would say it plainly", r.Line, r.Column, r.Text))
-	}
-	return out
+	return c.script.Warnings()
 }
 
 // variables are what expressions and scripts about a person see.

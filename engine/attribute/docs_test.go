@@ -106,7 +106,8 @@ must match all of it: to match a part, write ` + "`.*` around it" + `. How a con
 	}
 	b.WriteString(`
 P is a password, K Kerberos, E an external identity provider, O a one-time password (also by email, SMS or push, and a PIN), C a
-certificate (also FIDO). RADIUS logins are P.
+certificate (also FIDO). A RADIUS login is P, and PO once a
+second factor was proved; a device that says its address and nothing else has no method.
 `)
 	return b.String()
 }

@@ -38,11 +38,8 @@ func hashPath(path string) uint32 {
 // At returns where a field stood, named by its path such as spec.radius.secret, or the innermost thing around it that has a place.
 func (d *Document) At(path string) Source {
 	for {
-		h := hashPath(path)
-		for _, m := range d.marks {
-			if m.path == h {
-				return Source{d.Source.File, int(m.line), int(m.column)}
-			}
+		if m := d.marked(path); m != nil {
+			return Source{d.Source.File, int(m.line), int(m.column)}
 		}
 		cut := strings.LastIndexAny(path, ".[")
 		if cut < 0 {
@@ -50,6 +47,19 @@ func (d *Document) At(path string) Source {
 		}
 		path = path[:cut]
 	}
+}
+
+// Gives reports whether the author wrote the field of that path, be it empty.
+func (d *Document) Gives(path string) bool { return d.marked(path) != nil }
+
+func (d *Document) marked(path string) *mark {
+	h := hashPath(path)
+	for i := range d.marks {
+		if d.marks[i].path == h {
+			return &d.marks[i]
+		}
+	}
+	return nil
 }
 
 // problem returns a problem with a field of the document.
@@ -156,7 +166,9 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string, depth in
 			case !isNull(p.value):
 				given[i] = true
 			}
-			d.field(&fields[i], p.key, p.value, v.FieldByIndex(fields[i].index), join(path, fields[i].name), depth)
+			if !isNull(p.value) {
+				d.value(&fields[i], p.value, v.FieldByIndex(fields[i].index), join(path, fields[i].name), depth+1)
+			}
 		}
 	}
 	for i, f := range fields {
@@ -164,19 +176,6 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string, depth in
 			d.fail(n, join(path, f.name), "", "the field is required")
 		}
 	}
-}
-
-func (d *decoder) field(f *field, key, n *yaml.Node, v reflect.Value, path string, depth int) {
-	if f.refused != "" {
-		if !isNull(n) {
-			d.fail(key, path, "leave it out", "this release has no %s yet, and to ignore the field could let in whom it is to keep out", f.refused)
-		}
-		return
-	}
-	if isNull(n) {
-		return
-	}
-	d.value(f, n, v, path, depth+1)
 }
 
 // value reads a node into a field or an element of its list.

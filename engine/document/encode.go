@@ -45,9 +45,6 @@ func (e *encoder) structure(v reflect.Value) *yaml.Node {
 
 // field returns nil for a field that is left out.
 func (e *encoder) field(f *field, v reflect.Value) *yaml.Node {
-	if f.refused != "" {
-		return nil
-	}
 	switch v.Kind() {
 	case reflect.Slice:
 		if f.tagged && slicesEqual(v, f.def) && !e.defaults || !f.tagged && v.Len() == 0 {

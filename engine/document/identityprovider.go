@@ -153,9 +153,9 @@ type AdaptiveRule struct {
 	// Description is free text; traces name the rule by it.
 	Description string `json:"description"`
 	// Expression is the condition, in CEL; the guide to factors lists what it can ask.
-	Expression string `json:"expression" required:"true"`
-	// Script is the condition as a script, where there is no expression.
-	Script Unsupported `json:"script" refused:"scripts in adaptive rules"`
+	Expression string `json:"expression"`
+	// Script is the condition, where there is no expression: JavaScript, or a script of the handbook as it is written. It yields true or false.
+	Script string `json:"script"`
 	// Matrix lists the ways that are accepted where the condition is true; none refuses the login.
 	Matrix []Way `json:"matrix"`
 }

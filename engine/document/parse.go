@@ -189,7 +189,7 @@ var topFields = []field{
 	{name: "name", typ: reflect.TypeFor[string]()},
 	{name: "version", typ: reflect.TypeFor[uint64]()},
 	{name: "comment", typ: reflect.TypeFor[string]()},
-	{name: "spec", typ: reflect.TypeFor[Unsupported]()},
+	{name: "spec", typ: reflect.TypeFor[Spec]()},
 }
 
 // shownFields say what is known of a document beside what it says. They are shown and cannot be written: a document that has them, as

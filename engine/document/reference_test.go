@@ -151,14 +151,12 @@ func referenceFields(t *testing.T, b *bytes.Buffer, docs map[string]string, typ 
 		switch {
 		case f.later != "":
 			meaning += fmt.Sprintf(" *Stored, and takes effect with %s, which this release does not have yet.*", f.later)
-		case f.refused != "":
-			meaning += fmt.Sprintf(" *Refused: this release has no %s yet.*", f.refused)
 		case len(f.planned) > 0:
 			meaning += fmt.Sprintf(" Later releases add %s.", strings.Join(f.planned, ", "))
 		}
 		where := join(path, f.name)
 		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", where, referenceType(&f), referenceDefault(&f), strings.ReplaceAll(meaning, "|", `\|`))
-		if below, ok := structUnder(f.typ); ok && f.refused == "" {
+		if below, ok := structUnder(f.typ); ok {
 			if f.typ.Kind() == reflect.Slice {
 				where += "[]"
 			}
@@ -186,8 +184,6 @@ func referenceType(f *field) string {
 		return one
 	}
 	switch {
-	case f.refused != "":
-		return "-"
 	case f.ref != "":
 		return plural("name of "+article(f.ref), "names of "+article(f.ref))
 	case len(f.enum) > 0:
@@ -260,7 +256,7 @@ spec:
 - A name has up to 253 bytes, none of ` + "`/` and `\\`" + `, and no blank at its ends. Names of users and their aliases are compared without regard to case. A MAC address may be written in any notation.
 - ` + "`trine get`" + ` shows beside these fields when and by whom a document was created and last changed, and a user's ` + "`id`" + `, a number that no other user ever gets. They cannot be
   written: applied, a document means the same with them and without.
-- A field that belongs to a capability that this release does not have is stored and named in a warning. Where to ignore it could let somebody in, it is refused.
+- A field that belongs to a capability that this release does not have is stored and named in a warning.
 - A reply attribute is written ` + "`Attribute = value`, `Attribute:tag = value` or `Attribute += value`" + `, with the names of the dictionaries.
 
 A document that others refer to cannot be deleted: the refusal names the first of them. A User takes with him, in the same change, what is his alone: his password, his Accounts and

@@ -20,7 +20,6 @@ import (
 //	required  that it must be given
 //	ref       the kind of document that it names
 //	later     the capability with which it takes effect; until then it is stored, with a warning
-//	refused   the capability without which it must not be given
 type field struct {
 	name     string
 	index    []int
@@ -33,7 +32,6 @@ type field struct {
 	required bool
 	ref      string
 	later    string
-	refused  string
 }
 
 var (
@@ -43,7 +41,6 @@ var (
 	typeRange     = reflect.TypeFor[AddressRange]()
 	typeCondition = reflect.TypeFor[*Condition]()
 	typeValues    = reflect.TypeFor[Values]()
-	typeRefused   = reflect.TypeFor[Unsupported]()
 )
 
 // schemas holds the fields of every struct type that specs are made of. It never changes.
@@ -76,7 +73,7 @@ func structUnder(t reflect.Type) (reflect.Type, bool) {
 		t = t.Elem()
 	}
 	switch t {
-	case typeText, typeTime, typeRange, typeRefused, typeCondition:
+	case typeText, typeTime, typeRange, typeCondition:
 		return nil, false
 	}
 	return t, t.Kind() == reflect.Struct
@@ -106,7 +103,7 @@ func newField(t reflect.Type, sf reflect.StructField, index []int) field {
 		enum: list(sf.Tag.Get("enum")), planned: list(sf.Tag.Get("planned")),
 		min: sf.Tag.Get("min"), max: sf.Tag.Get("max"),
 		required: sf.Tag.Get("required") != "",
-		ref:      sf.Tag.Get("ref"), later: sf.Tag.Get("later"), refused: sf.Tag.Get("refused"),
+		ref:      sf.Tag.Get("ref"), later: sf.Tag.Get("later"),
 	}
 	f.def = reflect.New(sf.Type).Elem()
 	if text, ok := sf.Tag.Lookup("default"); ok {

@@ -59,10 +59,6 @@ type AuthorizationRule struct {
 	Reject bool `json:"reject"`
 }
 
-// Unsupported stands for a field that exists in the model but that this release refuses, because ignoring it would let in
-// whom it is meant to keep out.
-type Unsupported struct{}
-
 // RadiusClient is what a service provider of type radius has of its own.
 type RadiusClient struct {
 	// SourceIPs lists where its packets come from: addresses, prefixes, or ranges `first-last`. Where several service providers match, the longest prefix wins; two may not claim the same prefix.
@@ -81,7 +77,7 @@ type RadiusClient struct {
 	Realms []Realm `json:"realms"`
 	// SecondFactor says how its devices carry a second factor: challenge asks for it in an Access-Challenge, appended takes a one-time password that follows the password in the same field, either takes both, and none rejects logins that need one.
 	SecondFactor string `json:"secondFactor" default:"challenge" enum:"challenge,appended,either,none"`
-	// MACAuthentication lets in devices that are Endpoints by their MAC address: in requests for Call-Check (RFC 2865 section 5.6), and where the login name and the password are both the MAC address, in any notation. An address can be forged, so let such devices into no more than they need.
+	// MACAuthentication lets in devices that are Endpoints by their MAC address: in requests for Call-Check (RFC 2865 section 5.6), and where the login name and the password are both the MAC address: in any notation, or by CHAP in one and the same. An address can be forged, so let such devices into no more than they need.
 	MACAuthentication bool `json:"macAuthentication"`
 	// InterimInterval is how often its devices send interim accounting.
 	InterimInterval time.Duration `json:"interimInterval" default:"10m" min:"1m" max:"24h"`
@@ -91,6 +87,16 @@ type RadiusClient struct {
 	RejectDelay time.Duration `json:"rejectDelay" default:"1s" min:"0s" max:"5s"`
 	// ChargeableUserIdentity answers a request for the Chargeable-User-Identity (RFC 4372).
 	ChargeableUserIdentity bool `json:"chargeableUserIdentity"`
+}
+
+// Challenges reports whether its devices can be sent an Access-Challenge for a second factor.
+func (r *RadiusClient) Challenges() bool {
+	return r.SecondFactor == "challenge" || r.SecondFactor == "either"
+}
+
+// Appends reports whether its devices append one-time passwords to passwords.
+func (r *RadiusClient) Appends() bool {
+	return r.SecondFactor == "appended" || r.SecondFactor == "either"
 }
 
 // RadiusSecret is one shared secret with the time in which it is good.

@@ -204,7 +204,12 @@ func (p *IdentityProvider) check(c *checker) {
 	}
 	c.ways("spec.authentication.matrix", p.Authentication.Matrix)
 	for i, r := range p.Authentication.AdaptiveRules {
-		c.ways(join(element("spec.authentication.adaptiveRules", i), "matrix"), r.Matrix)
+		at := element("spec.authentication.adaptiveRules", i)
+		c.either(at, "expression", r.Expression, "script", r.Script)
+		if r.Expression == "" && r.Script == "" {
+			c.fail(join(at, "expression"), "", "the field is required, or script in its stead")
+		}
+		c.ways(join(at, "matrix"), r.Matrix)
 	}
 	if r := p.Profiles.Radius; r != nil && r.AuthenticationPort == r.AccountingPort {
 		c.fail("spec.profiles.radius.accountingPort", "", "logins and accounting cannot share a port")

@@ -80,3 +80,20 @@ func OpenChallenge(sealed []byte, keys *secret.Keyring) (c Challenge, err error)
 	}
 	return c, nil
 }
+
+// askable lists the factors that a challenge of a packet protocol can ask for, in the order in which they are asked for where several would do:
+// what costs nothing and disturbs least comes first.
+var askable = [...]Factor{OTP, PIN, SMS, Email}
+
+// Askable returns the factors that a challenge of a packet protocol can ask for.
+func Askable() Set { return SetOf(askable[:]...) }
+
+// Preferred returns the factor of a set that is asked for first; NoFactor where a challenge can ask for none of them.
+func Preferred(s Set) Factor {
+	for _, f := range askable {
+		if s.Has(f) {
+			return f
+		}
+	}
+	return NoFactor
+}

@@ -42,12 +42,13 @@ func (m *Matrix) Missing(proved Set) (next Set) {
 	return next
 }
 
-// Firsts returns the factors with which a way begins that can be completed with what is available.
-func (m *Matrix) Firsts(available Set) (first Set) {
+// Open reports whether there is a way that begins with a factor and needs none but those that are carried, among them the first. A matrix that
+// is not open refuses every login.
+func (m *Matrix) Open(first Factor, carried Set) bool {
 	for _, w := range m.ways {
-		if w&^available == 0 {
-			first |= w
+		if w.Has(first) && w&^carried == 0 {
+			return true
 		}
 	}
-	return first
+	return false
 }

@@ -34,10 +34,24 @@ func TestMatrixSaysWhatIsEnoughAndWhatIsMissing(t *testing.T) {
 	}
 }
 
-func TestFirstsAreThoseOfWaysThatCanBeCompleted(t *testing.T) {
-	m := NewMatrix(Way{Password, OTP}, Way{Certificate, PIN}, Way{First: Kerberos})
-	if got, want := m.Firsts(SetOf(Password, OTP, Certificate)), SetOf(Password, OTP); got != want {
-		t.Errorf("expected %s, found %s", want, got)
+func TestMatrixIsOpenWhereAWayIsCarried(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		ways    []Way
+		carried Set
+		open    bool
+	}{
+		{"password alone", []Way{{First: Password}}, SetOf(Password), true},
+		{"second factor that is not carried", []Way{{Password, OTP}}, SetOf(Password), false},
+		{"second factor that is carried", []Way{{Password, OTP}}, SetOf(Password, OTP), true},
+		{"the other way round", []Way{{OTP, Password}}, SetOf(Password, OTP), true},
+		{"way that begins with another factor", []Way{{OTP, SMS}, {First: OTP}}, SetOf(Password, OTP, SMS), false},
+		{"one of several", []Way{{Certificate, PIN}, {Password, SMS}}, SetOf(Password, SMS), true},
+		{"no ways at all", nil, SetOf(Password, OTP), false},
+	} {
+		if got := NewMatrix(c.ways...).Open(Password, c.carried); got != c.open {
+			t.Errorf("%s: %v", c.name, got)
+		}
 	}
 }
 

@@ -12,19 +12,40 @@ type Rule struct {
 	Name   string // its description, or its place in the list
 	Matrix *Matrix
 
-	condition *script.Expression
+	expression *script.Expression
+	script     *script.Script // where there is no expression
 }
 
-// NewRule compiles a rule. The error is a *script.SyntaxError.
-func NewRule(name, expression string, m *Matrix) (Rule, error) {
-	x, err := environment().Expression(expression, script.Bool)
-	return Rule{Name: name, Matrix: m, condition: x}, err
+// NewRule compiles a rule whose condition is an expression or, where that is empty, a script. The error is a *script.SyntaxError.
+func NewRule(name, expression, source string, m *Matrix) (Rule, error) {
+	r := Rule{Name: name, Matrix: m}
+	var err error
+	if expression != "" {
+		r.expression, err = environment().Expression(expression, script.Bool)
+	} else {
+		r.script, err = environment().Script(source, script.Bool)
+	}
+	return r, err
 }
 
-// Holds evaluates the condition. An error refuses the login: a rule that cannot be evaluated may be the one that asks for more.
+// Scripted reports whether the condition is a script, so that it takes a job to evaluate it.
+func (r *Rule) Scripted() bool { return r.script != nil }
+
+// Holds evaluates a condition that is an expression. An error refuses the login: a rule that cannot be evaluated may be the one that asks for more.
 func (r *Rule) Holds(f *Facts) (bool, error) {
-	v, err := r.condition.Eval(values{f})
+	v, err := r.expression.Eval(values{f})
 	return v.Bool, err
+}
+
+// Job fills in the job that evaluates a condition that is a script. The facts must stay as they are until it is submitted.
+func (r *Rule) Job(j *script.Job, f *Facts) { j.Script, j.Values = r.script, values{f} }
+
+// Warnings says which forms of the handbook's language a script is read without.
+func (r *Rule) Warnings() []string {
+	if r.script == nil {
+		return nil
+	}
+	return r.script.Warnings()
 }
 
 // variable is one variable of conditions, with what it is for people and where it comes from.
@@ -106,7 +127,7 @@ var sources = sync.OnceValue(func() map[string]func(*Facts) any {
 	return m
 })
 
-// values lets an expression read facts. It is asked only for what the expression uses.
+// values lets a condition read facts. It is asked only for what the condition uses.
 type values struct{ facts *Facts }
 
 // Value implements script.Values.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"trine/engine/script"
 )
 
 // TestEveryVariableIsInTheGuide holds the table of docs/guides/factors.md to the variables.
@@ -39,7 +41,7 @@ func TestVariablesSayWhatTheFactsAre(t *testing.T) {
 		"daysSinceLastLogonByMethod": "1", "hasOtp": "true", "hasTotp": "true", "hasHotp": "false", "hasToken": "true", "hasSms": "true", "hasMail": "false",
 		"hasPin": "false", "hasFido": "true", "hasCertificate": "false", "hasPush": "false",
 	} {
-		r, err := NewRule(name, name+" == "+want, nil)
+		r, err := NewRule(name, name+" == "+want, "", nil)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -58,7 +60,7 @@ func TestWhatIsNotKnownIsToldApart(t *testing.T) {
 	for _, expression := range []string{
 		"daysSinceLastLogon == -1", "secondsSinceLastFail == -1", "sameCountry", "displacementSpeed == 0.0", `sourceCountry == ""`,
 	} {
-		r, err := NewRule("", expression, nil)
+		r, err := NewRule("", expression, "", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,14 +72,60 @@ func TestWhatIsNotKnownIsToldApart(t *testing.T) {
 
 func TestConditionThatNamesNothingIsRefused(t *testing.T) {
 	for _, bad := range []string{"", "newDevise", "hour", "hour ==", `user.matches("(")`} {
-		if _, err := NewRule("", bad, nil); err == nil {
+		if _, err := NewRule("", bad, "", nil); err == nil {
 			t.Errorf("%q was taken", bad)
 		}
 	}
 }
 
+func TestRulesAreWeighedInTheirOrderUpToAScript(t *testing.T) {
+	p := &Policy{Default: PasswordSuffices()}
+	for _, r := range []struct{ expression, source string }{
+		{"hour == 25", ""}, {"", "return newDevice"}, {"hour == 25", ""}, {"", "hour > 12"}, {"1 / (hour - hour) > 0", ""}, {"true", ""},
+	} {
+		rule, err := NewRule("", r.expression, r.source, NewMatrix())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Rules = append(p.Rules, rule)
+	}
+	for _, c := range []struct {
+		from, rule       int
+		scripted, failed bool
+	}{{0, 1, true, false}, {1, 1, true, false}, {2, 3, true, false}, {4, 4, false, true}, {5, 5, false, false}, {6, 6, false, false}} {
+		rule, scripted, err := p.Choose(&Facts{}, c.from)
+		if rule != c.rule || scripted != c.scripted || (err != nil) != c.failed {
+			t.Errorf("from %d: %d %v %v", c.from, rule, scripted, err)
+		}
+	}
+	if p.Matrix(5) != p.Rules[5].Matrix || p.Matrix(6) != p.Default {
+		t.Error("a rule does not have its own matrix, or the default is not the default one")
+	}
+}
+
+// TestScriptsSeeEveryVariable has a script read each by name, as an expression does.
+func TestScriptsSeeEveryVariable(t *testing.T) {
+	f := &Facts{Now: time.Unix(1_800_000_000, 0), User: "alice", Address: netip.MustParseAddr("192.0.2.7"), NewDevice: true}
+	for _, v := range variables() {
+		r, err := NewRule("", "", "return typeof "+v.name+` != "undefined"`, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		j := script.Job{Timeout: time.Minute}
+		r.Job(&j, f)
+		request, err := j.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		j.Settle(script.NewHost().Run(request, func() time.Duration { return 0 }))
+		if j.Err != nil || !j.Value.Bool {
+			t.Errorf("%s: %v", v.name, j.Err)
+		}
+	}
+}
+
 func BenchmarkRule(b *testing.B) {
-	r, err := NewRule("", `!newDevice && (ipAddress.startsWith("10.") || hour < 6)`, nil)
+	r, err := NewRule("", `!newDevice && (ipAddress.startsWith("10.") || hour < 6)`, "", nil)
 	if err != nil {
 		b.Fatal(err)
 	}

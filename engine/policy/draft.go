@@ -19,8 +19,8 @@ type Draft struct {
 	// Problems are the objects that would be broken by the change: the changed documents that cannot be compiled, and others
 	// that would no longer work.
 	Problems document.Problems
-	// Warnings name what in the changed documents has no effect, and the service providers whose logins would all be rejected
-	// because their identity provider is switched off: that can be what is wanted.
+	// Warnings name what in the changed documents has no effect, the matrices that nobody can satisfy, and the service providers whose logins would
+	// all be rejected, because their identity provider is switched off or asks for what they do not carry: that can be what is wanted.
 	Warnings document.Problems
 	// Cache is what would be in force, with what is broken in it; its Index is that of the cache below.
 	Cache *Cache
@@ -63,6 +63,18 @@ func (c *Compiler) Draft(changed []*document.Document, deleted []string) Draft {
 		before[state.Key{Kind: b.Kind, Name: b.Name}] = true
 	}
 	var broken, off int // objects that the change does not touch
+	add := func(p problem) {
+		into, others := &d.Problems, &broken
+		if p.off {
+			into, others = &d.Warnings, &off
+		}
+		if touched[state.Key{Kind: p.Kind, Name: p.Name}] == nil {
+			if *others++; *others > maxOthers {
+				return
+			}
+		}
+		*into = append(*into, p.Problem)
+	}
 	for _, b := range next.broken() {
 		k := state.Key{Kind: b.Kind, Name: b.Name}
 		doc := touched[k]
@@ -70,17 +82,11 @@ func (c *Compiler) Draft(changed []*document.Document, deleted []string) Draft {
 			continue // not this change's doing
 		}
 		for _, p := range problems(b, doc) {
-			into, others := &d.Problems, &broken
-			if p.off {
-				into, others = &d.Warnings, &off
-			}
-			if doc == nil {
-				if *others++; *others > maxOthers {
-					continue
-				}
-			}
-			*into = append(*into, p.Problem)
+			add(p)
 		}
+	}
+	for _, p := range next.closedWarnings(touched) {
+		add(p)
 	}
 	if more := broken - maxOthers; more > 0 {
 		d.Problems = append(d.Problems, document.Problem{Reason: fmt.Sprintf("%d more objects would no longer work", more)})
@@ -91,10 +97,19 @@ func (c *Compiler) Draft(changed []*document.Document, deleted []string) Draft {
 	return d
 }
 
-// problem is a problem, or a warning where an identity provider is switched off.
+// problem is a problem, or a warning where logins would all be rejected: that can be what is wanted.
 type problem struct {
 	document.Problem
 	off bool
+}
+
+// at says where in a document the problem is; nowhere if that is nil.
+func (p problem) at(doc *document.Document) problem {
+	if doc != nil {
+		at := doc.At(p.Field)
+		p.File, p.Line, p.Column = at.File, at.Line, at.Column
+	}
+	return p
 }
 
 // lined is an error about one line of a reply template, counted from 1.
@@ -122,10 +137,7 @@ func problems(b Broken, doc *document.Document) []problem {
 				p.Field, p.Reason = fmt.Sprintf("%s[%d]", p.Field, one.Line()-1), one.Unwrap().Error()
 			}
 		}
-		if doc != nil {
-			at := doc.At(p.Field)
-			p.File, p.Line, p.Column = at.File, at.Line, at.Column
-		}
+		p = p.at(doc)
 		switch {
 		case p.off:
 			p.Reason = "every login will be rejected: " + p.Reason
@@ -168,6 +180,16 @@ func warnings(d *document.Document) document.Problems {
 	case *document.IdentityProvider:
 		if r := spec.Profiles.Radius; r != nil && r.Enabled && !r.PAP && !r.CHAP && !r.MSCHAPv1 && !r.MSCHAPv2 {
 			warn("spec.profiles.radius", fmt.Sprintf("every method of %s is switched off: it rejects every login", d.Name))
+		}
+		if p, err := newLogin(&spec.Authentication); err == nil {
+			for i := range p.Rules {
+				for _, text := range p.Rules[i].Warnings() {
+					warn(fmt.Sprintf("spec.authentication.adaptiveRules[%d].script", i), text)
+				}
+			}
+		}
+		if a := &spec.Authentication; len(a.Matrix) == 0 && d.Gives("spec.authentication.matrix") {
+			warn("spec.authentication.matrix", "a matrix without ways counts as none: a password suffices")
 		}
 	}
 	return out

@@ -116,9 +116,13 @@ func newLogin(a *document.Authentication) (*login.Policy, error) {
 		if name == "" {
 			name = fmt.Sprint(i + 1)
 		}
-		rule, err := login.NewRule(name, r.Expression, newMatrix(r.Matrix))
+		rule, err := login.NewRule(name, r.Expression, r.Script, newMatrix(r.Matrix))
 		if err != nil {
-			problems = append(problems, attribute.InField(fmt.Sprintf("authentication.adaptiveRules[%d].expression", i), err))
+			field := "expression"
+			if r.Expression == "" {
+				field = "script"
+			}
+			problems = append(problems, attribute.InField(fmt.Sprintf("authentication.adaptiveRules[%d].%s", i, field), err))
 			continue
 		}
 		p.Rules = append(p.Rules, rule)

@@ -66,6 +66,14 @@ func (e *Environment) Script(source string, result Type) (*Script, error) {
 // Rewrites returns the forms that are no JavaScript and that the script is read without, each once.
 func (s *Script) Rewrites() []Rewrite { return s.rewrites }
 
+// Warnings words the rewrites for people, with their places.
+func (s *Script) Warnings() (out []string) {
+	for _, r := range s.rewrites {
+		out = append(out, fmt.Sprintf("line %d, column %d: %s; an expression would say it plainly", r.Line, r.Column, r.Text))
+	}
+	return out
+}
+
 // compile makes the code of the source with the edits.
 func (s *Script) compile(edits []edit) error {
 	s.edits = edits

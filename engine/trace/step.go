@@ -56,6 +56,7 @@ const (
 	// Which factors.
 	RuleChosen        StepCode = 190 // rule, identity provider
 	RuleFailed        StepCode = 191 // rule, error
+	RuleScriptRun     StepCode = 280 // rule, what its script yielded
 	FactorsProved     StepCode = 192 // factors, identity provider
 	FactorMissing     StepCode = 193 // factors, why they cannot be had
 	FactorAsked       StepCode = 194 // factor
@@ -217,6 +218,7 @@ var templates = [...]string{
 
 	RuleChosen:        "The adaptive rule {s} of {d} chose which factors are needed.",
 	RuleFailed:        "The adaptive rule {s} could not be evaluated: {d}.",
+	RuleScriptRun:     "The worker has run the script of the adaptive rule {s}: it is {d}.",
 	FactorsProved:     "Proved so far: {s}. That is not one of the ways that {d} accepts.",
 	FactorMissing:     "Needed is {s}; {d}.",
 	FactorAsked:       "Asked for {s}.",

@@ -107,7 +107,7 @@ func add[S, D string | []byte](t *Trace, code StepCode, subject S, detail D) {
 // recording a step costs, and what lies between the other steps is less than that.
 func (c StepCode) timed() bool {
 	return c >= PasswordFromCache && c <= SessionReserved || c >= RecordWanted && c <= DeadlinePassed ||
-		c >= CertificateChained && c <= RevocationExcused || c == UserFound || c == UserNotFound || c == ScriptRun || c == NothingReleased || c == ReplyIsBad
+		c >= CertificateChained && c <= RevocationExcused || c == UserFound || c == UserNotFound || c == ScriptRun || c == RuleScriptRun || c == NothingReleased || c == ReplyIsBad
 }
 
 // put copies what has room, cut off at the start of a character.

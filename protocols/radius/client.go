@@ -37,7 +37,7 @@ func newClient(sp *document.ServiceProvider) (*Client, error) {
 	c := &Client{
 		requireSigned: r.RequireMessageAuthenticator, limitProxyState: r.LimitProxyState,
 		rejectDelay: r.RejectDelay, chargeable: r.ChargeableUserIdentity, devices: r.MACAuthentication,
-		continues: r.SecondFactor == "challenge" || r.SecondFactor == "either", appends: r.SecondFactor == "appended" || r.SecondFactor == "either",
+		continues: r.Challenges(), appends: r.Appends(),
 	}
 	secrets := r.Secrets
 	if len(secrets) == 0 && !r.Secret.IsZero() {
