@@ -166,6 +166,39 @@ spec:
 	}
 }
 
+// TestNothingIsReleasedByAConditionThatIsNotKnown: what a script would deny is not let out while it has not run, nor where it fails.
+func TestNothingIsReleasedByAConditionThatIsNotKnown(t *testing.T) {
+	b := &scriptBench{host: script.NewHost(), hold: true}
+	r := newRig(t, func(c *Config) { c.Scripts = b })
+	policy := func(condition string) {
+		r.apply("{kind: AttributePolicy, name: rooms, spec: {condition: " + condition + ", attributes: [{attribute: room}]}}")
+	}
+	policy(`{not: {script: 'return userName == "Alice"'}}`)
+	q := r.alice()
+	if r.lane.Authenticate(q) || r.inbox.decided(q) != 0 {
+		t.Fatal("it was decided without the script")
+	}
+	b.work()
+	if r.inbox.decided(q) != 1 || q.Decision.Verdict != event.Accept || released(&q.Decision) != "" {
+		t.Errorf("%s, %s", q.Decision.Verdict, released(&q.Decision))
+	}
+	b.hold = false
+	for condition, reason := range map[string]trace.Reason{
+		`{not: {script: throw 1}}`:                                        trace.ScriptFailed,
+		`{not: {script: return userName}}`:                                trace.ScriptWrongType,
+		`{or: [{expression: 'groups[9] == ""'}, {principalName: Alice}]}`: trace.ExpressionFailed,
+	} {
+		policy(condition)
+		if text := told(r.deny(r.alice(), event.Reject, reason)); !strings.Contains(text, "AttributePolicy rooms") {
+			t.Error(text)
+		}
+	}
+	policy(`{or: [{principalName: Alice}, {script: throw 1}]}`) // which nothing depends on
+	if d := r.accept(r.alice()); released(d) == "" {
+		t.Error("nothing is released")
+	}
+}
+
 func TestWhatCannotBeComputedRefuses(t *testing.T) {
 	for _, c := range []struct {
 		name, spec string

@@ -47,7 +47,7 @@ func (d *Definition) Slot() int { return d.slot }
 func NewPolicy(name string, spec *document.AttributePolicy, lookup func(name string) *Definition) *Policy {
 	p := &Policy{Name: name}
 	var problems []error
-	condition, err := NewCondition(spec.Condition, lookup)
+	condition, err := NewCondition(document.KindAttributePolicy+" "+name, spec.Condition, lookup)
 	if err != nil {
 		problems = append(problems, InField("condition", err))
 	}
@@ -60,7 +60,7 @@ func NewPolicy(name string, spec *document.AttributePolicy, lookup func(name str
 		}
 		rule := Rule{Attribute: d, Allow: r.Allow}
 		if r.Allow {
-			if rule.Condition, err = NewCondition(r.Condition, lookup); err != nil {
+			if rule.Condition, err = NewCondition(document.KindAttributePolicy+" "+name, r.Condition, lookup); err != nil {
 				problems = append(problems, InField(fmt.Sprintf("attributes[%d].condition", i), err))
 			}
 		}
@@ -91,13 +91,10 @@ func References(spec *document.AttributePolicy) []string {
 	return names
 }
 
-// NewCondition compiles a condition tree; a nil one always holds. Errors name what a test lacks or what is wrong with its
-// regular expression.
-func NewCondition(spec *document.Condition, lookup func(name string) *Definition) (*Condition, error) {
-	if spec == nil {
-		return nil, nil
-	}
-	return newCondition(spec, lookup, nil, 0)
+// NewCondition compiles a condition tree of a document, which traces name so: AttributePolicy staff. A nil one always holds. Errors name what a test
+// lacks or what is wrong with its regular expression, expression or script.
+func NewCondition(of string, spec *document.Condition, lookup func(name string) *Definition) (*Condition, error) {
+	return NewRequestCondition(of, spec, lookup, nil)
 }
 
 // RequestNames resolves what the conditions of an authorization policy name.
@@ -110,23 +107,30 @@ type RequestNames struct {
 }
 
 // NewRequestCondition compiles a condition of an authorization policy, as NewCondition does one of a sharing policy.
-func NewRequestCondition(spec *document.Condition, lookup func(name string) *Definition, names *RequestNames) (*Condition, error) {
+func NewRequestCondition(of string, spec *document.Condition, lookup func(name string) *Definition, names *RequestNames) (*Condition, error) {
 	if spec == nil {
 		return nil, nil
 	}
-	return newCondition(spec, lookup, names, 0)
+	return (&conditions{of, lookup, names}).compile(spec, 0)
 }
 
-func newCondition(spec *document.Condition, lookup func(name string) *Definition, names *RequestNames, depth int) (*Condition, error) {
+// conditions compiles those of one document.
+type conditions struct {
+	of     string
+	lookup func(name string) *Definition
+	names  *RequestNames // nil for sharing policies
+}
+
+func (n *conditions) compile(spec *document.Condition, depth int) (*Condition, error) {
 	if depth > maxDepth {
 		return nil, fmt.Errorf("conditions are nested more than %d deep", maxDepth)
 	}
 	o, ok := opOf(spec.Test)
-	if !ok || o >= opSSID && names == nil {
+	if !ok || o >= opSSID && n.names == nil {
 		return nil, fmt.Errorf("there is no test %q", spec.Test)
 	}
 	c := &Condition{op: o, name: spec.Name}
-	if names != nil {
+	if n.names != nil {
 		c.text = Words(spec)
 	}
 	switch o {
@@ -136,13 +140,17 @@ func newCondition(spec *document.Condition, lookup func(name string) *Definition
 		if len(spec.Terms) == 0 || o == opNot && len(spec.Terms) != 1 {
 			return nil, fmt.Errorf("%s has %d terms", spec.Test, len(spec.Terms))
 		}
-		for _, term := range spec.Terms {
+		for i, term := range spec.Terms {
 			if term == nil {
 				return nil, fmt.Errorf("%s has an empty term", spec.Test)
 			}
-			child, err := newCondition(term, lookup, names, depth+1)
+			child, err := n.compile(term, depth+1)
 			if err != nil {
-				return nil, err
+				where := string(spec.Test)
+				if o != opNot {
+					where = fmt.Sprintf("%s[%d]", spec.Test, i)
+				}
+				return nil, InField(where, err)
 			}
 			c.children = append(c.children, child)
 		}
@@ -151,36 +159,42 @@ func newCondition(spec *document.Condition, lookup func(name string) *Definition
 		c.match = matcher{text: spec.Group}
 		return c, nil
 	case opGroup, opEndpointGroup:
-		c.number = names.Group(spec.Group)
+		c.number = n.names.Group(spec.Group)
 		return c, nil
 	case opRole:
-		c.number = names.Role(spec.Group)
+		c.number = n.names.Role(spec.Group)
 		return c, nil
 	case opUserType:
 		c.match = matcher{text: spec.Group}
+		return c, nil
+	case opComputed:
+		var err error
+		if c.computed, err = newTest(n.of, spec); err != nil {
+			return nil, InField(string(spec.Test), err)
+		}
 		return c, nil
 	case opHours:
 		var err error
 		c.hours = spec.Hours
 		if c.zone, err = spec.Hours.Location(); err != nil {
-			return nil, fmt.Errorf("%s: %w", spec.Test, err)
+			return nil, InField(string(spec.Test), err)
 		}
 		return c, nil
 	case opAsked:
 		exact := *spec
 		var err error
-		if c.asked, exact.Value, err = names.Attribute(spec.Name, spec.Value); err != nil {
-			return nil, fmt.Errorf("%s: %w", spec.Test, err)
+		if c.asked, exact.Value, err = n.names.Attribute(spec.Name, spec.Value); err != nil {
+			return nil, InField(string(spec.Test), err)
 		}
 		spec = &exact
 	case opValue:
-		if c.def = lookup(spec.Name); c.def == nil {
-			return nil, fmt.Errorf("%s: there is no AttributeDefinition %q", spec.Test, spec.Name)
+		if c.def = n.lookup(spec.Name); c.def == nil {
+			return nil, InField(string(spec.Test), fmt.Errorf("there is no AttributeDefinition %q", spec.Name))
 		}
 	}
 	var err error
 	if c.match, err = newMatcher(spec); err != nil {
-		return nil, fmt.Errorf("%s: %w", spec.Test, err)
+		return nil, InField(string(spec.Test), err)
 	}
 	return c, nil
 }
@@ -218,6 +232,8 @@ func opOf(t document.Test) (op, bool) {
 		return opIssuerEntity, true
 	case document.TestRequesterEntityAttribute:
 		return opRequesterEntity, true
+	case document.TestExpression, document.TestScript:
+		return opComputed, true
 	case document.TestSSID:
 		return opSSID, true
 	case document.TestRequestAttribute:
@@ -236,6 +252,14 @@ func opOf(t document.Test) (op, bool) {
 		return opHours, true
 	}
 	return 0, false
+}
+
+// newTest compiles a condition that is an expression or a script.
+func newTest(of string, spec *document.Condition) (*Computation, error) {
+	if spec.Test == document.TestExpression {
+		return NewComputation(of, spec.Value, "", script.Bool)
+	}
+	return NewComputation(of, "", spec.Value, script.Bool)
 }
 
 // maxWords bounds the text of a condition for people.
@@ -268,6 +292,8 @@ func Words(c *document.Condition) string {
 		text = "not " + Words(c.Terms[0])
 	case c.Hours != nil:
 		text = string(c.Test) + " " + c.Hours.String()
+	case c.Test == document.TestExpression || c.Test == document.TestScript:
+		text = string(c.Test) + " " + c.Value
 	case c.Group != "":
 		text = string(c.Test) + " " + c.Group
 	default:
@@ -313,11 +339,27 @@ func (d *Definition) Warnings() (out []Warning) {
 	return []Warning{{Field: "spec.source", Text: fmt.Sprintf("the built-in attribute %s has no values yet: it comes with %s", b.Names[0], b.Needs)}}
 }
 
+// ConditionWarnings says which forms of the handbook's language the scripts of a condition are read without.
+func ConditionWarnings(spec *document.Condition) (out []string) {
+	spec.Walk(func(c *document.Condition) {
+		if c.Test != document.TestScript {
+			return
+		}
+		if test, err := newTest("", c); err == nil {
+			out = append(out, test.Warnings()...)
+		}
+	})
+	return out
+}
+
 // PolicyWarnings says what of a policy has no effect: tests of metadata that nobody has yet, and conditions that are never
-// evaluated. Each names the field.
+// evaluated; and what ConditionWarnings says. Each names the field.
 func PolicyWarnings(spec *document.AttributePolicy) []Warning {
 	var out []Warning
 	look := func(field string, c *document.Condition) {
+		for _, text := range ConditionWarnings(c) {
+			out = append(out, Warning{Field: field, Text: text})
+		}
 		seen := map[document.Test]bool{}
 		c.Walk(func(c *document.Condition) {
 			switch c.Test {

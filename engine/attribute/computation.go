@@ -8,7 +8,7 @@ import (
 	"trine/engine/state"
 )
 
-// Computation is the compiled expression or script by which a document makes a value of a person. It is immutable.
+// Computation is the compiled expression or script by which a document makes a value of a person, or tests him. It is immutable.
 type Computation struct {
 	// Document is the document, as traces name it: AttributeDefinition ou.
 	Document string
@@ -66,6 +66,7 @@ type Accounts interface {
 // computed is what a computation yielded.
 type computed struct {
 	by     *Computation
+	holds  bool
 	values [][]byte
 }
 
@@ -73,9 +74,23 @@ type computed struct {
 // there are none until [Facts.Provide] has said what it yields; see [Facts.Pending]. Where it fails, there are none, and [Facts.Failure]
 // says why: whoever decides by the facts then refuses.
 func (f *Facts) Compute(c *Computation) [][]byte {
+	if m := f.evaluate(c); m != nil {
+		return m.values
+	}
+	return nil
+}
+
+// Holds returns what a computation of type Bool yields for the subject, as Compute returns values: false where that is not known.
+func (f *Facts) Holds(c *Computation) bool {
+	m := f.evaluate(c)
+	return m != nil && m.holds
+}
+
+// evaluate returns what a computation yielded; nil where that is not known, or not yet.
+func (f *Facts) evaluate(c *Computation) *computed {
 	for i := range f.computed {
 		if f.computed[i].by == c {
-			return f.computed[i].values
+			return &f.computed[i]
 		}
 	}
 	if f.pending != nil || f.failure != nil {
@@ -93,7 +108,7 @@ func (f *Facts) Compute(c *Computation) [][]byte {
 			return nil
 		}
 		f.keep(c, v)
-		return f.computed[len(f.computed)-1].values
+		return &f.computed[len(f.computed)-1]
 	}
 	return nil
 }
@@ -101,7 +116,7 @@ func (f *Facts) Compute(c *Computation) [][]byte {
 func (f *Facts) fail(c *Computation, err error) { f.failing, f.failure = c, err }
 
 func (f *Facts) keep(c *Computation, v script.Value) {
-	m := computed{by: c, values: make([][]byte, len(v.Texts))}
+	m := computed{by: c, holds: v.Bool, values: make([][]byte, len(v.Texts))}
 	for i, t := range v.Texts {
 		m.values[i] = []byte(t)
 	}

@@ -153,7 +153,7 @@ func TestOnlyScriptsThatAreNeededRun(t *testing.T) {
 		return &document.Condition{Test: document.TestAttributeValue, Name: name, Value: value}
 	}
 	// yes is x, so bad does not count; but a value that is not known yet is not x.
-	condition, err := NewCondition(&document.Condition{Test: document.TestOr, Terms: []*document.Condition{
+	condition, err := NewCondition("AttributePolicy p", &document.Condition{Test: document.TestOr, Terms: []*document.Condition{
 		{Test: document.TestAnd, Terms: []*document.Condition{{Test: document.TestNot, Terms: []*document.Condition{is("yes", "x")}}, is("bad", "z")}},
 		is("after", "y"),
 	}}, lookup)

@@ -16,8 +16,9 @@ type Condition struct {
 	match    matcher
 	name     string      // the entity attribute's or the label's name
 	def      *Definition // for opValue
-	number   uint32      // for tests of groups and roles
-	asked    any         // for opAsked
+	computed *Computation
+	number   uint32 // for tests of groups and roles
+	asked    any    // for opAsked
 	hours    *document.Hours
 	zone     *time.Location // of hours
 	text     string         // for people
@@ -44,6 +45,7 @@ const (
 	opPrincipal
 	opAuthentication
 	opValue
+	opComputed
 	// Those that only authorization policies have.
 	opSSID
 	opAsked
@@ -123,6 +125,8 @@ func (c *Condition) Eval(f *Facts) bool {
 			(c.match.string(f.Authentication.Code()) || c.match.string(f.Authentication.Class()))
 	case opValue:
 		return c.match.any(f.Values(c.def))
+	case opComputed:
+		return f.Holds(c.computed)
 	case opSSID, opAsked, opGroup, opRole, opUserType, opEndpointGroup, opHours:
 		return f.Request != nil && c.request(f)
 	}
@@ -224,7 +228,7 @@ func (c *Condition) reduce(requester, issuer *Party) (outcome, *Condition) {
 	switch c.op {
 	case opAny:
 		return always, nil
-	case opPrincipal, opAuthentication, opValue, opSSID, opAsked, opGroup, opRole, opUserType, opEndpointGroup, opHours:
+	case opPrincipal, opAuthentication, opValue, opComputed, opSSID, opAsked, opGroup, opRole, opUserType, opEndpointGroup, opHours:
 		return open, c
 	case opNot:
 		o, rest := c.children[0].reduce(requester, issuer)

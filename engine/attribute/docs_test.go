@@ -91,6 +91,7 @@ cannot be compiled hides the attributes that it names. ` + "`trine explain`" + `
 | ` + "`attributeRequesterInGroup`, `attributeIssuerInGroup`" + ` | the service provider, the identity provider belongs to the entity group |
 | ` + "`requesterNameIDFormat`, `issuerNameIDFormat`" + ` | its metadata lists the format; false until SAML metadata exists |
 | ` + "`requesterEntityAttribute`, `issuerEntityAttribute`" + ` | its metadata has the entity attribute with a value that matches; false until SAML metadata exists |
+| ` + "`expression`, `script`" + ` | it yields true: see [guides/scripts.md](guides/scripts.md) |
 
 A value matches exactly, or without regard to case (` + "`ignoreCase: true`" + `), or with a regular expression (` + "`regex`" + `, RE2 syntax), which
 must match all of it: to match a part, write ` + "`.*` around it" + `. How a condition is written is in

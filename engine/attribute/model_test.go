@@ -18,6 +18,8 @@ func drawCondition(t *rapid.T, depth int) *document.Condition {
 		{Test: document.TestRequesterInGroup, Group: "campus"},
 		is(document.TestPrincipalName, "alice"), is(document.TestPrincipalName, "bob"),
 		is(document.TestAuthenticationMethod, "P"), value("floor", "3"), value("groups", "nowhere"),
+		{Test: document.TestExpression, Value: `userName == "alice"`},
+		{Test: document.TestExpression, Value: `userName == "bob"`},
 	}
 	kind := 0
 	if depth > 0 {
@@ -61,7 +63,7 @@ func TestAViewReleasesWhatThePoliciesSay(t *testing.T) {
 		sp, idp := &Party{PublicID: "sp", Group: "campus"}, &Party{PublicID: "idp"}
 		f := Facts{Subject: alice(), Principal: []byte("alice"), Authentication: Password, Requester: sp, Issuer: idp}
 		holds := func(c *document.Condition) bool {
-			compiled, err := NewCondition(c, w.definition)
+			compiled, err := NewCondition("AttributePolicy p", c, w.definition)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -260,7 +260,7 @@ func TestConditions(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := world{}
-			compiled, err := NewCondition(test.c, w.definition)
+			compiled, err := NewCondition("AttributePolicy p", test.c, w.definition)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -285,7 +285,7 @@ func TestNobodySatisfiesNothing(t *testing.T) {
 	} {
 		t.Run(string(test), func(t *testing.T) {
 			for _, c := range []*document.Condition{{Test: test, Name: "uid"}, {Test: test, Name: "uid", Regex: ".*"}} {
-				compiled, err := NewCondition(c, world{}.definition)
+				compiled, err := NewCondition("AttributePolicy p", c, world{}.definition)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -300,7 +300,7 @@ func TestNobodySatisfiesNothing(t *testing.T) {
 func TestAPartyWithoutAGroupIsInNoGroup(t *testing.T) {
 	none := &Party{PublicID: "x"}
 	for _, test := range []document.Test{document.TestRequesterInGroup, document.TestIssuerInGroup} {
-		c, err := NewCondition(&document.Condition{Test: test}, nil)
+		c, err := NewCondition("AttributePolicy p", &document.Condition{Test: test}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -346,7 +346,7 @@ func TestBadConditionsAreRefused(t *testing.T) {
 		{"too deep", deep, "nested more than"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := NewCondition(test.c, func(string) *Definition { return nil })
+			_, err := NewCondition("AttributePolicy p", test.c, func(string) *Definition { return nil })
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error %v, want %q", err, test.want)
 			}

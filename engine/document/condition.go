@@ -23,6 +23,8 @@ const (
 	TestRequesterNameIDFormat    Test = "requesterNameIDFormat"
 	TestIssuerEntityAttribute    Test = "issuerEntityAttribute"    // Name is the entity attribute
 	TestRequesterEntityAttribute Test = "requesterEntityAttribute" // Name is the entity attribute
+	TestExpression               Test = "expression"               // Value is CEL that yields true
+	TestScript                   Test = "script"                   // Value is a script that yields true
 
 	// Those that only authorization policies have.
 	TestSSID             Test = "ssid"             // the SSID behind the MAC address in Called-Station-Id
@@ -40,6 +42,7 @@ func Tests() []Test {
 	return []Test{
 		TestAny, TestAnd, TestOr, TestNot, TestAttributeRequester, TestAttributeIssuer, TestPrincipalName, TestAuthenticationMethod, TestAttributeValue,
 		TestRequesterInGroup, TestIssuerInGroup, TestIssuerNameIDFormat, TestRequesterNameIDFormat, TestIssuerEntityAttribute, TestRequesterEntityAttribute,
+		TestExpression, TestScript,
 		TestSSID, TestRequestAttribute, TestDeviceLabel, TestGroup, TestRole, TestUserType, TestEndpointGroup, TestTime,
 	}
 }
@@ -53,6 +56,8 @@ func Tests() []Test {
 //	attributeValue: {attribute: NAME, value: TEXT}
 //	attributeRequesterInGroup: GROUP
 //	requesterEntityAttribute: {name: NAME, value: TEXT}
+//	expression: TEXT
+//	script: TEXT
 //	requestAttribute: {attribute: NAME, value: TEXT}
 //	group: GROUP
 //	time: {from: "08:00", until: "18:00", days: [monday], zone: Europe/Madrid}
@@ -66,7 +71,7 @@ type Condition struct {
 	Group string
 	// Hours are those of TestTime.
 	Hours *Hours
-	// Value is the exact value to compare with, where Regex is empty.
+	// Value is the exact value to compare with, where Regex is empty; the text of TestExpression and TestScript.
 	Value string
 	// Regex is a regular expression (RE2 syntax) that must match the whole value.
 	Regex string
@@ -118,6 +123,9 @@ func (t Test) names() string {
 	}
 	return ""
 }
+
+// computed reports whether the test is an expression or a script.
+func (t Test) computed() bool { return t == TestExpression || t == TestScript }
 
 // ofRequest reports whether only authorization policies have the test.
 func (t Test) ofRequest() bool {

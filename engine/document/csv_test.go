@@ -324,6 +324,8 @@ func drawCondition(t *rapid.T, depth int) *Condition {
 		}
 	case c.Test.names() != "":
 		c.Group = name.Draw(t, "group")
+	case c.Test.computed():
+		c.Value = text.Filter(func(s string) bool { return s != "" }).Draw(t, "value")
 	default:
 		if c.Test.nameKey() != "" {
 			c.Name = name.Draw(t, "name")

@@ -64,6 +64,15 @@ func (d *decoder) condition(n *yaml.Node, path string, depth int) *Condition {
 			d.fail(value, at, "", "the name is empty")
 			return nil
 		}
+	case test.computed():
+		s, ok := d.text(value, at)
+		if !ok {
+			return nil
+		}
+		if c.Value = s; s == "" {
+			d.fail(value, at, "", "the %s is empty", test)
+			return nil
+		}
 	case test == TestTime:
 		return d.hours(c, value, at, depth+1)
 	default:

@@ -304,6 +304,7 @@ A condition is the word ` + "`any`" + `, or a map with one test:
 | ` + "`attributeIssuerInGroup: GROUP`" + ` | the identity provider is in that EntityGroup |
 | ` + "`issuerNameIDFormat: MATCH`, `requesterNameIDFormat: MATCH`" + ` | the name identifier format of that party matches |
 | ` + "`issuerEntityAttribute: {name: NAME, MATCH}`, `requesterEntityAttribute: {name: NAME, MATCH}`" + ` | an entity attribute of that party matches |
+| ` + "`expression: TEXT`, `script: TEXT`" + ` | the expression, or the script, yields true: see [guides/scripts.md](guides/scripts.md) |
 
 MATCH is ` + "`{value: TEXT}` or `{regex: EXPRESSION}`, each with `ignoreCase: true`" + ` where case does not count; alone, a text stands for ` + "`{value: TEXT}`" + `. A regular
 expression (RE2) must match the whole value. ` + "`ANY`, `AND`, `OR` and `NOT`" + ` may be written in capitals.

@@ -59,7 +59,7 @@ func (m *model) rules(env *environment, o *clientObject) ([]Rule, error) {
 	var problems []error
 	for i := range spec.AuthorizationPolicy {
 		from := &spec.AuthorizationPolicy[i]
-		condition, err := attribute.NewRequestCondition(from.Condition, m.definition, names)
+		condition, err := attribute.NewRequestCondition(fmt.Sprintf("%s %s (rule %s)", document.KindServiceProvider, o.document.Name, from.Name), from.Condition, m.definition, names)
 		if err != nil {
 			problems = append(problems, attribute.InField(fmt.Sprintf("authorizationPolicy[%d].condition", i), err))
 		}

@@ -131,9 +131,10 @@ func problems(b Broken, doc *document.Document) []problem {
 		p := problem{Problem: document.Problem{Kind: b.Kind, Name: b.Name, Reason: err.Error()}, off: errors.As(err, &off)}
 		var field *attribute.FieldError
 		if errors.As(err, &field) {
-			p.Field, p.Reason = "spec."+field.Field, field.Err.Error()
+			path, reason := field.Innermost()
+			p.Field, p.Reason = "spec."+path, reason.Error()
 			var one lined
-			if errors.As(field.Err, &one) {
+			if errors.As(reason, &one) {
 				p.Field, p.Reason = fmt.Sprintf("%s[%d]", p.Field, one.Line()-1), one.Unwrap().Error()
 			}
 		}
@@ -168,6 +169,11 @@ func warnings(d *document.Document) document.Problems {
 		if c, err := uid(d.Name, spec); c != nil && err == nil {
 			for _, text := range c.Warnings() {
 				warn("spec.uidScript", text)
+			}
+		}
+		for i := range spec.AuthorizationPolicy {
+			for _, text := range attribute.ConditionWarnings(spec.AuthorizationPolicy[i].Condition) {
+				warn(fmt.Sprintf("spec.authorizationPolicy[%d].condition", i), text)
 			}
 		}
 	case *document.AttributePolicy:
