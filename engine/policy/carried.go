@@ -36,6 +36,13 @@ func closed(p *login.Policy, carried login.Set) (byDefault bool, rules []int) {
 // closedWarnings tells of matrices that nobody can satisfy: in the identity providers of a change, by what any of their service providers carries; and of
 // the service providers that cannot satisfy what others can, where the change touches them or their identity provider.
 func (m *model) closedWarnings(touched map[state.Key]*document.Document) (out []problem) {
+	concerned := false
+	for k := range touched {
+		concerned = concerned || k.Kind == document.KindIdentityProvider || k.Kind == document.KindServiceProvider
+	}
+	if !concerned {
+		return nil
+	}
 	asking := map[*Issuer][]*Client{}
 	for _, name := range slices.Sorted(maps.Keys(m.tables.clients)) {
 		if c := m.tables.clients[name]; c.Issuer != nil && c.Broken == nil && c.Spec.Radius != nil {
