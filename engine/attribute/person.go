@@ -46,7 +46,7 @@ func (p *Person) Field(f Field) []byte {
 func (p *Person) AppendNames(dst [][]byte, f Field) [][]byte {
 	switch f {
 	case FieldGroups:
-		return append(dst, p.Groups...)
+		return (*state.User)(p).AppendGroups(dst)
 	case FieldAliases:
 		return append(dst, p.Aliases...)
 	case FieldCustom:
@@ -59,10 +59,5 @@ func (p *Person) AppendNames(dst [][]byte, f Field) [][]byte {
 
 // AppendCustom implements Subject.
 func (p *Person) AppendCustom(dst [][]byte, name string) [][]byte {
-	for i := range p.Attributes {
-		if string(p.Attributes[i].Name) == name {
-			return append(dst, p.Attributes[i].Values...)
-		}
-	}
-	return dst
+	return append(dst, (*state.User)(p).Attribute(name)...)
 }

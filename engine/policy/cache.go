@@ -84,17 +84,18 @@ type Issuer struct {
 
 // Group is a group of people with what it adds to replies.
 type Group struct {
+	// What each login of a member looks at comes first, in one line of the processor's cache.
+	roles    []grant // its own, then those of the groups above it; each once
+	replying *Group  // this group or the nearest above it that has a reply; nil if none
+	limit    int     // the smallest limit of this group and those above it
+	broken   *Group  // this group or the nearest above it that is broken; nil if none
+	number   uint32
+
 	Name     string
 	Parent   *Group
 	Reply    any // nil if it has none
 	Sessions int // simultaneous-use limit, 0: none
 	Broken   error
-
-	number   uint32
-	roles    []grant // its own, then those of the groups above it; each once
-	replying *Group  // this group or the nearest above it that has a reply; nil if none
-	limit    int     // the smallest limit of this group and those above it
-	broken   *Group  // this group or the nearest above it that is broken; nil if none
 }
 
 // UserType is a kind of people, with their password policy.

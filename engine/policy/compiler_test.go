@@ -398,12 +398,13 @@ spec: {condition: {principalName: alice}, attributes: [{attribute: uid}]}
 `)
 	c := r.cache()
 	v4, v6 := netip.MustParseAddr("10.0.7.1"), netip.MustParseAddr("::ffff:10.0.7.1")
-	names := make([][]byte, 50)
+	names := make([]string, 50)
 	for i := range names {
-		names[i] = fmt.Appendf(nil, "%c%d", "gh"[i%2], i%20)
+		names[i] = fmt.Sprintf("%c%d", "gh"[i%2], i%20)
 	}
 	primary := []byte("h3")
-	user := &state.User{Name: []byte("alice"), PrimaryGroup: primary, Groups: names}
+	user := &state.User{Name: []byte("alice"), PrimaryGroup: primary}
+	memberOf(user, names...)
 	var replies []any
 	var p Person
 	var released []attribute.Released

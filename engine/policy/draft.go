@@ -57,6 +57,7 @@ func (c *Compiler) Draft(changed []*document.Document, deleted []string) Draft {
 	}
 	next, _ := base.apply(&c.env, list)
 	d.Cache = &Cache{Index: base.index, Built: c.clock(), tables: next.tables}
+	d.Cache.tables.members = new(members) // drafted users have symbols of their own
 
 	before := map[state.Key]bool{}
 	for _, b := range base.broken() {

@@ -217,8 +217,9 @@ func (r *rig) cache() *Cache { return r.compiler.Holder().Load() }
 func person(name string, u *document.User) *state.User {
 	out := &state.User{
 		Name: []byte(name), FirstName: []byte(u.FirstName), LastName: []byte(u.LastName), FullName: []byte(u.FullName), ShortName: []byte(u.ShortName),
-		Mail: []byte(u.Mail), MailDomain: []byte(u.MailDomain), UserType: []byte(u.UserType), PrimaryGroup: []byte(u.PrimaryGroup), Groups: texts(u.Groups),
+		Mail: []byte(u.Mail), MailDomain: []byte(u.MailDomain), UserType: []byte(u.UserType), PrimaryGroup: []byte(u.PrimaryGroup),
 	}
+	memberOf(out, u.Groups...)
 	for i := range u.Roles {
 		from, until := u.Roles[i].Unix()
 		out.Roles = append(out.Roles, state.Grant{Role: []byte(u.Roles[i].Role), NotBefore: from, NotAfter: until})
@@ -227,6 +228,14 @@ func person(name string, u *document.User) *state.User {
 		out.Attributes = append(out.Attributes, state.Attribute{Name: []byte(n), Values: texts(u.Attributes[n])})
 	}
 	return out
+}
+
+// memberOf gives a user groups beside the primary one.
+func memberOf(u *state.User, groups ...string) {
+	u.Symbols, u.Groups = state.NewSymbols(groups...), nil
+	for i := range groups {
+		u.Groups = append(u.Groups, state.NewSymbolList(uint32(i))...)
+	}
 }
 
 // personOf returns what a cache makes of a user in the year 2001.

@@ -9,8 +9,10 @@ import (
 // Person is what the configuration in force makes of somebody, or of a device, at one moment: his groups and his roles, looked up once
 // for all that a decision asks. [Cache.Person] fills it; its buffers are kept, so that filling it again does not allocate.
 type Person struct {
-	groups []*Group // the primary one first; each once, and none that does not exist
-	member numbers  // of groups, those above included; see In
+	tables *tables
+	user   *state.User
+	giving []*Group // his groups that give anything: the primary one first, each once
+	member numbers  // of all his groups, those above included; see In
 	known  bool     // whether member is filled in
 
 	roles []*Role // his own, then those of his groups in their order; each once
@@ -19,18 +21,28 @@ type Person struct {
 }
 
 // Person fills p with the groups of u that exist, and with the roles that u has at a time, in unix seconds: his own, and those of his
-// groups and of the groups above them. What a group gives was put together when it was compiled. A role that does not exist is had by
-// nobody. It does not allocate once p's buffers have grown.
+// groups and of the groups above them. What a group gives was put together when it was compiled, and groups that give nothing cost next
+// to nothing. A role that does not exist is had by nobody. It does not allocate once p's buffers have grown. Until p is filled again, u must stay as
+// it is.
 func (c *Cache) Person(p *Person, u *state.User, now int64) {
-	clear(p.groups)
-	p.groups = p.groups[:0]
+	clear(p.giving)
+	p.tables, p.user, p.giving = &c.tables, u, p.giving[:0]
 	p.member.clear()
 	p.known = false
-	if len(u.PrimaryGroup) > 0 {
-		p.join(c.Group(u.PrimaryGroup))
+	primary := p.primary()
+	if primary != nil && primary.gives() {
+		p.giving = append(p.giving, primary)
 	}
-	for _, name := range u.Groups {
-		p.join(c.Group(name))
+	if len(u.Groups) > 0 && c.tables.members != nil {
+		known := c.tables.members.of(u.Symbols)
+		for n, rest, ok := u.Groups.Next(); ok; n, rest, ok = rest.Next() {
+			if known != nil && known.groups[n].plain.Load() {
+				continue
+			}
+			if g := c.tables.group(known, u.Symbols, n); g != nil && g != primary && g.gives() { // the primary group may be among them
+				p.giving = append(p.giving, g)
+			}
+		}
 	}
 	clear(p.roles)
 	p.roles, p.names = p.roles[:0], p.names[:0]
@@ -43,7 +55,7 @@ func (c *Cache) Person(p *Person, u *state.User, now int64) {
 			p.hold(c.Role(g.Role))
 		}
 	}
-	for _, group := range p.groups {
+	for _, group := range p.giving {
 		for i := range group.roles {
 			if g := &group.roles[i]; !p.held.has(g.role) && g.counts(now) {
 				p.hold(c.tables.numberedRole(g.role))
@@ -52,10 +64,12 @@ func (c *Cache) Person(p *Person, u *state.User, now int64) {
 	}
 }
 
-func (p *Person) join(g *Group) {
-	if g != nil && (len(p.groups) == 0 || p.groups[0] != g) { // the primary group may be among the others
-		p.groups = append(p.groups, g)
+// primary returns the primary group; nil if there is none.
+func (p *Person) primary() *Group {
+	if len(p.user.PrimaryGroup) == 0 {
+		return nil
 	}
+	return p.tables.groups[string(p.user.PrimaryGroup)]
 }
 
 func (p *Person) hold(r *Role) {
@@ -90,12 +104,21 @@ func (p *Person) HasRole(role uint32) bool { return p.held.has(role) }
 func (p *Person) In(group uint32) bool {
 	if !p.known {
 		p.known = true
-		for _, g := range p.groups {
-			for ; g != nil && p.member.add(g.number); g = g.Parent {
+		p.join(p.primary())
+		if u := p.user; len(u.Groups) > 0 && p.tables.members != nil {
+			known := p.tables.members.of(u.Symbols)
+			for n, rest, ok := u.Groups.Next(); ok; n, rest, ok = rest.Next() {
+				p.join(p.tables.group(known, u.Symbols, n))
 			}
 		}
 	}
 	return p.member.has(group)
+}
+
+// join makes the person a member of a group and of those above it.
+func (p *Person) join(g *Group) {
+	for ; g != nil && p.member.add(g.number); g = g.Parent {
+	}
 }
 
 // Replies appends the reply templates that an accepted login gets, in the order of their precedence, so that an attribute set
@@ -122,7 +145,7 @@ func (p *Person) Replies(dst []any, client *Client, rule *Rule) []any {
 	}
 	var room [32]*Group
 	found := room[:0]
-	for _, g := range p.groups {
+	for _, g := range p.giving {
 		found = withReplies(found, g)
 	}
 	for len(found) > 0 {
@@ -166,7 +189,7 @@ func (p *Person) SessionLimit(userType *UserType) int {
 	if userType != nil {
 		limit = userType.Sessions
 	}
-	for _, g := range p.groups {
+	for _, g := range p.giving {
 		limit = smaller(limit, g)
 	}
 	return limit
@@ -182,7 +205,7 @@ func smaller(limit int, g *Group) int {
 // BrokenGroup returns the first of the person's groups, or of the groups above them, that could not be compiled; nil if all are
 // sound. A login of such a person is rejected with reason config.broken.
 func (p *Person) BrokenGroup() *Group {
-	for _, g := range p.groups {
+	for _, g := range p.giving {
 		if g.broken != nil {
 			return g.broken
 		}

@@ -16,7 +16,8 @@ type tables struct {
 	userTypes map[string]*UserType
 	sharing   *sharing
 
-	numberedRoles []*Role // by their numbers; nil where there is none
+	numberedRoles []*Role  // by their numbers; nil where there is none
+	members       *members // the groups; nil where there are none
 }
 
 // sources finds the clients of one wire by the address that a packet came from.

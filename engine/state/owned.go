@@ -154,7 +154,7 @@ func (s *State) HasEndpoint(mac event.MAC) bool {
 // AsUser makes u what a device is to a decision: a name, a group, attributes, and nothing else. It shares the memory of e.
 func (e *Endpoint) AsUser(u *User) {
 	*u = User{
-		buf: u.buf, values: u.values[:0], ranges: u.ranges[:0], Groups: u.Groups[:0], Roles: u.Roles[:0], Aliases: u.Aliases[:0],
+		buf: u.buf, values: u.values[:0], ranges: u.ranges[:0], Roles: u.Roles[:0], Aliases: u.Aliases[:0],
 		Name: e.Name, PrimaryGroup: e.Group, Attributes: append(u.Attributes[:0], e.Attributes...),
 	}
 }

@@ -118,7 +118,7 @@ func (x *Session) append(dst []byte, client uint64) []byte {
 }
 
 // decode fills the session from a row without copying it.
-func (x *Session) decode(id uint64, b []byte, y *symbols) error {
+func (x *Session) decode(id uint64, b []byte, y *Symbols) error {
 	*x = Session{ID: id, buf: x.buf}
 	same := true
 	for len(b) > 0 {

@@ -39,7 +39,7 @@ type State struct {
 	factors      *rows.Table // user id -> factors beside the password
 	lastLogins   *rows.Table // user id -> what adaptive rules ask of the login before
 
-	symbols      symbols
+	symbols      Symbols
 	ids          ids
 	byField      [sessionFields]rows.Index // of sessions
 	prefixes     [129]atomic.Int32         // how many sessions have an IPv6 prefix of each length

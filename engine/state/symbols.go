@@ -4,12 +4,48 @@ import (
 	"encoding/binary"
 	"fmt"
 	"sync/atomic"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// symbols gives numbers to texts that many rows hold, such as group names. A text keeps its number for ever.
-type symbols struct {
+// Symbols gives numbers to texts that many rows hold, such as group names. A text keeps its number for ever.
+type Symbols struct {
 	numbers map[string]uint32        // the writer's
 	texts   atomic.Pointer[[][]byte] // by number; grows only
+}
+
+// SymbolList is the numbers of texts, one after another as rows have them.
+type SymbolList []byte
+
+// NewSymbolList returns the list of some numbers.
+func NewSymbolList(numbers ...uint32) (l SymbolList) {
+	for _, n := range numbers {
+		l = protowire.AppendVarint(l, uint64(n))
+	}
+	return l
+}
+
+// Next splits the first number off the list; ok is false at its end.
+func (l SymbolList) Next() (n uint32, rest SymbolList, ok bool) {
+	if len(l) > 1 { // nearly all of them are below 16,384
+		switch {
+		case l[0] < 0x80:
+			return uint32(l[0]), l[1:], true
+		case l[1] < 0x80:
+			return uint32(l[0]&0x7f) | uint32(l[1])<<7, l[2:], true
+		}
+	}
+	v, more, ok := nextSymbol(l)
+	return uint32(v), more, ok
+}
+
+// NewSymbols returns symbols of their own, where a user is made without a State: the i-th text has the number i.
+func NewSymbols(texts ...string) *Symbols {
+	y := new(Symbols)
+	for _, text := range texts {
+		y.add(y.all(), []byte(text))
+	}
+	return y
 }
 
 // symbol returns the number of a text, which gets one if it has none.
@@ -27,22 +63,27 @@ func (s *State) symbol(text []byte) uint64 {
 	return uint64(n)
 }
 
-func (y *symbols) all() [][]byte {
+func (y *Symbols) all() [][]byte {
 	if p := y.texts.Load(); p != nil {
 		return *p
 	}
 	return nil
 }
 
-// text returns the text of a number, or nil for a number that was never given.
-func (y *symbols) text(n uint64) []byte {
+// Len returns how many texts have a number; numbers count from 0.
+func (y *Symbols) Len() int { return len(y.all()) }
+
+// Text returns the text of a number, or nil for a number that was never given. It must not be changed.
+func (y *Symbols) Text(n uint32) []byte { return y.text(uint64(n)) }
+
+func (y *Symbols) text(n uint64) []byte {
 	if all := y.all(); n < uint64(len(all)) {
 		return all[n]
 	}
 	return nil
 }
 
-func (y *symbols) add(texts [][]byte, text []byte) {
+func (y *Symbols) add(texts [][]byte, text []byte) {
 	if y.numbers == nil {
 		y.numbers = make(map[string]uint32)
 	}

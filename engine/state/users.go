@@ -32,8 +32,9 @@ type User struct {
 	Inactive    bool
 
 	PrimaryGroup []byte
-	Groups       [][]byte
-	Roles        []Grant // his own, without those of his groups
+	Groups       SymbolList // of their names, which AppendGroups has
+	Symbols      *Symbols   // of Groups
+	Roles        []Grant    // his own, without those of his groups
 	Aliases      [][]byte
 	Attributes   []Attribute
 
@@ -54,6 +55,7 @@ type User struct {
 	buf     []byte
 	values  [][]byte
 	ranges  []int
+	next    int // the attribute behind the last that was asked for
 }
 
 // Attribute is a named attribute of a user.
@@ -85,11 +87,27 @@ func (u *User) HasPassword() bool {
 	return len(u.Argon2id) > 0 || len(u.Keyed) > 0 || len(u.NT) > 0 || len(u.Clear) > 0 || len(u.Imported) > 0
 }
 
-// Attribute returns the values of the attribute with that name, or nil.
-func (u *User) Attribute(name []byte) [][]byte {
-	for i := range u.Attributes {
-		if string(u.Attributes[i].Name) == string(name) {
-			return u.Attributes[i].Values
+// AppendGroups appends the names of the groups, without the primary one.
+func (u *User) AppendGroups(dst [][]byte) [][]byte {
+	for n, rest, ok := u.Groups.Next(); ok; n, rest, ok = rest.Next() {
+		dst = append(dst, u.Symbols.Text(n))
+	}
+	return dst
+}
+
+// Attribute returns the values of the attribute with that name, or nil. Who asks for many in the order of their names finds each in one
+// look.
+func (u *User) Attribute(name string) [][]byte {
+	at := u.next
+	for range u.Attributes {
+		if at >= len(u.Attributes) {
+			at = 0
+		}
+		a := &u.Attributes[at]
+		at++
+		if string(a.Name) == name {
+			u.next = at
+			return a.Values
 		}
 	}
 	return nil
@@ -203,7 +221,7 @@ func (s *State) userAt(dst *User, ref rows.Ref) bool {
 }
 
 // read fills the user from a buffer that becomes his: a row of the given size with its key behind it.
-func (u *User) read(buf []byte, size int, y *symbols) {
+func (u *User) read(buf []byte, size int, y *Symbols) {
 	u.buf = buf
 	if err := u.decode(buf[:size], buf[size:], y); err != nil {
 		violated("a readable user row", "%s: %v", buf[size:], err)
@@ -211,8 +229,8 @@ func (u *User) read(buf []byte, size int, y *symbols) {
 }
 
 // decode fills the user from a row and its key, without copying them.
-func (u *User) decode(row, key []byte, y *symbols) error {
-	*u = User{Former: u.Former[:0], buf: u.buf, values: u.values[:0], ranges: u.ranges[:0], Groups: u.Groups[:0], Roles: u.Roles[:0], Aliases: u.Aliases[:0], Attributes: u.Attributes[:0]}
+func (u *User) decode(row, key []byte, y *Symbols) error {
+	*u = User{Former: u.Former[:0], buf: u.buf, values: u.values[:0], ranges: u.ranges[:0], Roles: u.Roles[:0], Aliases: u.Aliases[:0], Attributes: u.Attributes[:0]}
 	var r docRow
 	if err := r.decode(row); err != nil {
 		return err
@@ -230,7 +248,8 @@ func (u *User) decode(row, key []byte, y *symbols) error {
 
 // The fields of a user's spec in his row are those of event.UserSpec by number, but for texts that many users share, which are
 // symbols, and for attributes, a symbol and the values, each with its length in front, and roles, a symbol and two times.
-func (u *User) decodeSpec(b []byte, y *symbols) error {
+func (u *User) decodeSpec(b []byte, y *Symbols) error {
+	u.Symbols = y
 	for len(b) > 0 {
 		f, rest, ok := field.Next(b)
 		if !ok {
@@ -261,9 +280,7 @@ func (u *User) decodeSpec(b []byte, y *symbols) error {
 		case 11:
 			u.PrimaryGroup = y.optional(f.Value)
 		case 12:
-			for n, more, ok := nextSymbol(f.Data); ok; n, more, ok = nextSymbol(more) {
-				u.Groups = append(u.Groups, y.text(n))
-			}
+			u.Groups = SymbolList(f.Data)
 		case 13:
 			u.Inactive = f.Value != 0
 		case 14:
@@ -328,7 +345,7 @@ func (u *User) decodeCredential(b []byte) error {
 }
 
 // optional returns the text of a symbol that is stored plus one.
-func (y *symbols) optional(n uint64) []byte {
+func (y *Symbols) optional(n uint64) []byte {
 	if n == 0 {
 		return nil
 	}
@@ -426,7 +443,7 @@ func (s *State) userSpec(spec []byte) *event.UserSpec {
 		FirstName: string(u.FirstName), LastName: string(u.LastName), FullName: string(u.FullName),
 		ShortName: string(u.ShortName), Mail: string(u.Mail), MailDomain: string(u.MailDomain), Mobile: string(u.Mobile),
 		DirectoryDn: string(u.DirectoryDN), UserType: string(u.UserType), PrimaryGroup: string(u.PrimaryGroup),
-		Inactive: u.Inactive, Aliases: texts(u.Aliases), Groups: texts(u.Groups),
+		Inactive: u.Inactive, Aliases: texts(u.Aliases), Groups: texts(u.AppendGroups(nil)),
 	}
 	for _, g := range u.Roles {
 		m.Roles = append(m.Roles, &event.UserSpec_Grant{Role: string(g.Role), NotBeforeUnix: g.NotBefore, NotAfterUnix: g.NotAfter})
