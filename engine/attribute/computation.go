@@ -212,7 +212,7 @@ func (c custom) Names() []string { return stringsOf(c.of.AppendNames(nil, FieldC
 
 // Values implements script.Lookup.
 func (c custom) Values(name string) ([]string, bool) {
-	values := c.of.AppendCustom(nil, name)
+	values := c.of.Custom(name)
 	return stringsOf(values), len(values) > 0
 }
 
@@ -237,7 +237,7 @@ var fields = [...]field{
 // first returns the first value that a built-in source has, empty if it has none. It leaves nothing behind in the facts.
 func (f *Facts) first(of Source) string {
 	from, arena := len(f.values), len(f.arena)
-	f.append(of, "")
+	f.append(of)
 	text := ""
 	if len(f.values) > from {
 		text = string(f.values[from])

@@ -16,8 +16,8 @@ type Subject interface {
 	// AppendNames appends the values of a field with many: Groups (all but the primary one), Aliases, or Custom: the names of the custom
 	// attributes.
 	AppendNames(dst [][]byte, f Field) [][]byte
-	// AppendCustom appends the values of the custom attribute of that name.
-	AppendCustom(dst [][]byte, name string) [][]byte
+	// Custom returns the values of the custom attribute of that name.
+	Custom(name string) [][]byte
 }
 
 // Field names what a Subject is asked for.
@@ -127,8 +127,11 @@ func (f *Facts) Renew() {
 	f.arena = f.arena[:0]
 }
 
-// Values returns the subject's values of d, computed at most once between two Resets.
+// Values returns the subject's values of d, made at most once between two Resets.
 func (f *Facts) Values(d *Definition) [][]byte {
+	if d.source == Custom && d.computation == nil && f.Subject != nil {
+		return f.Subject.Custom(d.custom)
+	}
 	if f.generation == 0 {
 		f.generation = 1
 	}
@@ -151,12 +154,12 @@ func (f *Facts) compute(d *Definition) {
 	case d.computation != nil:
 		f.values = append(f.values, f.Compute(d.computation)...)
 	default:
-		f.append(d.source, d.custom)
+		f.append(d.source)
 	}
 }
 
-// append appends the values of a source to f.values; custom names the subject's own attribute.
-func (f *Facts) append(from Source, custom string) {
+// append appends the values of a built-in source to f.values.
+func (f *Facts) append(from Source) {
 	switch from {
 	case UserName:
 		f.one(FieldUserName)
@@ -196,9 +199,7 @@ func (f *Facts) append(from Source, custom string) {
 		f.values = append(f.values, f.Roles...)
 	case Principal:
 		f.joined(FieldUserName, '@', FieldMailDomain, true)
-	case Custom:
-		f.values = f.Subject.AppendCustom(f.values, custom)
-	case Coming:
+	case Custom, Coming:
 	}
 }
 

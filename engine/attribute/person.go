@@ -57,7 +57,7 @@ func (p *Person) AppendNames(dst [][]byte, f Field) [][]byte {
 	return dst
 }
 
-// AppendCustom implements Subject.
-func (p *Person) AppendCustom(dst [][]byte, name string) [][]byte {
-	return append(dst, (*state.User)(p).Attribute(name)...)
+// Custom implements Subject.
+func (p *Person) Custom(name string) [][]byte {
+	return (*state.User)(p).Attribute(name)
 }

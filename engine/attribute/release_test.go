@@ -32,9 +32,7 @@ func (p *person) AppendNames(dst [][]byte, f Field) [][]byte {
 	return append(dst, p.names[f]...)
 }
 
-func (p *person) AppendCustom(dst [][]byte, name string) [][]byte {
-	return append(dst, p.custom[name]...)
-}
+func (p *person) Custom(name string) [][]byte { return p.custom[name] }
 
 func texts(values ...string) [][]byte {
 	out := make([][]byte, len(values))

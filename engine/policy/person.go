@@ -35,7 +35,8 @@ func (c *Cache) Person(p *Person, u *state.User, now int64) {
 	}
 	if len(u.Groups) > 0 && c.tables.members != nil {
 		known := c.tables.members.of(u.Symbols)
-		for n, rest, ok := u.Groups.Next(); ok; n, rest, ok = rest.Next() {
+		for n, at := uint32(0), 0; at < len(u.Groups); {
+			n, at = u.Groups.At(at)
 			if known != nil && known.groups[n].plain.Load() {
 				continue
 			}
@@ -107,7 +108,8 @@ func (p *Person) In(group uint32) bool {
 		p.join(p.primary())
 		if u := p.user; len(u.Groups) > 0 && p.tables.members != nil {
 			known := p.tables.members.of(u.Symbols)
-			for n, rest, ok := u.Groups.Next(); ok; n, rest, ok = rest.Next() {
+			for n, at := uint32(0), 0; at < len(u.Groups); {
+				n, at = u.Groups.At(at)
 				p.join(p.tables.group(known, u.Symbols, n))
 			}
 		}

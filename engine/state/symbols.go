@@ -25,18 +25,20 @@ func NewSymbolList(numbers ...uint32) (l SymbolList) {
 	return l
 }
 
-// Next splits the first number off the list; ok is false at its end.
-func (l SymbolList) Next() (n uint32, rest SymbolList, ok bool) {
-	if len(l) > 1 { // nearly all of them are below 16,384
-		switch {
-		case l[0] < 0x80:
-			return uint32(l[0]), l[1:], true
-		case l[1] < 0x80:
-			return uint32(l[0]&0x7f) | uint32(l[1])<<7, l[2:], true
-		}
+// At returns the number at a place of the list, from 0 on and below its length, and the place of the one behind it.
+func (l SymbolList) At(at int) (n uint32, next int) {
+	if l[at] < 0x80 {
+		return uint32(l[at]), at + 1
 	}
-	v, more, ok := nextSymbol(l)
-	return uint32(v), more, ok
+	return l.long(at)
+}
+
+func (l SymbolList) long(at int) (n uint32, next int) {
+	v, size := protowire.ConsumeVarint(l[at:])
+	if size < 0 {
+		violated("a readable list of symbols", "%x", []byte(l))
+	}
+	return uint32(v), at + size
 }
 
 // NewSymbols returns symbols of their own, where a user is made without a State: the i-th text has the number i.

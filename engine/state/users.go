@@ -89,7 +89,8 @@ func (u *User) HasPassword() bool {
 
 // AppendGroups appends the names of the groups, without the primary one.
 func (u *User) AppendGroups(dst [][]byte) [][]byte {
-	for n, rest, ok := u.Groups.Next(); ok; n, rest, ok = rest.Next() {
+	for n, at := uint32(0), 0; at < len(u.Groups); {
+		n, at = u.Groups.At(at)
 		dst = append(dst, u.Symbols.Text(n))
 	}
 	return dst

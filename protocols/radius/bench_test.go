@@ -3,6 +3,7 @@ package radius
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -41,6 +42,55 @@ func BenchmarkPacket(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				h.packet(s, packets[i%len(packets)])
+				h.h.Wake()
+				h.port.now = h.port.now.Add(100 * time.Millisecond)
+				h.h.EndBatch(true)
+			}
+		})
+	}
+}
+
+// BenchmarkEstate is a PAP packet, as in BenchmarkPacket, of somebody with 50 groups and 10 attributes, of which 20 sharing policies release all,
+// and of the same person with none of them.
+func BenchmarkEstate(b *testing.B) {
+	sent := [...]string{
+		"Filter-Id", "Reply-Message", "Callback-Number", "Callback-Id", "Framed-Pool", "Login-LAT-Service", "Login-LAT-Node", "Framed-AppleTalk-Zone", "Framed-Route", "Login-LAT-Port",
+	}
+	var estate strings.Builder
+	var groups, rules, values []string
+	for i := range 50 {
+		parent := ""
+		if i%10 > 0 {
+			parent = fmt.Sprintf("{parent: group-%d}", i-1)
+		}
+		fmt.Fprintf(&estate, "---\nkind: Group\nname: group-%d\nspec: %s\n", i, parent)
+		groups = append(groups, fmt.Sprintf("group-%d", i))
+	}
+	for i, id := range sent {
+		fmt.Fprintf(&estate, "---\nkind: AttributeDefinition\nname: attribute-%d\nspec: {radiusID: %s}\n", i, id)
+		values = append(values, fmt.Sprintf("attribute-%d: value", i))
+		rules = append(rules, fmt.Sprintf("{attribute: attribute-%d}", i))
+	}
+	for i := range 20 {
+		condition := [...]string{"any", "{principalName: alice}", "{attributeRequester: other}", "{attributeValue: {attribute: attribute-1, value: value}}"}[i%4]
+		fmt.Fprintf(&estate, "---\nkind: AttributePolicy\nname: policy-%d\nspec: {condition: %s, attributes: [%s]}\n", i, condition, strings.Join(rules, ", "))
+	}
+	fmt.Fprintf(&estate, "---\nkind: User\nname: alice\nspec: {groups: [%s], attributes: {%s}}\n", strings.Join(groups, ", "), strings.Join(values, ", "))
+	for _, c := range []struct{ name, documents string }{
+		{"none", "kind: User\nname: alice\n"},
+		{"50 groups, 10 attributes, 20 policies", strings.TrimPrefix(estate.String(), "---\n")},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			h := newHouse(b)
+			h.put(c.documents)
+			h.port.keep, h.apply = false, false
+			packets := make([][]byte, 256)
+			for i := range packets {
+				packets[i] = h.request(wire.AccessRequest, proofs(b, "alice", "wonderland")["PAP"])
+			}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				h.packet(h.auth, packets[i%len(packets)])
 				h.h.Wake()
 				h.port.now = h.port.now.Add(100 * time.Millisecond)
 				h.h.EndBatch(true)
