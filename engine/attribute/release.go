@@ -115,9 +115,28 @@ func NewView(policies []*Policy, requester, issuer *Party, sent func(*Definition
 	for _, vp := range applicable {
 		v.add(vp, requester, issuer)
 	}
+	v.policies = slices.DeleteFunc(v.policies, v.settles)
 	// Policies that hide come first: what they hide needs no further condition.
 	slices.SortStableFunc(v.policies, func(a, b viewPolicy) int { return hides(b) - hides(a) })
 	return v
+}
+
+// settles reports whether all that a policy could release is released without it, and it hides nothing.
+func (v *View) settles(p viewPolicy) bool {
+	if p.deny != nil {
+		return false
+	}
+	for w, allow := range p.allow {
+		if allow&^v.allow[w] != 0 {
+			return false
+		}
+	}
+	for _, r := range p.rules {
+		if v.allow[r.bit/64]&(1<<(r.bit%64)) == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func hides(p viewPolicy) int {

@@ -36,7 +36,11 @@ func (c *Cache) Person(p *Person, u *state.User, now int64) {
 	if len(u.Groups) > 0 && c.tables.members != nil {
 		known := c.tables.members.of(u.Symbols)
 		for n, at := uint32(0), 0; at < len(u.Groups); {
-			n, at = u.Groups.At(at)
+			if n = uint32(u.Groups[at]); n < 0x80 {
+				at++
+			} else {
+				n, at = u.Groups.At(at)
+			}
 			if known != nil && known.groups[n].plain.Load() {
 				continue
 			}

@@ -84,6 +84,13 @@ func (r *docRow) decode(b []byte) error {
 
 // nextSymbol splits the first number off a list of symbols; ok is false at its end, and for what is no list.
 func nextSymbol(b []byte) (n uint64, rest []byte, ok bool) {
+	if len(b) > 0 && b[0] < 0x80 {
+		return uint64(b[0]), b[1:], true
+	}
+	return nextLongSymbol(b)
+}
+
+func nextLongSymbol(b []byte) (n uint64, rest []byte, ok bool) {
 	n, size := protowire.ConsumeVarint(b)
 	if size < 0 {
 		return 0, nil, false
@@ -93,6 +100,14 @@ func nextSymbol(b []byte) (n uint64, rest []byte, ok bool) {
 
 // nextText splits the first text off a list of texts with their lengths in front.
 func nextText(b []byte) (text, rest []byte, ok bool) {
+	if len(b) > 0 && b[0] < 0x80 && int(b[0]) < len(b) {
+		end := 1 + int(b[0])
+		return b[1:end:end], b[end:], true
+	}
+	return nextLongText(b)
+}
+
+func nextLongText(b []byte) (text, rest []byte, ok bool) {
 	text, size := protowire.ConsumeBytes(b)
 	if size < 0 {
 		return nil, nil, false

@@ -123,7 +123,6 @@ type Endpoint struct {
 
 	buf    []byte
 	values [][]byte
-	ranges []int
 }
 
 // Over reports whether the endpoint has expired at a time in unix seconds.
@@ -154,14 +153,14 @@ func (s *State) HasEndpoint(mac event.MAC) bool {
 // AsUser makes u what a device is to a decision: a name, a group, attributes, and nothing else. It shares the memory of e.
 func (e *Endpoint) AsUser(u *User) {
 	*u = User{
-		buf: u.buf, values: u.values[:0], ranges: u.ranges[:0], Roles: u.Roles[:0], Aliases: u.Aliases[:0],
+		buf: u.buf, values: u.values[:0], Roles: u.Roles[:0], Aliases: u.Aliases[:0],
 		Name: e.Name, PrimaryGroup: e.Group, Attributes: append(u.Attributes[:0], e.Attributes...),
 	}
 }
 
 // decode fills the endpoint from a row and its key, without copying them.
 func (e *Endpoint) decode(row, key []byte) error {
-	*e = Endpoint{Name: key, Attributes: e.Attributes[:0], buf: e.buf, values: e.values[:0], ranges: e.ranges[:0]}
+	*e = Endpoint{Name: key, Attributes: e.Attributes[:0], buf: e.buf, values: e.values[:0]}
 	var r docRow
 	if err := r.decode(row); err != nil {
 		return err
@@ -184,17 +183,13 @@ func (e *Endpoint) decode(row, key []byte) error {
 			}
 		}
 	}
-	start := 0
-	for i, end := range e.ranges {
-		e.Attributes[i].Values = e.values[start:end:end]
-		start = end
-	}
 	return nil
 }
 
 // attribute reads an encoded event.UserSpec_Attribute.
 func (e *Endpoint) attribute(b []byte) error {
 	var name []byte
+	start := len(e.values)
 	for len(b) > 0 {
 		f, rest, ok := field.Next(b)
 		if !ok {
@@ -207,8 +202,7 @@ func (e *Endpoint) attribute(b []byte) error {
 			e.values = append(e.values, f.Data)
 		}
 	}
-	e.Attributes = append(e.Attributes, Attribute{Name: name})
-	e.ranges = append(e.ranges, len(e.values))
+	e.Attributes = append(e.Attributes, Attribute{Name: name, Values: e.values[start:len(e.values):len(e.values)]})
 	return nil
 }
 

@@ -25,15 +25,9 @@ func NewSymbolList(numbers ...uint32) (l SymbolList) {
 	return l
 }
 
-// At returns the number at a place of the list, from 0 on and below its length, and the place of the one behind it.
+// At returns the number at a place of the list, from 0 on and below its length, and the place of the one behind it. Where the byte there
+// is below 128, it is the number, and the next place the next byte.
 func (l SymbolList) At(at int) (n uint32, next int) {
-	if l[at] < 0x80 {
-		return uint32(l[at]), at + 1
-	}
-	return l.long(at)
-}
-
-func (l SymbolList) long(at int) (n uint32, next int) {
 	v, size := protowire.ConsumeVarint(l[at:])
 	if size < 0 {
 		violated("a readable list of symbols", "%x", []byte(l))

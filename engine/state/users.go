@@ -54,7 +54,6 @@ type User struct {
 	ownName bool // he claims it as a login name
 	buf     []byte
 	values  [][]byte
-	ranges  []int
 	next    int // the attribute behind the last that was asked for
 }
 
@@ -231,7 +230,7 @@ func (u *User) read(buf []byte, size int, y *Symbols) {
 
 // decode fills the user from a row and its key, without copying them.
 func (u *User) decode(row, key []byte, y *Symbols) error {
-	*u = User{Former: u.Former[:0], buf: u.buf, values: u.values[:0], ranges: u.ranges[:0], Roles: u.Roles[:0], Aliases: u.Aliases[:0], Attributes: u.Attributes[:0]}
+	*u = User{Former: u.Former[:0], buf: u.buf, values: u.values[:0], Roles: u.Roles[:0], Aliases: u.Aliases[:0], Attributes: u.Attributes[:0]}
 	var r docRow
 	if err := r.decode(row); err != nil {
 		return err
@@ -251,7 +250,16 @@ func (u *User) decode(row, key []byte, y *Symbols) error {
 // symbols, and for attributes, a symbol and the values, each with its length in front, and roles, a symbol and two times.
 func (u *User) decodeSpec(b []byte, y *Symbols) error {
 	u.Symbols = y
+	texts := y.all()
 	for len(b) > 0 {
+		if b[0] == shortAttribute && len(b) > 1 && b[1] < 0x80 && 2+int(b[1]) <= len(b) { // as most of a row is
+			end := 2 + int(b[1])
+			if !u.readAttribute(b[2:end:end], texts) {
+				return fmt.Errorf("read attribute of user row: %w", errRow)
+			}
+			b = b[end:]
+			continue
+		}
 		f, rest, ok := field.Next(b)
 		if !ok {
 			return fmt.Errorf("read user row: %w", errRow)
@@ -285,15 +293,9 @@ func (u *User) decodeSpec(b []byte, y *Symbols) error {
 		case 13:
 			u.Inactive = f.Value != 0
 		case 14:
-			n, values, ok := nextSymbol(f.Data)
-			if !ok {
+			if !u.readAttribute(f.Data, texts) {
 				return fmt.Errorf("read attribute of user row: %w", errRow)
 			}
-			u.Attributes = append(u.Attributes, Attribute{Name: y.text(n)})
-			for v, more, ok := nextText(values); ok; v, more, ok = nextText(more) {
-				u.values = append(u.values, v)
-			}
-			u.ranges = append(u.ranges, len(u.values))
 		case 15:
 			n, rest, ok := nextSymbol(f.Data)
 			from, rest, ok2 := nextSymbol(rest)
@@ -304,12 +306,33 @@ func (u *User) decodeSpec(b []byte, y *Symbols) error {
 			u.Roles = append(u.Roles, Grant{Role: y.text(n), NotBefore: int64(from), NotAfter: int64(until)})
 		}
 	}
-	start := 0
-	for i, end := range u.ranges {
-		u.Attributes[i].Values = u.values[start:end:end]
-		start = end
-	}
 	return nil
+}
+
+// shortAttribute is the tag of an attribute, behind which its length stands.
+const shortAttribute = 14<<3 | byte(protowire.BytesType)
+
+// readAttribute adds the attribute of a row.
+func (u *User) readAttribute(b []byte, texts [][]byte) bool {
+	n, b, ok := nextSymbol(b)
+	if !ok {
+		return false
+	}
+	var name []byte
+	if n < uint64(len(texts)) {
+		name = texts[n]
+	}
+	start := len(u.values)
+	for len(b) > 0 {
+		var v []byte
+		if v, b, ok = nextText(b); !ok {
+			break
+		}
+		u.values = append(u.values, v)
+	}
+	// Where u.values has grown, those before it stay where they are.
+	u.Attributes = append(u.Attributes, Attribute{Name: name, Values: u.values[start:len(u.values):len(u.values)]})
+	return true
 }
 
 func (u *User) decodeCredential(b []byte) error {

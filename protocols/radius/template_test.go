@@ -18,6 +18,14 @@ const testDictionary = `
 ATTRIBUTE	User-Name			1	string
 ATTRIBUTE	Filter-Id			11	string
 ATTRIBUTE	Reply-Message			18	string
+ATTRIBUTE	Callback-Number			19	string
+ATTRIBUTE	Callback-Id			20	string
+ATTRIBUTE	Framed-Route			22	string
+ATTRIBUTE	Login-LAT-Service		34	string
+ATTRIBUTE	Login-LAT-Node			35	string
+ATTRIBUTE	Framed-AppleTalk-Zone		39	string
+ATTRIBUTE	Login-LAT-Port			63	string
+ATTRIBUTE	Framed-Pool			88	string
 ATTRIBUTE	User-Password			2	string	encrypt=1
 ATTRIBUTE	Class				25	octets
 ATTRIBUTE	Vendor-Specific			26	vsa

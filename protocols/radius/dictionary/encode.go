@@ -41,6 +41,19 @@ func (a *Attribute) Encode(dst []byte, value string, tag uint8) ([]byte, error) 
 // AppendTo appends the attribute to a packet, encrypted for it where need be. A
 // packet that is full is the Builder's fault and shows there.
 func (a *Attribute) AppendTo(b *wire.Builder, value string, tag uint8) error {
+	if a.plain() && tag == 0 && len(value) <= wire.MaxValue {
+		b.Text(wire.Type(a.Number), value) // as most values of people are
+		return nil
+	}
+	return a.appendTo(b, value, tag)
+}
+
+// plain reports whether the value is the text itself, behind type and length.
+func (a *Attribute) plain() bool {
+	return a.Type == String && !a.Tagged && a.Hiding == wire.Clear && a.Vendor == nil && a.Parent == nil && a.Base == 0
+}
+
+func (a *Attribute) appendTo(b *wire.Builder, value string, tag uint8) error {
 	var fixed, whole [512]byte
 	if a.Hiding == wire.Clear {
 		body, err := a.appendBody(fixed[:0], value, tag)

@@ -267,6 +267,34 @@ func TestTemplateErrorsSayWhereAndWhat(t *testing.T) {
 	}
 }
 
+// TestAttributesAreAppendedAsTheyAreEncoded holds AppendTo to Encode for every attribute that is not encrypted, and texts up to too long.
+func TestAttributesAreAppendedAsTheyAreEncoded(t *testing.T) {
+	d := exampleOf(t)
+	secret, err := wire.NewSecret([]byte("s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range d.Attributes() {
+		if a.Hiding != wire.Clear {
+			continue
+		}
+		for _, value := range []string{"", "7", "192.0.2.1", strings.Repeat("a", wire.MaxValue), strings.Repeat("a", wire.MaxValue+1)} {
+			for _, tag := range []uint8{0, 1} {
+				want, failed := a.Encode(nil, value, tag)
+				var b wire.Builder
+				b.ReplyTo(make([]byte, 0, wire.MaxPacket), wire.AccessAccept, 1, &[16]byte{}, secret)
+				if err := a.AppendTo(&b, value, tag); (err != nil) != (failed != nil) {
+					t.Errorf("%s, %d bytes, tag %d: %v, but encoded: %v", a.Name, len(value), tag, err, failed)
+				}
+				packet, fault := b.Finish()
+				if fault != wire.OK || failed == nil && !bytes.Contains(packet, want) {
+					t.Errorf("%s, %d bytes, tag %d: %v, %x is not in %x", a.Name, len(value), tag, fault, want, packet)
+				}
+			}
+		}
+	}
+}
+
 func TestAppendingAllocatesNothing(t *testing.T) {
 	d := exampleOf(t)
 	template, err := d.ParseTemplate("Tunnel-Type:1 = VLAN\nTunnel-Password:1 = x\nCisco-AVPair = y\nExample-Key = k\n")
