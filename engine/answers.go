@@ -58,6 +58,7 @@ func (e *Engine) open(r *Request) (c login.Challenge, reason trace.Reason) {
 		return void("it was made for another user", trace.ChallengeInvalid)
 	case r.user.CredentialVersion != c.Version:
 		return void("the password was changed meanwhile", trace.ChallengeExpired)
+	case r.Proof.Method == credential.NoProof && c.Asked.Has(login.Push): // RFC 2865 section 4.1: State can stand alone
 	case r.Proof.Method != credential.PAP:
 		return void("its answer has to come as a password (PAP)", trace.ChallengeInvalid)
 	}
@@ -125,6 +126,10 @@ func (e *Engine) used(r *Request, o Outcome) (waits bool) {
 func (e *Engine) proven(r *Request) (waits bool) {
 	w := &r.work
 	p := &w.proof
+	if p.pending {
+		e.askAgain(r)
+		return false
+	}
 	if p.reason != trace.OK {
 		r.trace.Add(trace.FactorDiffers, p.asked.String(), p.detail)
 		if p.guessed() {

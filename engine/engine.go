@@ -30,6 +30,7 @@ type People interface {
 	Factors(dst *state.Factors, user uint64)
 	LastLogin(dst *state.LastLogin, user uint64)
 	Consumed(key string) bool
+	PushAnswer(challenge uint64) (state.PushAnswer, bool)
 	AppliedIndex() uint64
 	Check(at state.Stamp, proposal []byte) state.Result
 }
@@ -50,7 +51,7 @@ type Config struct {
 	Places *geo.Holder
 	// Scripts runs scripts; nil: what a script makes cannot be had.
 	Scripts script.Runner
-	// Messenger sends one-time codes; nil: none are sent.
+	// Messenger sends one-time codes and push challenges; nil: none are sent.
 	Messenger message.Messenger
 	Clock     func() time.Time // nil: time.Now
 	Logger    *slog.Logger     // nil: nothing is logged

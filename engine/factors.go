@@ -124,27 +124,39 @@ func (e *Engine) further(r *Request) (waits bool) {
 
 // ask makes the challenge for one factor.
 func (e *Engine) ask(r *Request, f login.Factor) (waits bool) {
-	w, d := &r.work, &r.Decision
+	w := &r.work
 	c := login.Challenge{
-		ID: d.ID, User: r.user.ID, Version: r.user.CredentialVersion, Client: event.StreamKey(event.StreamClient, r.Client.Name),
+		ID: r.Decision.ID, User: r.user.ID, Version: r.user.CredentialVersion, Client: event.StreamKey(event.StreamClient, r.Client.Name),
 		Proved: w.proved, Asked: login.SetOf(f), NotAfter: e.now().Add(challengeLife), Index: e.config.People.AppliedIndex(),
 	}
-	if f == login.SMS || f == login.Email {
-		if reason := e.sendCode(r, f, &c); reason != trace.OK {
-			r.reject(reason)
-			return false
+	message, reason := prompts[f], trace.OK
+	switch f {
+	case login.SMS, login.Email:
+		reason = e.sendCode(r, f, &c)
+	case login.Push:
+		if reason = e.sendPush(r, &c); reason == trace.OK {
+			message = pushPrompt(&c.Push)
 		}
 	}
-	sealed, err := c.Seal(d.State[:0], e.config.Keyring)
-	if err != nil {
-		r.trace.Add(trace.FactorMissing, f.String(), err.Error())
-		r.discard(trace.LogNotRecorded)
-		return false
+	if reason != trace.OK {
+		return e.refused(r, reason)
 	}
 	r.trace.Add(trace.FactorAsked, f.String(), "")
-	d.deny(event.Challenge, trace.FactorNeeded)
-	d.State, d.Message = sealed, prompts[f]
+	e.challenge(r, &c, message)
 	return false
+}
+
+// challenge decides that the login goes on with the answer to a challenge, and what the person is told.
+func (e *Engine) challenge(r *Request, c *login.Challenge, message string) {
+	d := &r.Decision
+	sealed, err := c.Seal(d.State[:0], e.config.Keyring)
+	if err != nil {
+		r.trace.Add(trace.FactorMissing, c.Asked.String(), err.Error())
+		r.discard(trace.LogNotRecorded)
+		return
+	}
+	d.deny(event.Challenge, trace.FactorNeeded)
+	d.State, d.Message = sealed, message
 }
 
 // prompts are what people are asked, in words that a device can show.

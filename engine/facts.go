@@ -169,7 +169,7 @@ func (e *Engine) enrolled(r *Request) (s login.Set) {
 		}
 	}
 	if e.config.Messenger == nil {
-		return s
+		return s &^ login.SetOf(login.Push)
 	}
 	if len(r.user.Mobile) > 0 {
 		s |= login.SetOf(login.SMS)

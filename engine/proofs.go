@@ -23,6 +23,7 @@ type proof struct {
 	drift    int32
 	label    string // of the factor that proved it
 	recovery bool   // it was a recovery code
+	pending  bool   // the device has not answered yet: the person is asked once more
 	detail   string // why not
 }
 
@@ -37,7 +38,7 @@ func (p *proof) replayed() trace.Reason {
 // guessed reports whether what was typed may have been a guess.
 func (p *proof) guessed() bool {
 	switch p.reason {
-	case trace.OTPWrong, trace.RecoveryWrong, trace.PINWrong, trace.CodeWrong:
+	case trace.OTPWrong, trace.RecoveryWrong, trace.PINWrong, trace.CodeWrong, trace.PushNumber, trace.PushDenied:
 		return true
 	}
 	return false
@@ -69,6 +70,8 @@ func (e *Engine) prove(r *Request, f login.Factor, typed []byte) proof {
 		return e.provePIN(r, typed)
 	case login.SMS, login.Email:
 		return e.proveCode(r, f, typed)
+	case login.Push:
+		return e.provePush(r)
 	}
 	return proof{asked: f, reason: trace.FactorNeeded, detail: "it cannot be proved over this protocol"}
 }

@@ -36,7 +36,9 @@ import (
 //	                      mschapv2, mschap-cpw, mac or none; "" is nothing
 //	                      In a password {otp} is the present code of the name's device, and {sent} the code that was sent to him last.
 //	answer [trace]        NAME TEXT and what may follow a login: the answer to the name's last challenge
-//	enrol                 NAME otp, or NAME pin DIGITS: a second factor
+//	enrol                 NAME otp, NAME pin DIGITS, or NAME push LABEL: a second factor
+//	remove                NAME LABEL: takes a push device from him
+//	device                LABEL approves, LABEL denies, or LABEL mistypes: what a push device answers to the challenge that it got last
 //	sent                  what was sent since the last look
 //	session               start|interim|stop NAME SESSION: accounting of the name's last accepted login
 //	sessions              NAME: how many sessions and reservations of his count
@@ -48,7 +50,7 @@ import (
 func TestScenarios(t *testing.T) {
 	cases := 0
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		s := &scenario{logins: map[string]uint64{}, states: map[string][]byte{}, devices: map[string]*otp.Secret{}, post: new(postman)}
+		s := &scenario{logins: map[string]uint64{}, states: map[string][]byte{}, devices: map[string]*otp.Secret{}, pushes: map[string]*pushDevice{}, post: new(postman)}
 		s.rig = newEmptyRig(t, func(c *Config) {
 			c.TraceAccepts, c.Messenger, c.Scripts = 1, s.post, &scriptBench{host: script.NewHost()}
 		})
@@ -72,8 +74,10 @@ type scenario struct {
 	logins  map[string]uint64      // the last accepted one of each name
 	states  map[string][]byte      // of the last challenge of each name
 	devices map[string]*otp.Secret // by name
+	pushes  map[string]*pushDevice // by label
 	post    *postman
-	told    int // of the messages that were taken, how many were looked at
+	number  string // that was shown last for a push challenge
+	told    int    // of the messages that were taken, how many were looked at
 	cases   int
 }
 
@@ -104,6 +108,13 @@ func (s *scenario) run(d *datadriven.TestData) string {
 		return each(func(words []string) error { return s.login(&out, words, traced, d.Cmd == "answer") })
 	case "enrol":
 		return each(s.enrol) + "ok"
+	case "remove":
+		return each(func(words []string) error {
+			s.propose(&event.FactorRemoved{User: words[0], Id: words[1]})
+			return nil
+		}) + "ok"
+	case "device":
+		return each(func(words []string) error { return s.answers(&out, words) })
 	case "sent":
 		for ; s.told < len(s.post.taken); s.told++ {
 			m := s.post.taken[s.told]
@@ -276,7 +287,7 @@ func (s *scenario) typed(name, text string) (string, error) {
 	return text, nil
 }
 
-// enrol reads NAME otp, or NAME pin DIGITS.
+// enrol reads NAME otp, NAME pin DIGITS, or NAME push LABEL.
 func (s *scenario) enrol(words []string) error {
 	switch {
 	case len(words) == 2 && words[1] == "otp":
@@ -290,7 +301,11 @@ func (s *scenario) enrol(words []string) error {
 		s.propose(&event.FactorPut{User: words[0], Id: "pin", Kind: uint32(login.PIN), Data: kept})
 		return nil
 	}
-	return errors.New("a factor is otp, or pin and its digits")
+	if len(words) == 3 && words[1] == "push" {
+		s.pushes[words[2]] = s.pushDevice(words[0], words[2])
+		return nil
+	}
+	return errors.New("a factor is otp, pin and its digits, or push and a label")
 }
 
 // attributes are attributes of a request, by the names under which fakeWire knows them.
@@ -326,7 +341,8 @@ func (s *scenario) login(out *strings.Builder, words []string, traced, answers b
 	fmt.Fprintf(out, "%s -> %s %s\n", line, d.Verdict, d.Reason)
 	if d.Verdict == event.Challenge {
 		s.states[words[0]] = bytes.Clone(d.State)
-		fmt.Fprintf(out, "  shown: %s\n", d.Message)
+		fmt.Fprintf(out, "  shown: %s\n", numberShown.ReplaceAllString(d.Message, "number NN")) // another one each time
+		s.number, _ = strings.CutPrefix(numberShown.FindString(d.Message), "number ")
 	}
 	for _, reply := range d.Replies {
 		for _, item := range strings.Split(reply.(string), "\n") {

@@ -75,6 +75,8 @@ type State interface {
 	LoginFailures(login string) []state.LoginFailures
 	// Factors returns a user's factors beside the password; false if there is no such user.
 	Factors(user string) ([]state.Factor, bool)
+	// PushAnswer returns what was answered to the push challenge of a login, and false if nothing was.
+	PushAnswer(challenge uint64) (state.PushAnswer, bool)
 	// Sessions returns a page of live sessions in a stable order, and the cursor of the next page; 0 at the end.
 	Sessions(q SessionQuery) (page []Session, next uint64)
 	// Session reports whether there is a live session with the id.
@@ -232,6 +234,7 @@ type Server struct {
 	kinds       []document.Kind
 	names       []string // of kinds
 	simulations *rate.Limiter
+	strangers   *strangers
 	applies     chan struct{} // bounds the applies, plans and imports that are in memory at a time
 
 	stop     chan struct{}
@@ -263,6 +266,7 @@ func New(cfg Config) *Server {
 		cfg: cfg, log: cfg.Logger, now: cfg.Clock,
 		replays: newReplays(cfg.Clock), jobs: newJobs(cfg.Clock),
 		simulations: rate.NewLimiter(simulationsPerSecond, simulationsAtOnce),
+		strangers:   newStrangers(cfg.Clock),
 		kinds:       document.Kinds(), applies: make(chan struct{}, appliesAtOnce), stop: make(chan struct{}),
 	}
 	for _, k := range s.kinds {

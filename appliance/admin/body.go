@@ -110,6 +110,9 @@ func (s *Server) eventBody(m proto.Message) (json.RawMessage, error) {
 		f.add("user", e.User).add("kept", kept).add("mustChange", e.MustChange).add("samePassword", e.SamePassword).add("by", e.By)
 	case *event.FactorPut:
 		f.add("user", e.User).add("id", e.Id).add("kind", factorKind(e.Kind)).add("label", e.Label).add("by", e.By)
+	case *event.PushAnswered:
+		f.add("user", e.User).add("id", e.Factor).add("challenge", id(e.Challenge)).add("outcome", pushOutcome(e.Outcome))
+		f.add("notAfter", secondsTime(e.NotAfterUnix)).add("source", addressText(e.Source))
 	case *event.LoginRemembered:
 		f.add("user", e.User).add("factors", login.Set(e.Factors).String()).add("country", e.Country)
 	case *event.SessionReserved:

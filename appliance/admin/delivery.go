@@ -35,7 +35,7 @@ func (d delivered) Delivered(m *message.Message) { d <- m }
 func (s *Server) testDelivery(ctx context.Context, in *testDeliveryInput) (*answer[api.Delivery], error) {
 	channel, ok := message.ParseChannel(in.Body.Channel)
 	if !ok {
-		return nil, badParameter("body.channel", "there is no channel %q; there are mail and sms", in.Body.Channel)
+		return nil, badParameter("body.channel", "there is no channel %q; there are mail, sms and push", in.Body.Channel)
 	}
 	done := make(delivered, 1)
 	started := s.now()

@@ -71,6 +71,7 @@ const (
 	factorOTP      = "otp"
 	factorPIN      = "pin"
 	factorRecovery = "recovery"
+	factorPush     = "push"
 )
 
 // factorKind names a kind of stored factor.
@@ -82,6 +83,8 @@ func factorKind(kind uint32) string {
 		return factorPIN
 	case state.RecoveryCodes:
 		return factorRecovery
+	case uint32(login.Push):
+		return factorPush
 	}
 	return login.Factor(kind).String()
 }
@@ -122,6 +125,8 @@ func (s *Server) addFactor(ctx context.Context, in *addFactorInput) (*answer[api
 		if errors.Is(err, pin.ErrPolicy) {
 			err = factorRefused("pin", err)
 		}
+	case factorPush:
+		err = s.enrolPush(put, &in.Body)
 	case factorRecovery:
 		put.Kind = state.RecoveryCodes
 		out.Codes, put.Data, err = recovery.New(recovery.Count, s.cfg.Keyring, login.FactorContext(nil, put.User, put.Id))

@@ -36,6 +36,7 @@ const (
 	metaScopes = "scopes" // []string: the caller holds one of them
 	metaLarge  = "large"  // true: the handler reads the body itself, up to maxDocuments
 	metaStream = "stream" // true: the answer has no bounded time
+	metaPublic = "public" // true: strangers may call it, within bounds of their own
 )
 
 // authenticator finds out who makes a request. The error is a *api.Problem.
@@ -119,8 +120,16 @@ func (g *gate) Handle(op *huma.Operation, handler func(huma.Context)) {
 	scopes, _ := op.Metadata[metaScopes].([]string)
 	large, _ := op.Metadata[metaLarge].(bool)
 	stream, _ := op.Metadata[metaStream].(bool)
+	public, _ := op.Metadata[metaPublic].(bool)
 	g.mux.HandleFunc(op.Method+" "+op.Path, func(w http.ResponseWriter, r *http.Request) {
-		caller, err := g.who.authenticate(r)
+		var caller Caller
+		var err error
+		most := int64(maxBody)
+		if public {
+			most, err = maxStranger, g.server.strangers.admit(r)
+		} else {
+			caller, err = g.who.authenticate(r)
+		}
 		if err != nil {
 			writeProblem(w, err)
 			return
@@ -133,7 +142,7 @@ func (g *gate) Handle(op *huma.Operation, handler func(huma.Context)) {
 		rc := http.NewResponseController(w)
 		if large {
 			r.Body = http.MaxBytesReader(w, &patientBody{body: r.Body, rc: rc}, maxDocuments)
-		} else if err := bufferBody(w, r, rc); err != nil {
+		} else if err := bufferBody(w, r, rc, most); err != nil {
 			writeProblem(w, err)
 			return
 		}
@@ -142,7 +151,7 @@ func (g *gate) Handle(op *huma.Operation, handler func(huma.Context)) {
 			_ = rc.SetWriteDeadline(time.Now().Add(answerTime))
 		}
 		key := r.Header.Get("Idempotency-Key")
-		if key == "" || op.Method != http.MethodPost {
+		if key == "" || op.Method != http.MethodPost || public {
 			handler(&callContext{operationContext: humago.NewContext(op, r, w), caller: caller})
 			return
 		}
@@ -153,12 +162,12 @@ func (g *gate) Handle(op *huma.Operation, handler func(huma.Context)) {
 }
 
 // bufferBody reads a small body as a whole, so that a slow sender holds nothing but his connection.
-func bufferBody(w http.ResponseWriter, r *http.Request, rc *http.ResponseController) error {
+func bufferBody(w http.ResponseWriter, r *http.Request, rc *http.ResponseController, most int64) error {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
 	_ = rc.SetReadDeadline(time.Now().Add(readTime))
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	// A read deadline that stays set would cancel the request while it is worked on.
 	_ = rc.SetReadDeadline(time.Time{})
 	if err != nil {

@@ -32,6 +32,7 @@ type operation struct {
 
 	status int      // of success; 0: 200, or 204 without a body
 	scopes []string // the caller holds one of them; none: every known caller
+	public bool     // strangers may call it too: the gate bounds how often and how much
 	large  bool     // the handler reads the body itself
 	stream bool
 	// body describes a body that the handler reads itself, by media type.
@@ -47,7 +48,7 @@ func register[I, O any](a huma.API, o operation, handler func(context.Context, *
 		OperationID: o.id, Method: o.method, Path: apiPath + o.path, Summary: o.summary, Description: o.about, Tags: []string{o.tag},
 		DefaultStatus: o.status, MaxBodyBytes: -1, BodyReadTimeout: -1, // the gate bounds both
 		RejectUnknownQueryParameters: true,
-		Metadata:                     map[string]any{metaScopes: o.scopes, metaLarge: o.large, metaStream: o.stream},
+		Metadata:                     map[string]any{metaScopes: o.scopes, metaLarge: o.large, metaStream: o.stream, metaPublic: o.public},
 		Responses: map[string]*huma.Response{"default": {
 			Description: "A problem (RFC 9457)",
 			Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: registry.Schema(problemType, true, "Problem")}},
@@ -59,7 +60,10 @@ func register[I, O any](a huma.API, o operation, handler func(context.Context, *
 	if o.produces != "" {
 		op.Responses["200"] = &huma.Response{Description: "Success", Content: map[string]*huma.MediaType{o.produces: {}}}
 	}
-	if o.method == http.MethodPost {
+	switch {
+	case o.public:
+		op.Security = []map[string][]string{{}}
+	case o.method == http.MethodPost:
 		op.Parameters = append(op.Parameters, &huma.Param{
 			Name: "Idempotency-Key", In: "header", Schema: &huma.Schema{Type: "string"},
 			Description: "A request that is sent again with the same key is not done again: it gets the answer of the first one.",
@@ -110,6 +114,7 @@ func (s *Server) newAPI(g *gate) huma.API {
 	s.registerHistory(a)
 	s.registerUsers(a)
 	s.registerFactors(a)
+	s.registerPush(a)
 	s.registerImports(a)
 	s.registerJobs(a)
 	s.registerSessions(a)

@@ -69,6 +69,11 @@ func (s stateReader) Owned(user string) []string {
 // LastVersion implements State.
 func (s stateReader) LastVersion(kind, name string) uint64 { return s.views.LastVersion(kind, name) }
 
+// PushAnswer implements State.
+func (s stateReader) PushAnswer(challenge uint64) (state.PushAnswer, bool) {
+	return s.views.PushAnswer(challenge)
+}
+
 // Factors implements State.
 func (s stateReader) Factors(user string) ([]state.Factor, bool) {
 	var u state.User

@@ -37,6 +37,8 @@ type carrier interface {
 type parcel struct {
 	id, to        string
 	subject, body string
+	challenge     string // and ticket: what a device gets beside the text
+	ticket        string
 	code          string // must be in no error
 	verbose       bool   // whether errors may quote what the other side said
 }
@@ -64,7 +66,7 @@ func newGateway(d *document.Document, keyring *secret.Keyring, host string) (*ga
 	spec := d.Spec.(*document.MessageGateway)
 	g := &gateway{name: d.Name, spec: spec, texts: map[message.Kind]*texts{}}
 	var err error
-	for _, kind := range message.Kinds() {
+	for _, kind := range message.Kinds(spec.Channel()) {
 		if g.texts[kind], err = newTexts(spec, kind); err != nil {
 			return nil, err
 		}
@@ -81,7 +83,7 @@ func newGateway(d *document.Document, keyring *secret.Keyring, host string) (*ga
 	case document.TypeSMTP:
 		g.timeout = spec.SMTP.Timeout
 		g.open, err = newSMTP(spec.SMTP, open, host)
-	case document.TypeHTTP:
+	case document.TypeHTTP, document.TypePush:
 		g.timeout, g.attempts = spec.HTTP.Timeout, maxHTTPAttempts
 		g.open, err = newHTTP(spec.HTTP, open)
 	default:

@@ -24,12 +24,12 @@ import (
 )
 
 const (
-	// maxHTTPAttempts is how often a text message is tried: each attempt may have been one that arrived, and may cost money.
+	// maxHTTPAttempts is how often a message is tried: each attempt may have been one that arrived, and may cost money.
 	maxHTTPAttempts = 4
 	maxResponse     = 64 << 10
 )
 
-// httpGateway asks an HTTP gateway to send text messages. Nothing that a person or a text chose becomes part of the URL's path, of a header
+// httpGateway asks an HTTP gateway to send text messages or push challenges. Nothing that a person or a text chose becomes part of the URL's path, of a header
 // field's name, or of the structure of a body.
 type httpGateway struct {
 	spec     *document.HTTPGateway
@@ -162,7 +162,7 @@ func (h *httpGateway) succeeded(status int) bool {
 
 // request builds the request. Values are put in place whole, by url.Values and the JSON encoder, so that none can end what it stands in.
 func (h *httpGateway) request(ctx context.Context, p *parcel, key string) (*http.Request, error) {
-	values := document.GatewayValues{To: p.to, Text: p.body, ID: p.id, UserName: h.spec.UserName}
+	values := document.GatewayValues{To: p.to, Text: p.body, Challenge: p.challenge, Ticket: p.ticket, ID: p.id, UserName: h.spec.UserName}
 	if h.spec.Auth == "template" {
 		values.Secret = key
 	}

@@ -260,3 +260,39 @@ func TestSecretThatCouldEndAHeaderIsNotSent(t *testing.T) {
 		t.Error(m.Err, len(server.seen()))
 	}
 }
+
+func TestChallengeGoesToTheDeviceWhole(t *testing.T) {
+	server := startSMS(t, nil)
+	document := strings.Replace(server.gateway("json: '{\"to\": \"{{.To}}\", \"alert\": \"{{.Text}}\", \"c\": \"{{.Challenge}}\", \"t\": \"{{.Ticket}}\"}'"), "type: http", "type: push", 1)
+	s, log := newSite(t, document).start(Config{})
+	challenge, ticket := strings.Repeat("QUJD", 400), strings.Repeat("REVG", 100) // longer than what texts show of a value
+	push := func(to string) *message.Message {
+		m := code(message.Push, to)
+		m.Kind, m.Challenge, m.Ticket = message.Approval, challenge, ticket
+		return m
+	}
+	if m := send(t, s, push("fGx7:APA91b")); m.Err != nil || m.Attempts != 1 {
+		t.Fatalf("%v after %d attempts", m.Err, m.Attempts)
+	}
+	var got struct{ To, Alert, C, T string }
+	if err := json.Unmarshal([]byte(server.seen()[0].body), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.To != "fGx7:APA91b" || got.C != challenge || got.T != ticket || !strings.Contains(got.Alert, "VPN") || !strings.Contains(got.Alert, "Alice") {
+		t.Errorf("the gateway got %+v", got)
+	}
+	for _, to := range []string{"", "two words", "a\r\nb", "gerät", strings.Repeat("x", 1025)} {
+		if err := s.Submit(push(to)); !errors.Is(err, message.ErrAddress) {
+			t.Errorf("to %.20q: %v", to, err)
+		}
+	}
+	for range 4 {
+		send(t, s, push("fGx7:APA91b"))
+	}
+	if err := s.Submit(push("fGx7:APA91b")); !errors.Is(err, message.ErrLimited) {
+		t.Errorf("a sixth challenge in a row: %v", err)
+	}
+	if strings.Contains(log.String(), "QUJD") || strings.Contains(log.String(), "REVG") {
+		t.Errorf("the log shows a challenge:\n%s", log)
+	}
+}

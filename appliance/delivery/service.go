@@ -138,11 +138,14 @@ func (s *Service) submit(m *message.Message, inEarnest bool) error {
 	j := &job{Message: m, id: rand.Text(), due: s.clock()}
 	var key string
 	ok := false
-	if m.Channel == message.Mail {
+	switch m.Channel {
+	case message.Mail:
 		j.to, key, ok = mailAddress(m.To)
-	} else {
+	case message.SMS:
 		j.to, ok = phoneNumber(m.To, g.spec.HTTP)
 		key = j.to
+	case message.Push:
+		j.to, key, ok = m.To, m.To, message.ValidDevice(m.To)
 	}
 	if !ok {
 		count(&l.counts.address)
@@ -323,7 +326,9 @@ func (s *Service) attempt(g *gateway, c carrier, j *job, now time.Time) error {
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, min(g.timeout, j.Expires.Sub(now)))
 	defer cancel()
-	return c.carry(ctx, &parcel{id: j.id, to: j.to, subject: subject, body: body, code: j.Values.Code, verbose: j.Kind == message.Test})
+	return c.carry(ctx, &parcel{
+		id: j.id, to: j.to, subject: subject, body: body, challenge: j.Challenge, ticket: j.Ticket, code: j.Values.Code, verbose: j.Kind == message.Test,
+	})
 }
 
 // late is the error of a message that was not handed over in time.

@@ -53,7 +53,7 @@ func (s *sweeper) run(ctx context.Context) {
 // remembers reports whether there is anything that a sweep could forget.
 func (s *sweeper) remembers() bool {
 	c := s.views.Counts()
-	return c.Tombstones+c.Reservations+c.Consumed+c.Stages+c.Failures > 0
+	return c.Tombstones+c.Reservations+c.Consumed+c.Stages+c.Failures+c.Pushes > 0
 }
 
 // sweep ends stale sessions, a batch at a time. Apply ends only those that are stale by the record's own time.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -12,7 +13,7 @@ import (
 
 // deliveryCommand is trine delivery.
 func (c *cli) deliveryCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "delivery", Short: "Try mail and text messages", Args: cobra.ArbitraryArgs, RunE: parent}
+	cmd := &cobra.Command{Use: "delivery", Short: "Try mail, text messages and push", Args: cobra.ArbitraryArgs, RunE: parent}
 	cmd.AddCommand(c.deliveryTestCommand())
 	return cmd
 }
@@ -21,16 +22,16 @@ func (c *cli) deliveryCommand() *cobra.Command {
 func (c *cli) deliveryTestCommand() *cobra.Command {
 	var m api.TestMessage
 	cmd := &cobra.Command{
-		Use:   "test mail|sms --to RECIPIENT",
+		Use:   "test mail|sms|push --to RECIPIENT",
 		Short: "Send a test message",
 		Long: "Send a test message by the MessageGateway of the channel, within its limits, and tell what became of it. Delivered means\n" +
 			"that the next server on the way took the message. Exit code 1 says that none did.",
 		Example:           "  trine delivery test mail --to alice@example.com\n  trine delivery test sms --to +491701234567 --language de",
 		Args:              args(cobra.ExactArgs(1)),
-		ValidArgsFunction: fixed("mail", "sms"),
+		ValidArgsFunction: fixed("mail", "sms", "push"),
 		RunE: func(cmd *cobra.Command, words []string) error {
-			if m.Channel = words[0]; m.Channel != "mail" && m.Channel != "sms" {
-				return usagef("%q is none of mail, sms", m.Channel)
+			if m.Channel = words[0]; !slices.Contains([]string{"mail", "sms", "push"}, m.Channel) {
+				return usagef("%q is none of mail, sms, push", m.Channel)
 			}
 			if m.To == "" {
 				return usagef("name the recipient with --to")
@@ -53,7 +54,7 @@ func (c *cli) deliveryTestCommand() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&m.To, "to", "", "mail address or telephone `recipient`")
+	cmd.Flags().StringVar(&m.To, "to", "", "mail address, telephone number or device as `recipient`")
 	cmd.Flags().StringVar(&m.Language, "language", "", "language of the message (default the gateway's)")
 	return cmd
 }

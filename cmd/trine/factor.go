@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -59,28 +60,34 @@ func (c *cli) factorListCommand() *cobra.Command {
 
 func (c *cli) factorAddCommand() *cobra.Command {
 	var r api.FactorRequest
-	var image string
+	var image, keyFile string
 	var light, secretIn, pinIn bool
 	cmd := &cobra.Command{
-		Use:   "add NAME otp|pin|recovery",
+		Use:   "add NAME otp|pin|recovery|push",
 		Short: "Enrol a factor of a user",
 		Long: "Enrol a factor of a user. For otp, the key is shown as a QR code, which authenticator apps read, and as text; for recovery, the\n" +
 			"one-time codes are. Both are shown once. A device that has a key already is enrolled with --secret-stdin; a PIN is asked for, or\n" +
-			"read from standard input with --stdin.",
-		Example: "  trine user factor add alice otp --label telephone\n  trine user factor add alice recovery",
-		Args:    args(cobra.ExactArgs(2)),
+			"read from standard input with --stdin. For push, --public-key names a PEM file with the device's public key, and --address is how\n" +
+			"the push gateway finds it.",
+		Example: "  trine user factor add alice otp --label telephone\n  trine user factor add alice recovery\n" +
+			"  trine user factor add alice push --label telephone --public-key telephone.pem --address fGx7",
+		Args: args(cobra.ExactArgs(2)),
 		ValidArgsFunction: func(cmd *cobra.Command, words []string, typed string) ([]string, cobra.ShellCompDirective) {
 			if len(words) == 0 {
 				return c.completeUser(cmd, words, typed)
 			}
-			return []string{"otp", "pin", "recovery"}, cobra.ShellCompDirectiveNoFileComp
+			return []string{"otp", "pin", "recovery", "push"}, cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, words []string) error {
 			r.Kind = words[1]
 			var err error
 			switch {
-			case r.Kind != "otp" && r.Kind != "pin" && r.Kind != "recovery":
-				return usagef("%q is none of otp, pin, recovery", r.Kind)
+			case !slices.Contains([]string{"otp", "pin", "recovery", "push"}, r.Kind):
+				return usagef("%q is none of otp, pin, recovery, push", r.Kind)
+			case r.Kind == "push" && (keyFile == "" || r.Address == ""):
+				return usagef("give the device's --public-key and --address")
+			case r.Kind == "push":
+				r.PublicKey, err = readKey(keyFile)
 			case r.Kind == "pin":
 				r.PIN, err = c.password(pinIn, true)
 			case secretIn:
@@ -115,11 +122,27 @@ func (c *cli) factorAddCommand() *cobra.Command {
 	f.Uint64Var(&r.Counter, "counter", 0, "of hotp: where the device's counter stands")
 	f.BoolVar(&secretIn, "secret-stdin", false, "of otp: read the device's key from standard input, in base32, or in hexadecimal digits behind hex:")
 	f.BoolVar(&pinIn, "stdin", false, "of pin: read it from standard input")
+	f.StringVar(&keyFile, "public-key", "", "of push: the device's public key, a PEM `file`")
+	f.StringVar(&r.Address, "address", "", "of push: by which the push gateway finds the device, such as a registration token")
 	f.StringVar(&image, "qr", "", "of otp: write the QR code to a PNG `file` instead of the terminal")
 	f.BoolVar(&light, "light", false, "draw the QR code for a terminal with a light background")
 	mustRegister(cmd, "type", fixed("totp", "hotp"))
 	mustRegister(cmd, "algorithm", fixed("SHA1", "SHA256", "SHA512"))
 	return cmd
+}
+
+// readKey reads a file with a public key, which is small.
+func readKey(name string) (string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", fmt.Errorf("read the public key: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, 4096))
+	if err != nil {
+		return "", fmt.Errorf("read the public key: %w", err)
+	}
+	return string(text), nil
 }
 
 // writeImage keeps a QR code, which is as secret as the key, in a file that others cannot read.

@@ -11,13 +11,14 @@ import (
 const (
 	TypeSMTP = "smtp" // mail, through a mail server
 	TypeHTTP = "http" // text messages, through a gateway that is asked over HTTP
+	TypePush = "push" // challenges to devices, through a gateway that is asked over HTTP
 )
 
-// MessageGateway carries one-time codes and notices to people: mail through a mail server, or text messages through an HTTP
-// gateway. There is one of each type at most.
+// MessageGateway carries one-time codes and notices to people: mail through a mail server, text messages or push challenges through
+// an HTTP gateway. There is one of each type at most.
 type MessageGateway struct {
-	// Type names the protocol: smtp carries mail, http text messages. The block of that name holds its fields.
-	Type string `json:"type" enum:"smtp,http" required:"true"`
+	// Type says what is carried: mail (smtp), text messages (http) or challenges to devices (push). The block smtp holds the fields of the first, http those of the others.
+	Type string `json:"type" enum:"smtp,http,push" required:"true"`
 	// Description is free text.
 	Description string `json:"description"`
 	// Language is the language of messages to people whose own is not known or has no texts, as a BCP 47 tag such as de or en-GB.
@@ -28,14 +29,14 @@ type MessageGateway struct {
 	Limits MessageLimits `json:"limits"`
 	// SMTP holds the fields of type smtp.
 	SMTP *SMTPGateway `json:"smtp"`
-	// HTTP holds the fields of type http.
+	// HTTP holds the fields of types http and push.
 	HTTP *HTTPGateway `json:"http"`
 }
 
 // MessageText is what one kind of message says in one language.
 type MessageText struct {
-	// Message is the kind: code is a one-time code, newDevice tells of a login from a new device, passwordChanged of a change of the password, test is what an administrator sends to try a gateway.
-	Message message.Kind `json:"message" enum:"code,newDevice,passwordChanged,test" required:"true"`
+	// Message is the kind: code is a one-time code, newDevice tells of a login from a new device, passwordChanged of a change of the password, approval goes with a push challenge, test is what an administrator sends to try a gateway.
+	Message message.Kind `json:"message" enum:"code,newDevice,passwordChanged,approval,test" required:"true"`
 	// Language is the language of the text, as a BCP 47 tag.
 	Language string `json:"language" required:"true"`
 	// Subject is the subject of a mail, a template like text. Let it show no code: subjects stand in logs and on locked screens.
@@ -76,8 +77,8 @@ type SMTPGateway struct {
 	Timeout time.Duration `json:"timeout" default:"15s" min:"1s" max:"2m"`
 }
 
-// HTTPGateway is what a gateway of type http has of its own. Each value of query and form, and each text in json, is a template in
-// which {{.To}}, {{.Text}}, {{.ID}}, {{.UserName}} and {{.Secret}} stand for values; it is escaped as a whole for the place where it stands.
+// HTTPGateway is what a gateway of type http or push has of its own. Each value of query and form, and each text in json, is a template in
+// which {{.To}}, {{.Text}}, {{.Challenge}}, {{.Ticket}}, {{.ID}}, {{.UserName}} and {{.Secret}} stand for values; it is escaped as a whole for the place where it stands.
 type HTTPGateway struct {
 	// URL is where the request goes. It must begin with https unless cleartext is true. Redirects are not followed.
 	URL string `json:"url" required:"true"`
@@ -89,7 +90,7 @@ type HTTPGateway struct {
 	Method string `json:"method" default:"POST" enum:"GET,POST,PUT"`
 	// Headers are header fields of the request. They are no templates and hold no secrets.
 	Headers map[string]Values `json:"headers"`
-	// Query are parameters that are added to the URL. Values are templates: `{{.To}}` is the number with + and country code, `{{.Text}}` the message, `{{.ID}}` an identifier that is the same for each attempt at one message, `{{.UserName}}` and `{{.Secret}}` the fields of those names.
+	// Query are parameters that are added to the URL. Values are templates: `{{.To}}` is the number with + and country code or the address of the device, `{{.Text}}` the message, `{{.Challenge}}` and `{{.Ticket}}` what a device needs to answer (of type push, both in base64), `{{.ID}}` an identifier that is the same for each attempt at one message, `{{.UserName}}` and `{{.Secret}}` the fields of those names.
 	Query map[string]Values `json:"query"`
 	// Form are the fields of a form as body (application/x-www-form-urlencoded). Values are templates as in query.
 	Form map[string]Values `json:"form"`
@@ -107,9 +108,9 @@ type HTTPGateway struct {
 	Statuses []int `json:"statuses" min:"100" max:"599"`
 	// Response is a regular expression (RE2) that must match somewhere in the first 64 KiB of the response. Where it does not, the message counts as refused.
 	Response string `json:"response"`
-	// CountryCode is put in place of the first 0 of numbers that are written without one, such as 49.
+	// CountryCode is for type http: it is put in place of the first 0 of numbers that are written without one, such as 49.
 	CountryCode string `json:"countryCode"`
-	// Prefixes lists the beginnings of numbers, such as +49, to which messages are sent; without any, every number is.
+	// Prefixes is for type http: it lists the beginnings of numbers, such as +49, to which messages are sent; without any, every number is.
 	Prefixes []string `json:"prefixes"`
 	// Timeout is how long one attempt may take.
 	Timeout time.Duration `json:"timeout" default:"15s" min:"1s" max:"2m"`
@@ -117,17 +118,22 @@ type HTTPGateway struct {
 
 // GatewayValues are what the templates of an HTTPGateway show.
 type GatewayValues struct {
-	To       string // the number, with + and country code
-	Text     string // the message
-	ID       string // the same for each attempt at one message
-	UserName string
-	Secret   string
+	To        string // the number, with + and country code; of type push the address of the device
+	Text      string // the message
+	Challenge string // of type push
+	Ticket    string // of type push
+	ID        string // the same for each attempt at one message
+	UserName  string
+	Secret    string
 }
 
 // Channel is the way to people that the gateway carries messages on.
 func (g *MessageGateway) Channel() message.Channel {
-	if g.Type == TypeSMTP {
+	switch g.Type {
+	case TypeSMTP:
 		return message.Mail
+	case TypePush:
+		return message.Push
 	}
 	return message.SMS
 }

@@ -49,26 +49,32 @@ func (g *MessageGateway) check(c *checker) {
 			c.fail(path+".subject", "", "a subject stands on one line")
 		case t.Subject == "" && g.Type == TypeSMTP:
 			c.fail(path+".subject", "", "a mail needs a subject")
-		case t.Subject != "" && g.Type == TypeHTTP:
-			c.fail(path+".subject", "leave it out", "a text message has no subject")
+		case t.Subject != "" && g.Type != TypeSMTP:
+			c.fail(path+".subject", "leave it out", "only a mail has a subject")
+		}
+		if !slices.Contains(message.Kinds(g.Channel()), t.Message) {
+			c.fail(path+".message", "", "a gateway of type %s carries no messages of kind %s", g.Type, t.Message)
 		}
 	}
 	for _, block := range []struct {
-		name  string
-		given bool
-	}{{TypeSMTP, g.SMTP != nil}, {TypeHTTP, g.HTTP != nil}} {
+		name, of      string
+		wanted, given bool
+	}{
+		{"smtp", "type smtp", g.Type == TypeSMTP, g.SMTP != nil},
+		{"http", "types http and push", g.Type != TypeSMTP, g.HTTP != nil},
+	} {
 		switch {
-		case block.name == g.Type && !block.given:
+		case block.wanted && !block.given:
 			c.fail("spec."+block.name, "", "the field is required for type %s", g.Type)
-		case block.name != g.Type && block.given:
-			c.fail("spec."+block.name, "leave it out", "the field is for type %s", block.name)
+		case block.given && !block.wanted:
+			c.fail("spec."+block.name, "leave it out", "the field is for %s", block.of)
 		}
 	}
 	if g.SMTP != nil {
 		g.SMTP.check(c)
 	}
 	if g.HTTP != nil {
-		g.HTTP.check(c)
+		g.HTTP.check(c, g.Channel())
 	}
 }
 
@@ -125,7 +131,7 @@ func (g *SMTPGateway) ServerAddress(server string) (host, port string, err error
 	return host, port, nil
 }
 
-func (g *HTTPGateway) check(c *checker) {
+func (g *HTTPGateway) check(c *checker, channel message.Channel) {
 	u, err := url.Parse(g.URL)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
@@ -143,10 +149,27 @@ func (g *HTTPGateway) check(c *checker) {
 		c.fail("spec.http.method", "use query, or another method", "a GET has no body")
 	}
 	used := g.templates(c)
-	for _, need := range []string{"To", "Text"} {
+	needs := []string{"To", "Text"}
+	if channel == message.Push {
+		needs = []string{"To", "Challenge", "Ticket"}
+	}
+	for _, need := range needs {
 		if !strings.Contains(used, "{{."+need+"}}") {
 			c.fail("spec.http", "", "neither query, form nor json has {{.%s}} in it", need)
 		}
+	}
+	if channel != message.Push {
+		for _, only := range []string{"Challenge", "Ticket"} {
+			if strings.Contains(used, "{{."+only+"}}") {
+				c.fail("spec.http", "leave it out", "{{.%s}} is for type push", only)
+			}
+		}
+	}
+	if channel == message.Push && g.CountryCode != "" {
+		c.fail("spec.http.countryCode", "leave it out", "devices have no telephone numbers")
+	}
+	if channel == message.Push && len(g.Prefixes) > 0 {
+		c.fail("spec.http.prefixes", "leave it out", "devices have no telephone numbers")
 	}
 	g.checkHeaders(c)
 	g.checkAuth(c, used)

@@ -91,6 +91,9 @@ func examples(t *testing.T) map[event.Type]proto.Message {
 		&event.LoginRemembered{
 			User: "alice", Host: []byte{1, 2, 3, 4, 5, 6, 7, 8}, Factors: 18, Latitude: 41403, Longitude: 2174, Country: "ES", Located: true, Limit: 8,
 		},
+		&event.PushAnswered{
+			User: "alice", Factor: "f1", Challenge: 0x1122334455667788, Outcome: uint32(event.PushApproved), NotAfterUnix: 1772366460, Source: []byte{192, 0, 2, 9},
+		},
 	}
 	byType := make(map[event.Type]proto.Message)
 	for _, m := range list {

@@ -21,6 +21,7 @@ func Types() []Type {
 		TypeTombstonesSwept, TypeSessionClosed, TypeConsumed, TypeAccounted, TypeDecided, TypeDecisionsMissing,
 		TypeClusterKeyAdded, TypeAPIKeyCreated, TypeAPIKeyRevoked, TypeStaged, TypeStageCommitted, TypeStageAbandoned,
 		TypeNodeStarted, TypeLoginFailed, TypeFailuresCleared, TypeFactorPut, TypeFactorRemoved, TypeFactorUsed, TypeLoginRemembered,
+		TypePushAnswered,
 	}
 }
 
@@ -77,6 +78,8 @@ func TypeOf(m proto.Message) Type {
 		return TypeFactorUsed
 	case *LoginRemembered:
 		return TypeLoginRemembered
+	case *PushAnswered:
+		return TypePushAnswered
 	}
 	return 0
 }
@@ -134,6 +137,8 @@ func (t Type) message() proto.Message {
 		return &FactorUsed{}
 	case TypeLoginRemembered:
 		return &LoginRemembered{}
+	case TypePushAnswered:
+		return &PushAnswered{}
 	}
 	return nil
 }

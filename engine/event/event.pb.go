@@ -2189,6 +2189,91 @@ func (x *LoginRemembered) GetLimit() uint32 {
 	return 0
 }
 
+// PushAnswered is what a device said to a push challenge, its signature verified. Its proposal is void if the challenge was answered before.
+type PushAnswered struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Factor        string                 `protobuf:"bytes,2,opt,name=factor,proto3" json:"factor,omitempty"`                                    // id of the device among the user's factors
+	Challenge     uint64                 `protobuf:"fixed64,3,opt,name=challenge,proto3" json:"challenge,omitempty"`                            // id of the login that the challenge was made for
+	Outcome       uint32                 `protobuf:"varint,4,opt,name=outcome,proto3" json:"outcome,omitempty"`                                 // PushOutcome; Apply counts what was approved from not_after_unix on as late
+	NotAfterUnix  int64                  `protobuf:"varint,5,opt,name=not_after_unix,json=notAfterUnix,proto3" json:"not_after_unix,omitempty"` // of the challenge
+	Source        []byte                 `protobuf:"bytes,6,opt,name=source,proto3" json:"source,omitempty"`                                    // packed address that it came from
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PushAnswered) Reset() {
+	*x = PushAnswered{}
+	mi := &file_event_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PushAnswered) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PushAnswered) ProtoMessage() {}
+
+func (x *PushAnswered) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PushAnswered.ProtoReflect.Descriptor instead.
+func (*PushAnswered) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *PushAnswered) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *PushAnswered) GetFactor() string {
+	if x != nil {
+		return x.Factor
+	}
+	return ""
+}
+
+func (x *PushAnswered) GetChallenge() uint64 {
+	if x != nil {
+		return x.Challenge
+	}
+	return 0
+}
+
+func (x *PushAnswered) GetOutcome() uint32 {
+	if x != nil {
+		return x.Outcome
+	}
+	return 0
+}
+
+func (x *PushAnswered) GetNotAfterUnix() int64 {
+	if x != nil {
+		return x.NotAfterUnix
+	}
+	return 0
+}
+
+func (x *PushAnswered) GetSource() []byte {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
 // ClusterKeyAdded introduces a cluster key, wrapped for each node. The newest seals; all open.
 type ClusterKeyAdded struct {
 	state         protoimpl.MessageState  `protogen:"open.v1"`
@@ -2200,7 +2285,7 @@ type ClusterKeyAdded struct {
 
 func (x *ClusterKeyAdded) Reset() {
 	*x = ClusterKeyAdded{}
-	mi := &file_event_proto_msgTypes[24]
+	mi := &file_event_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2212,7 +2297,7 @@ func (x *ClusterKeyAdded) String() string {
 func (*ClusterKeyAdded) ProtoMessage() {}
 
 func (x *ClusterKeyAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[24]
+	mi := &file_event_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2225,7 +2310,7 @@ func (x *ClusterKeyAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterKeyAdded.ProtoReflect.Descriptor instead.
 func (*ClusterKeyAdded) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{24}
+	return file_event_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ClusterKeyAdded) GetId() uint32 {
@@ -2257,7 +2342,7 @@ type ApiKeyCreated struct {
 
 func (x *ApiKeyCreated) Reset() {
 	*x = ApiKeyCreated{}
-	mi := &file_event_proto_msgTypes[25]
+	mi := &file_event_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2269,7 +2354,7 @@ func (x *ApiKeyCreated) String() string {
 func (*ApiKeyCreated) ProtoMessage() {}
 
 func (x *ApiKeyCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[25]
+	mi := &file_event_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2282,7 +2367,7 @@ func (x *ApiKeyCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeyCreated.ProtoReflect.Descriptor instead.
 func (*ApiKeyCreated) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{25}
+	return file_event_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ApiKeyCreated) GetId() string {
@@ -2338,7 +2423,7 @@ type ApiKeyRevoked struct {
 
 func (x *ApiKeyRevoked) Reset() {
 	*x = ApiKeyRevoked{}
-	mi := &file_event_proto_msgTypes[26]
+	mi := &file_event_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2350,7 +2435,7 @@ func (x *ApiKeyRevoked) String() string {
 func (*ApiKeyRevoked) ProtoMessage() {}
 
 func (x *ApiKeyRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[26]
+	mi := &file_event_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2363,7 +2448,7 @@ func (x *ApiKeyRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeyRevoked.ProtoReflect.Descriptor instead.
 func (*ApiKeyRevoked) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{26}
+	return file_event_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ApiKeyRevoked) GetId() string {
@@ -2393,7 +2478,7 @@ type Staged struct {
 
 func (x *Staged) Reset() {
 	*x = Staged{}
-	mi := &file_event_proto_msgTypes[27]
+	mi := &file_event_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2405,7 +2490,7 @@ func (x *Staged) String() string {
 func (*Staged) ProtoMessage() {}
 
 func (x *Staged) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[27]
+	mi := &file_event_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2418,7 +2503,7 @@ func (x *Staged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Staged.ProtoReflect.Descriptor instead.
 func (*Staged) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{27}
+	return file_event_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Staged) GetStage() uint64 {
@@ -2461,7 +2546,7 @@ type StageCommitted struct {
 
 func (x *StageCommitted) Reset() {
 	*x = StageCommitted{}
-	mi := &file_event_proto_msgTypes[28]
+	mi := &file_event_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2473,7 +2558,7 @@ func (x *StageCommitted) String() string {
 func (*StageCommitted) ProtoMessage() {}
 
 func (x *StageCommitted) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[28]
+	mi := &file_event_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2486,7 +2571,7 @@ func (x *StageCommitted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageCommitted.ProtoReflect.Descriptor instead.
 func (*StageCommitted) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{28}
+	return file_event_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StageCommitted) GetStage() uint64 {
@@ -2520,7 +2605,7 @@ type StageAbandoned struct {
 
 func (x *StageAbandoned) Reset() {
 	*x = StageAbandoned{}
-	mi := &file_event_proto_msgTypes[29]
+	mi := &file_event_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2532,7 +2617,7 @@ func (x *StageAbandoned) String() string {
 func (*StageAbandoned) ProtoMessage() {}
 
 func (x *StageAbandoned) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[29]
+	mi := &file_event_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2545,7 +2630,7 @@ func (x *StageAbandoned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageAbandoned.ProtoReflect.Descriptor instead.
 func (*StageAbandoned) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{29}
+	return file_event_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *StageAbandoned) GetStage() uint64 {
@@ -2568,7 +2653,7 @@ type NodeStarted struct {
 
 func (x *NodeStarted) Reset() {
 	*x = NodeStarted{}
-	mi := &file_event_proto_msgTypes[30]
+	mi := &file_event_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2580,7 +2665,7 @@ func (x *NodeStarted) String() string {
 func (*NodeStarted) ProtoMessage() {}
 
 func (x *NodeStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[30]
+	mi := &file_event_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2593,7 +2678,7 @@ func (x *NodeStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeStarted.ProtoReflect.Descriptor instead.
 func (*NodeStarted) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{30}
+	return file_event_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *NodeStarted) GetNode() uint64 {
@@ -2634,7 +2719,7 @@ type UserSpec_Attribute struct {
 
 func (x *UserSpec_Attribute) Reset() {
 	*x = UserSpec_Attribute{}
-	mi := &file_event_proto_msgTypes[31]
+	mi := &file_event_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2646,7 +2731,7 @@ func (x *UserSpec_Attribute) String() string {
 func (*UserSpec_Attribute) ProtoMessage() {}
 
 func (x *UserSpec_Attribute) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[31]
+	mi := &file_event_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2687,7 +2772,7 @@ type UserSpec_Grant struct {
 
 func (x *UserSpec_Grant) Reset() {
 	*x = UserSpec_Grant{}
-	mi := &file_event_proto_msgTypes[32]
+	mi := &file_event_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2699,7 +2784,7 @@ func (x *UserSpec_Grant) String() string {
 func (*UserSpec_Grant) ProtoMessage() {}
 
 func (x *UserSpec_Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[32]
+	mi := &file_event_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2748,7 +2833,7 @@ type Decided_Step struct {
 
 func (x *Decided_Step) Reset() {
 	*x = Decided_Step{}
-	mi := &file_event_proto_msgTypes[33]
+	mi := &file_event_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2760,7 +2845,7 @@ func (x *Decided_Step) String() string {
 func (*Decided_Step) ProtoMessage() {}
 
 func (x *Decided_Step) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[33]
+	mi := &file_event_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2814,7 +2899,7 @@ type ClusterKeyAdded_Wrap struct {
 
 func (x *ClusterKeyAdded_Wrap) Reset() {
 	*x = ClusterKeyAdded_Wrap{}
-	mi := &file_event_proto_msgTypes[34]
+	mi := &file_event_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2826,7 +2911,7 @@ func (x *ClusterKeyAdded_Wrap) String() string {
 func (*ClusterKeyAdded_Wrap) ProtoMessage() {}
 
 func (x *ClusterKeyAdded_Wrap) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[34]
+	mi := &file_event_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2839,7 +2924,7 @@ func (x *ClusterKeyAdded_Wrap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterKeyAdded_Wrap.ProtoReflect.Descriptor instead.
 func (*ClusterKeyAdded_Wrap) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{24, 0}
+	return file_event_proto_rawDescGZIP(), []int{25, 0}
 }
 
 func (x *ClusterKeyAdded_Wrap) GetNode() uint64 {
@@ -3083,7 +3168,14 @@ const file_event_proto_rawDesc = "" +
 	"\tlongitude\x18\x05 \x01(\x11R\tlongitude\x12\x18\n" +
 	"\acountry\x18\x06 \x01(\tR\acountry\x12\x18\n" +
 	"\alocated\x18\a \x01(\bR\alocated\x12\x14\n" +
-	"\x05limit\x18\b \x01(\rR\x05limit\"\x93\x01\n" +
+	"\x05limit\x18\b \x01(\rR\x05limit\"\xb0\x01\n" +
+	"\fPushAnswered\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x16\n" +
+	"\x06factor\x18\x02 \x01(\tR\x06factor\x12\x1c\n" +
+	"\tchallenge\x18\x03 \x01(\x06R\tchallenge\x12\x18\n" +
+	"\aoutcome\x18\x04 \x01(\rR\aoutcome\x12$\n" +
+	"\x0enot_after_unix\x18\x05 \x01(\x03R\fnotAfterUnix\x12\x16\n" +
+	"\x06source\x18\x06 \x01(\fR\x06source\"\x93\x01\n" +
 	"\x0fClusterKeyAdded\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12:\n" +
 	"\x05wraps\x18\x02 \x03(\v2$.trine.event.v1.ClusterKeyAdded.WrapR\x05wraps\x1a4\n" +
@@ -3130,7 +3222,7 @@ func file_event_proto_rawDescGZIP() []byte {
 }
 
 var file_event_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_event_proto_goTypes = []any{
 	(Expectation_Kind)(0),        // 0: trine.event.v1.Expectation.Kind
 	(*Proposal)(nil),             // 1: trine.event.v1.Proposal
@@ -3157,28 +3249,29 @@ var file_event_proto_goTypes = []any{
 	(*FactorRemoved)(nil),        // 22: trine.event.v1.FactorRemoved
 	(*FactorUsed)(nil),           // 23: trine.event.v1.FactorUsed
 	(*LoginRemembered)(nil),      // 24: trine.event.v1.LoginRemembered
-	(*ClusterKeyAdded)(nil),      // 25: trine.event.v1.ClusterKeyAdded
-	(*ApiKeyCreated)(nil),        // 26: trine.event.v1.ApiKeyCreated
-	(*ApiKeyRevoked)(nil),        // 27: trine.event.v1.ApiKeyRevoked
-	(*Staged)(nil),               // 28: trine.event.v1.Staged
-	(*StageCommitted)(nil),       // 29: trine.event.v1.StageCommitted
-	(*StageAbandoned)(nil),       // 30: trine.event.v1.StageAbandoned
-	(*NodeStarted)(nil),          // 31: trine.event.v1.NodeStarted
-	(*UserSpec_Attribute)(nil),   // 32: trine.event.v1.UserSpec.Attribute
-	(*UserSpec_Grant)(nil),       // 33: trine.event.v1.UserSpec.Grant
-	(*Decided_Step)(nil),         // 34: trine.event.v1.Decided.Step
-	(*ClusterKeyAdded_Wrap)(nil), // 35: trine.event.v1.ClusterKeyAdded.Wrap
+	(*PushAnswered)(nil),         // 25: trine.event.v1.PushAnswered
+	(*ClusterKeyAdded)(nil),      // 26: trine.event.v1.ClusterKeyAdded
+	(*ApiKeyCreated)(nil),        // 27: trine.event.v1.ApiKeyCreated
+	(*ApiKeyRevoked)(nil),        // 28: trine.event.v1.ApiKeyRevoked
+	(*Staged)(nil),               // 29: trine.event.v1.Staged
+	(*StageCommitted)(nil),       // 30: trine.event.v1.StageCommitted
+	(*StageAbandoned)(nil),       // 31: trine.event.v1.StageAbandoned
+	(*NodeStarted)(nil),          // 32: trine.event.v1.NodeStarted
+	(*UserSpec_Attribute)(nil),   // 33: trine.event.v1.UserSpec.Attribute
+	(*UserSpec_Grant)(nil),       // 34: trine.event.v1.UserSpec.Grant
+	(*Decided_Step)(nil),         // 35: trine.event.v1.Decided.Step
+	(*ClusterKeyAdded_Wrap)(nil), // 36: trine.event.v1.ClusterKeyAdded.Wrap
 }
 var file_event_proto_depIdxs = []int32{
 	2,  // 0: trine.event.v1.Proposal.expect:type_name -> trine.event.v1.Expectation
 	3,  // 1: trine.event.v1.Proposal.events:type_name -> trine.event.v1.Event
 	0,  // 2: trine.event.v1.Expectation.kind:type_name -> trine.event.v1.Expectation.Kind
-	32, // 3: trine.event.v1.UserSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
-	33, // 4: trine.event.v1.UserSpec.roles:type_name -> trine.event.v1.UserSpec.Grant
-	32, // 5: trine.event.v1.AccountSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
-	32, // 6: trine.event.v1.EndpointSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
-	34, // 7: trine.event.v1.Decided.steps:type_name -> trine.event.v1.Decided.Step
-	35, // 8: trine.event.v1.ClusterKeyAdded.wraps:type_name -> trine.event.v1.ClusterKeyAdded.Wrap
+	33, // 3: trine.event.v1.UserSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
+	34, // 4: trine.event.v1.UserSpec.roles:type_name -> trine.event.v1.UserSpec.Grant
+	33, // 5: trine.event.v1.AccountSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
+	33, // 6: trine.event.v1.EndpointSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
+	35, // 7: trine.event.v1.Decided.steps:type_name -> trine.event.v1.Decided.Step
+	36, // 8: trine.event.v1.ClusterKeyAdded.wraps:type_name -> trine.event.v1.ClusterKeyAdded.Wrap
 	3,  // 9: trine.event.v1.Staged.events:type_name -> trine.event.v1.Event
 	2,  // 10: trine.event.v1.Staged.expect:type_name -> trine.event.v1.Expectation
 	11, // [11:11] is the sub-list for method output_type
@@ -3199,7 +3292,7 @@ func file_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_event_proto_rawDesc), len(file_event_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   35,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -71,13 +71,13 @@ func shapeOf(fd protoreflect.FieldDescriptor) shape {
 	case "trine.event.v1.Decided.id", "trine.event.v1.SessionClosed.session", "trine.event.v1.SessionsExpired.sessions",
 		"trine.event.v1.SessionReserved.login", "trine.event.v1.Accounted.login", "trine.event.v1.Staged.stage",
 		"trine.event.v1.StageCommitted.stage", "trine.event.v1.StageAbandoned.stage", "trine.event.v1.LoginFailed.login",
-		"trine.event.v1.FailuresCleared.login":
+		"trine.event.v1.FailuresCleared.login", "trine.event.v1.PushAnswered.challenge":
 		return idShape
 	case "trine.event.v1.Accounted.key", "trine.event.v1.NodeStarted.node", "trine.event.v1.ClusterKeyAdded.Wrap.node",
 		"trine.event.v1.LoginFailed.source", "trine.event.v1.FailuresCleared.source":
 		return hexShape
 	case "trine.event.v1.Accounted.framed_ip", "trine.event.v1.Accounted.framed_ipv6_prefix", "trine.event.v1.Accounted.source",
-		"trine.event.v1.Decided.source":
+		"trine.event.v1.Decided.source", "trine.event.v1.PushAnswered.source":
 		return addressShape
 	case "trine.event.v1.Decided.verdict":
 		return verdictShape

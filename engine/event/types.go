@@ -37,6 +37,7 @@ const (
 	TypeFactorRemoved    Type = 71
 	TypeFactorUsed       Type = 72
 	TypeLoginRemembered  Type = 73
+	TypePushAnswered     Type = 74
 )
 
 // Class sorts events for retention. The numbers are raftstore's classes.
@@ -107,6 +108,17 @@ func (v Verdict) String() string {
 	}
 	return "unknown"
 }
+
+// PushOutcome is what came of a push challenge. It is recorded.
+type PushOutcome uint32
+
+// The outcomes.
+const (
+	PushApproved    PushOutcome = 1 // with the number that the login shows
+	PushDenied      PushOutcome = 2
+	PushOtherNumber PushOutcome = 3 // approved with another number
+	PushLate        PushOutcome = 4 // approved, too late by the record's time; in no event, but what Apply makes of one
+)
 
 // Codes of Apply's results other than 0 (applied). A proposal with one of them is void.
 const (

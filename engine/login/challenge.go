@@ -21,12 +21,24 @@ type Challenge struct {
 	Index    uint64    // the log index that the answering node must have reached
 	// Code is the keyed form of the code that was sent by mail or text message; empty if none was. It is bound to the challenge.
 	Code []byte
+	// Push is the challenge that went to the person's devices, where Asked has Push.
+	Push PushRound
+}
+
+// PushRound is what a login that waits for a device knows of the challenge that it sent. The login may be asked several times until the device
+// has answered.
+type PushRound struct {
+	ID       uint64    // of the challenge: the decision that sent it
+	NotAfter time.Time // when the device's time is over; whole seconds
+	Number   uint8     // that the person is shown
+	Round    uint8     // how often he was asked before
 }
 
 // challengeContext is what sealed challenges are bound to. It is for ever, since challenges outlive a release for a minute.
 const (
 	challengeContext = "trine/challenge/1"
 	challengeFixed   = 1 + 4*8 + 2*2 + 8 + 8
+	challengePush    = 8 + 8 + 2
 	maxCode          = 64
 	// MaxSealed is the length of the longest sealed challenge in bytes; it fits an attribute of RADIUS.
 	MaxSealed = challengeFixed + maxCode + 33
@@ -55,7 +67,14 @@ func (c *Challenge) Seal(dst []byte, keys *secret.Keyring) ([]byte, error) {
 	b = binary.BigEndian.AppendUint16(b, uint16(c.Asked))
 	b = binary.BigEndian.AppendUint64(b, uint64(c.NotAfter.Unix()))
 	b = binary.BigEndian.AppendUint64(b, c.Index)
-	return keys.Seal(dst, append(b, c.Code...), []byte(challengeContext))
+	if c.Asked.Has(Push) {
+		b = binary.BigEndian.AppendUint64(b, c.Push.ID)
+		b = binary.BigEndian.AppendUint64(b, uint64(c.Push.NotAfter.Unix()))
+		b = append(b, c.Push.Number, c.Push.Round)
+	} else {
+		b = append(b, c.Code...)
+	}
+	return keys.Seal(dst, b, []byte(challengeContext))
 }
 
 // OpenChallenge reads a sealed challenge; the error is ErrForeign. Whether it is still good is the caller's to ask.
@@ -75,15 +94,25 @@ func OpenChallenge(sealed []byte, keys *secret.Keyring) (c Challenge, err error)
 	c.Proved, c.Asked = Set(binary.BigEndian.Uint16(b)), Set(binary.BigEndian.Uint16(b[2:]))
 	c.NotAfter = time.Unix(int64(binary.BigEndian.Uint64(b[4:])), 0)
 	c.Index = binary.BigEndian.Uint64(b[12:])
-	if rest := b[20:]; len(rest) > 0 {
-		c.Code = append([]byte(nil), rest...)
+	rest := b[20:]
+	switch {
+	case !c.Asked.Has(Push):
+		if len(rest) > 0 {
+			c.Code = append([]byte(nil), rest...)
+		}
+	case len(rest) != challengePush:
+		return c, ErrForeign
+	default:
+		c.Push = PushRound{
+			ID: binary.BigEndian.Uint64(rest), NotAfter: time.Unix(int64(binary.BigEndian.Uint64(rest[8:])), 0), Number: rest[16], Round: rest[17],
+		}
 	}
 	return c, nil
 }
 
 // askable lists the factors that a challenge of a packet protocol can ask for, in the order in which they are asked for where several would do:
 // what costs nothing and disturbs least comes first.
-var askable = [...]Factor{OTP, PIN, SMS, Email}
+var askable = [...]Factor{OTP, PIN, Push, SMS, Email}
 
 // Askable returns the factors that a challenge of a packet protocol can ask for.
 func Askable() Set { return SetOf(askable[:]...) }

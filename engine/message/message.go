@@ -30,10 +30,12 @@ type Done interface {
 type Message struct {
 	Kind     Kind
 	Channel  Channel
-	To       string // a mail address or a telephone number, as the person's record has it
+	To       string // a mail address or a telephone number, as the person's record has it, or a device's address
 	User     string // whose it is, for logs
 	Language string // a BCP 47 tag such as "de-AT"; empty or without texts: the gateway's own
 	Values   Values
+	// Challenge and Ticket are what a device gets beside the text, in base64, where Kind is Approval.
+	Challenge, Ticket string
 	// Expires is when the message is of no more use: a code's end of life. It is not tried again after that. Templates see the
 	// minutes until then.
 	Expires time.Time
@@ -54,6 +56,7 @@ const (
 	Code            Kind = "code"            // a one-time code
 	NewDevice       Kind = "newDevice"       // somebody logged in from a device that was not seen before
 	PasswordChanged Kind = "passwordChanged" // the password was changed
+	Approval        Kind = "approval"        // a push challenge, which only devices get
 	Test            Kind = "test"            // an administrator tries a gateway
 )
 
@@ -64,10 +67,11 @@ type Channel uint8
 const (
 	Mail Channel = iota + 1
 	SMS
+	Push // to an enrolled device
 )
 
 // Channels returns every channel.
-func Channels() []Channel { return []Channel{Mail, SMS} }
+func Channels() []Channel { return []Channel{Mail, SMS, Push} }
 
 // String returns the channel's name as commands, metrics and traces use it.
 func (c Channel) String() string {
@@ -76,6 +80,8 @@ func (c Channel) String() string {
 		return "mail"
 	case SMS:
 		return "sms"
+	case Push:
+		return "push"
 	}
 	return "unknown"
 }
@@ -88,6 +94,15 @@ func ParseChannel(name string) (Channel, bool) {
 		}
 	}
 	return 0, false
+}
+
+// maxDevice is the length in bytes of the longest address of a device.
+const maxDevice = 1024
+
+// ValidDevice reports whether a text can be the address by which a push gateway finds a device, such as a registration token: 1 to 1,024
+// characters of ASCII that can be seen.
+func ValidDevice(address string) bool {
+	return address != "" && len(address) <= maxDevice && !strings.ContainsFunc(address, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
 // Why a message was not taken or not delivered. Reason turns them into reason codes.

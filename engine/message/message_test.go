@@ -28,7 +28,7 @@ func TestTextsExistInEachLanguageAndChannel(t *testing.T) {
 		}
 		for _, v := range []Values{{Code: "493117", Service: "VPN", Name: "Alice", Detail: "Firefox", Minutes: 5}, {Code: "493117", Minutes: 1}} {
 			title, err := subject.Execute(v)
-			if err != nil || (title == "") != (text.Channel == SMS) || strings.Contains(title, v.Code) || strings.ContainsAny(title, "\r\n") {
+			if err != nil || (title == "") != (text.Channel != Mail) || strings.Contains(title, v.Code) || strings.ContainsAny(title, "\r\n") {
 				t.Errorf("%s: subject %q, %v", key, title, err)
 			}
 			said, err := body.Execute(v)
@@ -41,13 +41,13 @@ func TestTextsExistInEachLanguageAndChannel(t *testing.T) {
 			if text.Kind == Code && v.Minutes == 1 && strings.Contains(said, "1 minute") {
 				t.Errorf("%s: %q", key, said)
 			}
-			if n := len([]rune(said)); text.Channel == SMS && n > 160 {
+			if n := len([]rune(said)); text.Channel != Mail && n > 160 {
 				t.Errorf("%s has %d characters", key, n)
 			}
 		}
 	}
 	for _, channel := range Channels() {
-		for _, kind := range Kinds() {
+		for _, kind := range Kinds(channel) {
 			for _, language := range []string{"en", "de"} {
 				if !have[fmt.Sprint(channel, kind, language)] {
 					t.Errorf("there is no text for %s by %s in %s", kind, channel, language)

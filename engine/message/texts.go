@@ -100,8 +100,18 @@ Wenn Sie das nicht waren, verständigen Sie sofort Ihren Administrator.
 		{Mail, Test, "de", "Testnachricht", "Dies ist ein Test. Wer ihn liest, weiß, dass Nachrichten von {{.Service}} ankommen.\n"},
 		{SMS, Test, "en", "", "This is a test: messages from {{.Service}} arrive."},
 		{SMS, Test, "de", "", "Dies ist ein Test: Nachrichten von {{.Service}} kommen an."},
+
+		{Push, Approval, "en", "", "Somebody logs in as {{.Name}}{{if .Service}} at {{.Service}}{{end}}. If that is you, approve it with the number that is shown there; otherwise deny it."},
+		{Push, Approval, "de", "", "Jemand meldet sich{{if .Service}} bei {{.Service}}{{end}} als {{.Name}} an. Wenn Sie das sind, bestätigen Sie mit der dort angezeigten Zahl; sonst lehnen Sie ab."},
+		{Push, Test, "en", "", "This is a test: messages from {{.Service}} arrive."},
+		{Push, Test, "de", "", "Dies ist ein Test: Nachrichten von {{.Service}} kommen an."},
 	}
 }
 
-// Kinds returns every kind of message.
-func Kinds() []Kind { return []Kind{Code, NewDevice, PasswordChanged, Test} }
+// Kinds returns the kinds of messages that a channel carries.
+func Kinds(c Channel) []Kind {
+	if c == Push {
+		return []Kind{Approval, Test}
+	}
+	return []Kind{Code, NewDevice, PasswordChanged, Test}
+}

@@ -100,6 +100,8 @@ func (s *State) checkEvent(at Stamp, i int) Result {
 	case event.TypeFactorUsed:
 		m := read[*event.FactorUsed](e, at)
 		return s.checkFactor(m.User, m.Id, true, m.Counter)
+	case event.TypePushAnswered:
+		return s.checkPushAnswered(at, read[*event.PushAnswered](e, at))
 	case event.TypeStaged:
 		if piece := read[*event.Staged](e, at).Piece; piece >= maxPieces {
 			return Result{Code: event.CodeStage, Detail: fmt.Sprintf("piece %d is past the last possible one, %d", piece, maxPieces-1)}

@@ -39,6 +39,14 @@ var corpusFactorsDigests = map[event.Type]string{
 	event.TypeDocumentDeleted: "7b871914daddab035dfda9f05105cb2c",
 }
 
+// corpusPushes is what came with push challenges.
+var corpusPushes = []event.Type{event.TypeDocumentPut, event.TypeFactorPut, event.TypePushAnswered, event.TypeDocumentDeleted}
+
+var corpusPushesDigests = map[event.Type]string{
+	event.TypePushAnswered:    "80f586393d4f471d11cf27dc6b65064f",
+	event.TypeDocumentDeleted: "b548a7a8193dd6d01ec5c861ad482417",
+}
+
 func TestEveryReleaseFoldsTheCorpusAlike(t *testing.T) {
 	folded := map[event.Type]bool{}
 	for name, c := range map[string]struct {
@@ -47,6 +55,7 @@ func TestEveryReleaseFoldsTheCorpusAlike(t *testing.T) {
 	}{
 		"first release": {corpusOrder, corpusDigests},
 		"factors":       {corpusFactors, corpusFactorsDigests},
+		"push":          {corpusPushes, corpusPushesDigests},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, typ := range c.order {

@@ -133,7 +133,7 @@ func (s *State) foldConsumed(m *event.Consumed) {
 	s.consumed.Put([]byte(m.Key), field.AppendNumber(nil, 1, uint64(m.NotAfterUnix)))
 }
 
-// foldSwept forgets ended sessions, reservations and one-shot keys whose term was over before a time, failures that no longer count,
+// foldSwept forgets ended sessions, reservations, one-shot keys and answers of devices whose term was over before a time, failures that no longer count,
 // and stages that were left for longer than stageLife.
 func (s *State) foldSwept(at Stamp, before int64) {
 	for {
@@ -158,6 +158,12 @@ func (s *State) foldSwept(at Stamp, before int64) {
 		return ok && int64(f.Value) < before
 	}) {
 		s.consumed.Delete(key)
+	}
+	for _, key := range expired(s.pushes, func(row []byte) bool {
+		a, err := decodePushAnswer(row)
+		return err == nil && a.notAfter < before
+	}) {
+		s.pushes.Delete(key)
 	}
 	s.sweepFailures(at.unix())
 	for _, id := range s.oldStages(at.unix() - stageLife) {

@@ -38,6 +38,7 @@ type State struct {
 	failures     *rows.Table // factor and login name -> failed logins
 	factors      *rows.Table // user id -> factors beside the password
 	lastLogins   *rows.Table // user id -> what adaptive rules ask of the login before
+	pushes       *rows.Table // decision id -> what a device said to the challenge of that login
 
 	symbols      Symbols
 	ids          ids
@@ -103,6 +104,7 @@ const (
 	tableFailures     = 18
 	tableFactors      = 19
 	tableLastLogins   = 20
+	tablePushes       = 21
 )
 
 // New returns an empty State.
@@ -131,6 +133,7 @@ func New() *State {
 		maxFailures:  maxFailures,
 		factors:      store.Table(tableFactors, 4),
 		lastLogins:   store.Table(tableLastLogins, 4),
+		pushes:       store.Table(tablePushes, 4),
 		orders:       make(map[string]*order),
 	}
 }
@@ -349,6 +352,8 @@ func (s *State) foldRare(at Stamp, e *event.Envelope) uint64 {
 		s.foldFactorUsed(at, m)
 	case *event.LoginRemembered:
 		s.foldLoginRemembered(at, m)
+	case *event.PushAnswered:
+		s.foldPushAnswered(at, m)
 	case *event.ClusterKeyAdded:
 		s.foldClusterKey(m)
 	case *event.ApiKeyCreated:
@@ -438,6 +443,7 @@ type Counts struct {
 	Consumed     int    // one-shot keys that are remembered
 	Stages       int    // rows of staged proposals
 	Failures     int    // login names whose failures are remembered
+	Pushes       int    // push challenges whose answers are remembered
 	Decisions    uint64 // decisions applied
 	Missing      uint64 // decisions that could not be recorded
 	Bytes        int    // memory of all rows and indexes
@@ -448,6 +454,7 @@ func (s *State) Counts() Counts {
 	c := Counts{
 		Users: s.users.Len(), Accounts: s.accounts.Len(), Endpoints: s.endpoints.Len(), Sessions: s.sessions.Len(), Reservations: s.reservations.Len(),
 		Tombstones: s.ended.Len(), Consumed: s.consumed.Len(), Stages: s.stages.Len(), Failures: s.failures.Len(),
+		Pushes:    s.pushes.Len(),
 		Decisions: s.decisions.Load(), Missing: s.missing.Load(),
 		Bytes: s.store.Bytes() + s.reservedBy.Bytes() + s.ids.bytes() + s.endings.bytes() +
 			s.accountsOf.Bytes() + s.accountsIn.Bytes() + s.endpointsOf.Bytes() + leastSize*mostLeasts(s.failures.Len()),

@@ -110,6 +110,7 @@ const (
 	PushExpired   Reason = "push.expired"
 	PushNumber    Reason = "push.number"
 	PushSignature Reason = "push.signature"
+	PushWaiting   Reason = "push.waiting"
 
 	RadiusCHAPSecretNotKept  Reason = "radius.chap.secret-not-kept"
 	RadiusEAPUnsupported     Reason = "radius.eap.unsupported"
@@ -223,7 +224,7 @@ var infos = [...]Info{
 	{DeliveryFull, ClassOverload, "The code could not be sent: as many messages wait as the node keeps, or it is stopping.", "The mail server or gateway is slow or down; `trine_delivery_waiting` shows the queue, and the node's log what fails."},
 	{DeliveryLimited, ClassUser, "The code was not sent: the recipient, or everybody together, was sent as many as the gateway's limits allow.", "Wait a few minutes, or raise `limits` of the MessageGateway."},
 	{DeliveryRefused, ClassUser, "The mail server or gateway refused the code for good: mostly it does not know the recipient.", "Compare the address or number in the User document; the node's log says what the other side answered."},
-	{DeliveryUnconfigured, ClassConfig, "The code could not be sent: no MessageGateway document carries messages on this channel, or it cannot be used.", "Apply a MessageGateway of type `smtp` for mail or `http` for text messages."},
+	{DeliveryUnconfigured, ClassConfig, "The code or challenge could not be sent: no MessageGateway document carries messages on this channel, or it cannot be used.", "Apply a MessageGateway of type `smtp` for mail, `http` for text messages or `push` for challenges to devices."},
 	{EndpointExpired, ClassUser, "The device asked for MAC authentication, and its endpoint is past its `notAfter`.", "Set a later `notAfter` in the Endpoint document, or delete it."},
 	{EndpointMismatch, ClassUser, "The device asked for MAC authentication, and the addresses in its request differ.", "The trace shows both. The login name, the password and the Calling-Station-Id of such a request must be the same MAC address."},
 	{EndpointNotAllowed, ClassConfig, "The device asked for MAC authentication, which is switched off for this service provider.", "Set `radius.macAuthentication: true` in the ServiceProvider, or set the device to another way."},
@@ -275,9 +276,10 @@ var infos = [...]Info{
 	{ProofMissing, ClassClient, "The request brings nothing that could prove a password.", "Set the device to PAP, CHAP, MS-CHAP or MS-CHAPv2."},
 	{PushDenied, ClassUser, "The person denied the login on the enrolled device.", "If it was not he who logged in, somebody has his password: have it changed."},
 	{PushEnrolment, ClassUser, "A device cannot be enrolled: its token is not the one that was shown, or belongs to somebody else, or its key is none.", "Begin the enrolment anew."},
-	{PushExpired, ClassUser, "The device came too late, with its answer or to be enrolled.", "Try again. If it keeps happening, look at how the device gets its notifications."},
-	{PushNumber, ClassUser, "The person approved with another number than the one that the login page shows.", "Log in anew. If the person saw no login page, somebody else has his password: have it changed."},
+	{PushExpired, ClassUser, "The device did not answer in time, or came too late to be enrolled.", "Try again. If it keeps happening, look at how the device gets its notifications."},
+	{PushNumber, ClassUser, "The person approved with another number than the one that the login shows.", "Log in anew. If the person was not logging in, somebody else has his password: have it changed."},
 	{PushSignature, ClassClient, "What came in the device's name is not signed with the device's key.", "Have the person enrol the device anew. If many of these come, somebody tries to answer for others."},
+	{PushWaiting, ClassUser, "The person went on as often as he may before he had approved the login on his device.", "Log in anew, approve on the device first, and go on then."},
 	{RadiusCHAPSecretNotKept, ClassConfig, "CHAP needs the clear password, and the user's type does not keep it.", "Set the device to PAP or MS-CHAPv2; or add `clear` to `password.keep` of the UserType and have the password set anew."},
 	{RadiusEAPUnsupported, ClassConfig, "The device speaks EAP, which this release does not.", "Set the device or the supplicant to PAP, CHAP or MS-CHAPv2."},
 	{RadiusMethodDisabled, ClassConfig, "The identity provider's `radius` profile has this method switched off.", "Switch it on in `profiles.radius`, or set the device to one that is on."},

@@ -168,6 +168,11 @@ const (
 	// Simulated logins, which are not recorded.
 	PasswordAssumed StepCode = 260 // right or wrong, form
 
+	// Push challenges on their way.
+	PushSent    StepCode = 290 // device
+	PushPending StepCode = 291 // how often the person was asked
+	PushGone    StepCode = 292 // device
+
 	// Imported passwords.
 	RehashBegun  StepCode = 130 // user
 	RehashPutOff StepCode = 131 // user
@@ -317,6 +322,10 @@ var templates = [...]string{
 	MessageFailed:    "The message by {s} was not delivered: {d}.",
 
 	PasswordAssumed: "The password was not looked at: it is assumed to be {s} ({d} form).",
+
+	PushSent:    "A challenge goes to the device {s}.",
+	PushPending: "No device has answered yet, so the person is asked once more (so far {s} times).",
+	PushGone:    "The device {s} answered, but is no longer one of the user's.",
 
 	RehashBegun:  "The password of {s} was imported; this login has it re-hashed to the forms of the user's type.",
 	RehashPutOff: "The password of {s} was imported and stays so for now: it is being re-hashed already, or too many others are.",

@@ -5,7 +5,7 @@ import "time"
 // Factor is a factor of a user beside the password, without what verifies it.
 type Factor struct {
 	ID      string     `json:"id"`
-	Kind    string     `json:"kind" enum:"otp,pin,recovery" doc:"otp: a device that shows one-time passwords; pin: a PIN; recovery: a set of one-time codes for when the device is lost"`
+	Kind    string     `json:"kind" enum:"otp,pin,recovery,push" doc:"otp: a device that shows one-time passwords; pin: a PIN; recovery: a set of one-time codes for when the device is lost; push: a device on which logins are approved"`
 	Label   string     `json:"label,omitempty" doc:"What the person calls it"`
 	Created time.Time  `json:"created"`
 	Used    *time.Time `json:"used,omitempty" doc:"When it last proved something"`
@@ -19,7 +19,7 @@ type FactorList struct {
 
 // FactorRequest enrols a factor.
 type FactorRequest struct {
-	Kind  string `json:"kind" enum:"otp,pin,recovery"`
+	Kind  string `json:"kind" enum:"otp,pin,recovery,push"`
 	Label string `json:"label,omitempty" maxLength:"64" doc:"What the person calls it"`
 
 	Type      string `json:"type,omitempty" enum:"totp,hotp" doc:"Of otp: by time (totp, also where it is left out) or by a counter"`
@@ -30,6 +30,9 @@ type FactorRequest struct {
 	Counter   uint64 `json:"counter,omitempty" doc:"Of hotp: where the device's counter stands"`
 
 	PIN string `json:"pin,omitempty" maxLength:"64" writeOnly:"true" doc:"Of pin"`
+
+	PublicKey string `json:"publicKey,omitempty" maxLength:"1024" doc:"Of push: the device's public key in PEM (SubjectPublicKeyInfo, RFC 7468 section 13), Ed25519 or ECDSA with P-256"`
+	Address   string `json:"address,omitempty" maxLength:"1024" doc:"Of push: by which the MessageGateway of type push finds the device, such as a registration token"`
 }
 
 // Enrolment is a factor that was enrolled, with what the person needs and nobody is shown again.

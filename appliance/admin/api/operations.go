@@ -303,7 +303,7 @@ type ListenerStatus struct {
 
 // TestMessage asks for a test message.
 type TestMessage struct {
-	Channel  string `json:"channel" enum:"mail,sms"`
+	Channel  string `json:"channel" enum:"mail,sms,push"`
 	To       string `json:"to" minLength:"1" maxLength:"320" doc:"Mail address or telephone number"`
 	Language string `json:"language,omitempty" maxLength:"64" doc:"BCP 47 tag; absent: the gateway's language"`
 }

@@ -26,6 +26,10 @@ const (
 	ReasonNotPublished   = "policy.not-published"    // committed, but not in force on this node in time
 	ReasonJobsFull       = "job.too-many"            // too many jobs under way
 	ReasonPasswordFailed = "password.not-built"      // the password could not be turned into its stored forms
+	ReasonLimited        = "request.limited"         // too many requests of strangers
+	ReasonPushRefused    = "push.refused"            // what came in a device's name does not count; it is not said why
+	ReasonPushAnswered   = "push.answered"           // the challenge was answered before
+	ReasonPushExpired    = "push.expired"            // the device came too late
 	ReasonInternal       = "node.failed"             // a defect; the node's log has the reference
 )
 

@@ -41,6 +41,23 @@ func ParseKey(form []byte) (Key, error) {
 	return Key{}, ErrKey
 }
 
+// Ed25519Key returns the Key of a public key of 32 bytes.
+func Ed25519Key(public ed25519.PublicKey) Key {
+	return Key{form: string(append([]byte{keyEd25519}, public...))}
+}
+
+// P256Key returns the Key of a public key of the curve P-256. One of another curve is refused with ErrKey.
+func P256Key(public *ecdsa.PublicKey) (Key, error) {
+	if public.Curve != elliptic.P256() {
+		return Key{}, ErrKey
+	}
+	point, err := public.Bytes()
+	if err != nil {
+		return Key{}, ErrKey
+	}
+	return ParseKey(append([]byte{keyP256}, point...))
+}
+
 // Append appends the form that ParseKey reads, 33 or 66 bytes.
 func (k Key) Append(dst []byte) []byte { return append(dst, k.form...) }
 
