@@ -101,6 +101,9 @@ func (l *Lane) Refuse(r *Request, reason trace.Reason) bool {
 // Overrule replaces an accept that the protocol could not render, for example because the reply is too large. The decision
 // keeps its id; both are recorded, the accept first. It is called on the lane's goroutine, when the accept was delivered.
 func (l *Lane) Overrule(r *Request, reason trace.Reason) {
+	if !r.work.traced { // unlike an accept, a reject always keeps its whole trace
+		l.engine.release(r, &r.trace)
+	}
 	r.remark(reason)
 	r.reject(reason)
 	if r.work.late { // into the journal that the accept is in, if it is still in one

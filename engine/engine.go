@@ -87,6 +87,14 @@ type Engine struct {
 
 // New returns an engine over the parts of c.
 func New(c Config) *Engine {
+	e := newEngine(c)
+	e.guesses = newGuesses(e.clock())
+	e.recent = newRecent()
+	return e
+}
+
+// newEngine returns an engine that has yet to be told what it remembers of failures.
+func newEngine(c Config) *Engine {
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
@@ -97,8 +105,6 @@ func New(c Config) *Engine {
 		c.Waiting = 8192
 	}
 	e := &Engine{config: c, clock: c.Clock, salt: rand.Uint64(), late: sharedJournal{journal: new(journal), spare: new(journal)}}
-	e.guesses = newGuesses(e.clock())
-	e.recent = newRecent()
 	e.decisions = c.Log.Proposer(decisionsCommitted{e})
 	e.gaps = c.Log.Proposer(gapCommitted{e})
 	e.memories = c.Log.Proposer(memoriesCommitted{e})

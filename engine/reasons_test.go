@@ -380,7 +380,7 @@ func TestOverruledAcceptIsRecordedTwiceUnderOneId(t *testing.T) {
 		if len(both) != 2 || both[0].ID != both[1].ID || both[0].Verdict != event.Accept || rec.Verdict != event.Reject {
 			t.Errorf("%d decisions", len(both))
 		}
-		if s := rec.step(trace.ReplyIsBad); s == nil || string(s.Detail) != "5000 bytes" {
+		if s := rec.step(trace.ReplyIsBad); s == nil || string(s.Detail) != "5000 bytes" || rec.step(trace.AttributeAllowed) == nil { // a reject has its whole trace
 			t.Errorf("%s", rec.words())
 		}
 	}

@@ -44,11 +44,19 @@ func (e *Engine) Simulate(c Circumstances) Simulation {
 	if config.Messenger != nil {
 		config.Messenger = unsent{config.Messenger}
 	}
-	config.Log = &rehearsal{real: e.config.Log, people: config.People, clock: config.Clock}
-	s := Simulation{New(config)}
+	log := &rehearsal{real: e.config.Log, people: config.People, clock: config.Clock}
+	config.Log = log
+	s := Simulation{newEngine(config)}
 	s.guesses, s.recent, s.aside = e.guesses, e.recent, true
-	if c.Clock == nil {
-		s.latest.Store(e.latest.Load()) // what was over stays over
+	if c.Clock == nil { // also where the clock was set back: what was over stays over, and a record has the time of the one before it at least
+		s.latest.Store(e.latest.Load())
+		log.clock = func() time.Time {
+			now := s.clock()
+			if last := config.People.Time(); last.After(now) {
+				return last
+			}
+			return now
+		}
 	}
 	return s
 }

@@ -29,6 +29,7 @@ type house struct {
 	verifier *credential.Verifier
 	engine   *engine.Engine
 	index    uint64
+	latest   time.Time // of a record
 	proposed int
 	seen     func(proposal []byte) // told of each proposal, if it is set
 	apply    bool                  // proposals take effect; off where allocations are counted
@@ -86,7 +87,10 @@ func (p houseProposer) Propose(proposal []byte, token uint64) error {
 
 func (h *house) commit(proposal []byte) state.Result {
 	h.index++
-	return h.people.Apply(state.Stamp{Index: h.index, Time: h.port.now, Node: 1}, proposal)
+	if h.port.now.After(h.latest) { // record time never goes backwards
+		h.latest = h.port.now
+	}
+	return h.people.Apply(state.Stamp{Index: h.index, Time: h.latest, Node: 1}, proposal)
 }
 
 // noHasher refuses slow work: nobody here keeps Argon2id.
@@ -103,7 +107,7 @@ func newHouse(t testing.TB, change ...func(*engine.Config)) *house {
 	h.put(houseDocuments)
 	h.password("alice", "wonderland")
 	var err error
-	h.policies, err = policy.NewCompiler(policy.Config{State: h.people, Wires: map[string]policy.Wire{"radius": NewWire(names(t))}, Keyring: h.keys})
+	h.policies, err = policy.NewCompiler(policy.Config{State: h.people, Wires: map[string]policy.Wire{"radius": NewWire(standard(t))}, Keyring: h.keys})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -79,6 +79,11 @@ func (s *Simulator) Try(ctx context.Context, sim engine.Simulation, q *Attempt) 
 	if err != nil {
 		return nil, err
 	}
+	return s.answer(ctx, sim, q, own, key, packet)
+}
+
+// answer has the packet of an attempt answered, which is authentic under a key of the device's.
+func (s *Simulator) answer(ctx context.Context, sim engine.Simulation, q *Attempt, own *Client, key *wire.Secret, packet []byte) (*Answer, error) {
 	a := &arrival{from: netip.AddrPortFrom(q.Source, 0), cache: q.Cache, client: q.Client, own: own, key: key, check: -1}
 	if fault := wire.Parse(packet, &a.view); fault != wire.OK {
 		return nil, fmt.Errorf("%w: %w", ErrAttempt, fault)
@@ -97,10 +102,11 @@ func (s *Simulator) Try(ctx context.Context, sim engine.Simulation, q *Attempt) 
 		}
 	}
 	h.render(l, &a.view)
-	answer := new(Answer)
-	if answer.Decided, err = sim.Decided(&l.Request); err != nil {
+	decided, err := sim.Decided(&l.Request)
+	if err != nil {
 		return nil, err
 	}
+	answer := &Answer{Decided: decided}
 	switch l.Decision.Verdict {
 	case event.Accept:
 	case event.Challenge:
