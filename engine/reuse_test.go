@@ -5,7 +5,9 @@ import (
 	"time"
 
 	"trine/engine/credential"
+	"trine/engine/credential/otp"
 	"trine/engine/event"
+	"trine/engine/login"
 	"trine/engine/state"
 	"trine/engine/trace"
 )
@@ -135,4 +137,50 @@ func TestSimulationTellsWhatIsOverAsTheEngineDoes(t *testing.T) {
 		t.Errorf("simulated as %s", d.Reason)
 	}
 	r.deny(r.answering("alice", r.code(s), state), event.Reject, trace.ChallengeExpired)
+}
+
+func TestRulesKnowWhatTheUserHas(t *testing.T) {
+	const nothing = "!hasOtp && !hasTotp && !hasHotp && !hasToken && !hasSms && !hasMail && !hasPin && !hasFido && !hasCertificate && !hasPush && !deviceCertificate"
+	for _, c := range []struct {
+		name, expression string
+		arrange          func(r *rig)
+	}{
+		{"nothing", nothing, func(*rig) {}},
+		{"a device by time", "hasTotp && hasOtp && hasToken && !hasHotp", func(r *rig) { r.device("bob", "f1") }},
+		{"a device by counter", "hasHotp && hasOtp && hasToken && !hasTotp", func(r *rig) { r.hotp("bob", "f1") }},
+		{"recovery codes", "hasOtp && !hasTotp && !hasHotp", func(r *rig) {
+			r.propose(&event.FactorPut{User: "bob", Id: "codes", Kind: state.RecoveryCodes, Data: []byte("kept")})
+		}},
+		{"a PIN", "hasPin && !hasOtp", func(r *rig) { r.propose(&event.FactorPut{User: "bob", Id: "pin", Kind: uint32(login.PIN), Data: []byte("kept")}) }},
+		{"a telephone", "hasSms && !hasMail", func(r *rig) { r.apply(`{kind: User, name: bob, spec: {mobile: "+34600000001"}}`) }},
+		{"a mail address", "hasMail && !hasSms", func(r *rig) { r.apply(`{kind: User, name: bob, spec: {mail: bob, mailDomain: example.org}}`) }},
+		{"nothing that can be sent to", nothing, func(r *rig) {
+			r.apply(`{kind: User, name: bob, spec: {mail: bob, mailDomain: example.org, mobile: "+34600000001"}}`)
+			r.engine.config.Messenger = nil
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, nil)
+			r.engine.config.Keyring, r.engine.config.Messenger = r.ring, new(postman)
+			r.adaptive(rule("has", c.expression, ""))
+			c.arrange(r)
+			r.deny(r.request("bob", "builder"), event.Reject, trace.FactorRefused)
+		})
+	}
+}
+
+// hotp enrols a device that goes by a counter.
+func (r *rig) hotp(user, id string) {
+	r.t.Helper()
+	params := otp.DefaultParams()
+	params.Kind, params.Period = otp.HOTP, 0
+	s, err := otp.New(params)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	sealed, err := login.SealOTP(r.ring, user, id, &s)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.propose(&event.FactorPut{User: user, Id: id, Kind: uint32(login.OTP), Data: sealed})
 }

@@ -137,6 +137,9 @@ func (w *town) packet(seen map[string]int) {
 	if reply.Code() != code || told.Code != code.String() || !slices.Equal(toldOf(told.Attributes), got) {
 		w.t.Fatalf("answered %v %v, simulated %s %v, explained as\n%s", reply.Code(), got, told.Code, toldOf(told.Attributes), explained(found))
 	}
+	if silent := map[bool]int{true: 1}[q.Method == credential.MSCHAPv1 || q.Method == credential.MSCHAPv2]; code == wire.AccessReject && len(got) != silent {
+		w.t.Fatalf("a reject for %s tells %v", found.Reason, got) // at most MS-CHAP-Error
+	}
 	w.after(a, reply, found)
 }
 
