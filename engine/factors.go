@@ -56,10 +56,13 @@ func (e *Engine) weighed(r *Request, j *script.Job) (waits bool) {
 	}
 	w.stage = atPassword
 	r.trace.Add(trace.RuleScriptRun, r.Client.Issuer.Login.Rules[w.weighed].Name, strconv.FormatBool(j.Value.Bool))
-	switch {
-	case e.tooLate(r):
+	if e.tooLate(r) {
 		return false
-	case j.Value.Bool:
+	}
+	if reason := e.Locked(r, password); reason != trace.OK { // others that waited as well may have failed meanwhile
+		return e.refused(r, reason)
+	}
+	if j.Value.Bool {
 		return e.chosen(r, w.weighed)
 	}
 	return e.weigh(r, w.weighed+1)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"trine/engine/credential/otp"
 	"trine/engine/event"
 	"trine/engine/login"
+	"trine/engine/script"
 	"trine/engine/state"
 	"trine/engine/trace"
 )
@@ -151,7 +153,9 @@ func TestRulesKnowWhatTheUserHas(t *testing.T) {
 		{"recovery codes", "hasOtp && !hasTotp && !hasHotp", func(r *rig) {
 			r.propose(&event.FactorPut{User: "bob", Id: "codes", Kind: state.RecoveryCodes, Data: []byte("kept")})
 		}},
-		{"a PIN", "hasPin && !hasOtp", func(r *rig) { r.propose(&event.FactorPut{User: "bob", Id: "pin", Kind: uint32(login.PIN), Data: []byte("kept")}) }},
+		{"a PIN", "hasPin && !hasOtp", func(r *rig) {
+			r.propose(&event.FactorPut{User: "bob", Id: "pin", Kind: uint32(login.PIN), Data: []byte("kept")})
+		}},
 		{"a telephone", "hasSms && !hasMail", func(r *rig) { r.apply(`{kind: User, name: bob, spec: {mobile: "+34600000001"}}`) }},
 		{"a mail address", "hasMail && !hasSms", func(r *rig) { r.apply(`{kind: User, name: bob, spec: {mail: bob, mailDomain: example.org}}`) }},
 		{"nothing that can be sent to", nothing, func(r *rig) {
@@ -183,4 +187,32 @@ func (r *rig) hotp(user, id string) {
 		r.t.Fatal(err)
 	}
 	r.propose(&event.FactorPut{User: user, Id: id, Kind: uint32(login.OTP), Data: sealed})
+}
+
+// TestGuessesThatWaitForAScriptAreBounded has passwords guessed while the script of an adaptive rule is waited for, so that none of them has
+// failed when the next comes.
+func TestGuessesThatWaitForAScriptAreBounded(t *testing.T) {
+	const attempts = 3
+	scripts := &scriptBench{host: script.NewHost(), hold: true}
+	r := newRig(t, func(c *Config) { c.Scripts = scripts })
+	r.lockout(fmt.Sprintf("{attempts: %d}", attempts))
+	r.apply("kind: IdentityProvider\nname: local\nspec:\n  type: local\n  profiles: {radius: {enabled: true}}\n  authentication: {adaptiveRules: [{description: rule, script: 'return false', matrix: []}]}\n")
+	var guesses []*Request
+	for range 4 * attempts {
+		q := r.request("alice", "rabbit")
+		if r.lane.Authenticate(q) {
+			t.Fatalf("%s was decided without the script", q.Decision.Reason)
+		}
+		guesses = append(guesses, q)
+	}
+	scripts.work()
+	for i, q := range guesses {
+		want := trace.PasswordWrong
+		if i >= attempts {
+			want = trace.UserLockedSource
+		}
+		if q.Decision.Reason != want {
+			t.Errorf("guess %d: %s, want %s", i, q.Decision.Reason, want)
+		}
+	}
 }

@@ -39,13 +39,13 @@ func TestPacketPathSimulationAndExplanationAgree(t *testing.T) {
 		}
 	}
 	for _, reason := range []trace.Reason{
-		trace.OK, trace.UserUnknown, trace.UserInactive, trace.UserMissing, trace.RealmUnknown, trace.UserLocked, trace.UserLockedSource,
+		trace.OK, trace.UserUnknown, trace.UserInactive, trace.UserMissing, trace.RealmUnknown, trace.UserLocked,
 		trace.PasswordWrong, trace.PasswordMissing, trace.PasswordMustChange, trace.PasswordExpired, trace.RadiusMethodDisabled,
 		trace.RadiusCHAPSecretNotKept, trace.RadiusMSCHAPHashNotKept, trace.ProofMissing, trace.RoleMissing, trace.AccountMissing, trace.AccountDisabled,
 		trace.AuthorizationDenied, trace.IssuerNotAllowed, trace.EndpointUnknown, trace.EndpointExpired, trace.EndpointMismatch, trace.EndpointNotAllowed,
-		trace.FactorNeeded, trace.FactorNotEnrolled, trace.FactorRefused, trace.OTPWrong, trace.OTPReplayed, trace.RecoveryWrong, trace.RecoveryUsed,
+		trace.FactorNeeded, trace.FactorNotEnrolled, trace.FactorRefused, trace.OTPWrong, trace.RecoveryWrong,
 		trace.PINWrong, trace.CodeWrong, trace.ChallengeUsed, trace.ChallengeExpired, trace.ChallengeInvalid, trace.DeliveryLimited, trace.RuleBroken,
-		trace.ExpressionFailed, trace.ScriptFailed, trace.ScriptWrongType, trace.SessionLimit, trace.RadiusReplyBroken, trace.RadiusReplyTooLarge,
+		trace.ExpressionFailed, trace.ScriptFailed, trace.ScriptWrongType, trace.SessionLimit, trace.RadiusReplyBroken,
 		trace.ConfigBroken, trace.IssuerMissing,
 	} {
 		if seen[string(reason)] == 0 {
@@ -176,7 +176,7 @@ func explained(d *event.Decided) string {
 // login makes a login of somebody, or of nobody, by any method.
 func (w *town) login(a *attempted, q *Attempt) {
 	p := w.persons[w.IntN(len(w.persons))]
-	if q.User = pick(w, p.name, p.alias, strings.ToUpper(p.name)); w.one(4) {
+	if q.User = pick(w, p.name, p.alias, strings.ToUpper(p.name)); w.one(6) {
 		q.User = pick(w, "nobody", p.name+"@example.org", p.alias+"@EXAMPLE.net", `corp\`+p.name)
 	}
 	if w.one(100) {
@@ -184,7 +184,7 @@ func (w *town) login(a *attempted, q *Attempt) {
 	}
 	q.Method = pick(w, credential.PAP, credential.PAP, credential.PAP, credential.PAP, credential.CHAP, credential.MSCHAPv1, credential.MSCHAPv2)
 	q.Password = p.password
-	if w.one(4) {
+	if w.one(6) {
 		q.Password = "no-" + p.password
 	}
 	if w.one(60) {
@@ -193,15 +193,15 @@ func (w *town) login(a *attempted, q *Attempt) {
 	a.name, a.method = q.User, q.Method
 	a.right = q.Password == p.password && q.Method != credential.NoProof
 	c := w.clients[a.client]
-	if code := w.good(p, "OTP"); q.Method == credential.PAP && code != "" && w.one(2) && (c.second == "appended" || c.second == "either") {
+	is := &w.issuer[c.issuer]
+	alone := is.rules == 0 && slices.Contains(is.ways, "Password")
+	if code := w.good(p, "OTP"); q.Method == credential.PAP && code != "" && (c.second == "appended" || c.second == "either") && w.one(map[bool]int{true: 8, false: 2}[alone || is.rules > 0]) {
 		if w.one(4) {
 			code = "000000"
 		}
 		q.Password += code
 		a.code = "OTP"
-		if m := &w.issuer[c.issuer]; m.rules == 0 && slices.Contains(m.ways, "Password") {
-			a.right = false // it is looked at as a whole
-		}
+		a.right = a.right && !alone // it would be looked at as a whole
 	}
 }
 

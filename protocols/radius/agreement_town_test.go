@@ -267,7 +267,7 @@ func (w *town) personDocument(p *person) string {
 		fmt.Fprintf(&extra, ", mobile: %q", p.mobile)
 	}
 	a0 := pick(w, "x", "x, y", "y, x, z")
-	if w.one(20) {
+	if w.one(10) {
 		a0 = strings.Repeat(strings.Repeat("y", 90)+", ", 48) + "x"
 	}
 	return fmt.Sprintf("---\n{kind: User, name: %s, spec: {active: %v, aliases: [%s], mail: %s, mailDomain: example.org, groups: [%s], roles: [%s], attributes: {a0: [%s], a5: %s}%s}}\n",
@@ -284,6 +284,9 @@ func (w *town) condition(depth int, authorizes bool) string {
 		return pick(w, "{ssid: guest}", "{ssid: {regex: 'corp.*'}}", "{group: g0}", "{group: g3}", "{role: "+roleName(w.IntN(roleCount))+"}", "{userType: guests}",
 			"{requestAttribute: {attribute: NAS-Port-Type, value: Virtual}}", "{requestAttribute: {attribute: NAS-Identifier, regex: 'ap[0-4]'}}",
 			`{time: {from: "08:00", until: "18:00", zone: Europe/Madrid}}`, "{deviceLabel: {name: site, value: north}}", "{endpointGroup: g1}")
+	}
+	if w.one(8) {
+		return pick(w, "{expression: 'roles.size() > 1'}", `{expression: '"x" in attributes["a0"]'}`, `{script: 'return userName != "u2"'}`, `{script: 'return attributes{"a0"} == null'}`, `{expression: 'attributes["a7"].size() > 0'}`)
 	}
 	return pick(w, "any", "any", "{principalName: u1}", "{principalName: {regex: 'u[0-4]'}}", "{authenticationMethod: P}", "{attributeRequester: sp0}", "{attributeIssuer: home}",
 		"{attributeRequesterInGroup: campus}", "{attributeValue: {attribute: a0, value: x}}", "{attributeValue: {attribute: a1, value: g2}}", "{attributeValue: {attribute: a3, regex: 'U[0-3]'}}", "{attributeValue: {attribute: a4, value: y}}")
@@ -313,9 +316,13 @@ func (w *town) issuers(doc func(string, ...any)) {
 			if w.one(6) {
 				ways = nil
 			}
-			rules = append(rules, fmt.Sprintf("{description: rule %d, matrix: %s, expression: '%s'}", m.rules, matrix(ways), pick(w,
-				"newDevice", "hour < 12", "failuresForSameUser >= 2", "failuresForSameIp >= 3", "hasOtp && !hasHotp", "hasSms", "hasPin || hasMail", "daysSinceLastLogon > 1", `ipAddress == "192.0.2.12"`,
-				`serviceProvider == "sp1"`, "secondsSinceLastFail >= 0 && secondsSinceLastFail < 60", "failuresRatio > 0.5", "1 / (minute % 7) >= 0", `user == "u3"`, `remoteHost.startsWith("02-")`)))
+			condition := pick(w, "newDevice", "hour < 12", "failuresForSameUser >= 2", "failuresForSameIp >= 3", "hasOtp && !hasHotp", "hasSms", "hasPin || hasMail", "daysSinceLastLogon > 1", `ipAddress == "192.0.2.12"`,
+				`serviceProvider == "sp1"`, "secondsSinceLastFail >= 0 && secondsSinceLastFail < 60", "failuresRatio > 0.5", "1 / (minute % 7) >= 0", `user == "u3"`, `remoteHost.startsWith("02-")`)
+			language := "expression: '" + condition + "'"
+			if w.one(3) {
+				language = "script: 'return " + pick(w, condition, condition, condition, condition, condition, condition, condition, "null", "nowhere") + "'"
+			}
+			rules = append(rules, fmt.Sprintf("{description: rule %d, matrix: %s, %s}", m.rules, matrix(ways), language))
 		}
 		if w.one(8) {
 			m.groups = w.some(2, len(w.groups))
