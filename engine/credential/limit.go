@@ -14,11 +14,12 @@ type Limits struct {
 	SourceUnderWay  int
 }
 
-// DefaultLimits suits a node whose worker does some tens of verifications a second.
+// DefaultLimits suits a node whose worker does some tens of verifications a second. Whoever does nothing but fail has it work for three
+// seconds at first, and then for a tenth of the time; more than 64 at once would be past their deadline before it comes to them.
 func DefaultLimits() Limits {
 	return Limits{
 		UserBurst: 10, UserPerMinute: 6, UserUnderWay: 4,
-		SourceBurst: 200, SourcePerMinute: 600, SourceUnderWay: 256,
+		SourceBurst: 50, SourcePerMinute: 120, SourceUnderWay: 64,
 	}
 }
 
