@@ -454,6 +454,28 @@ func TestAttributesThatAreNotSentAreLeftOut(t *testing.T) {
 	}
 }
 
+// TestPolicyThatCanAddNothingIsLeftOut has policies whose attributes are released whatever they say, and others that are not.
+func TestPolicyThatCanAddNothingIsLeftOut(t *testing.T) {
+	w := world{}
+	sp := &Party{PublicID: "sp"}
+	isAlice := is(document.TestPrincipalName, "alice")
+	v := NewView([]*Policy{
+		policy(w, "public", anyCase(), allow("uid", nil), allow("floor", nil)),
+		policy(w, "again", isAlice, allow("uid", nil)),
+		policy(w, "again, by rule", isAlice, allow("floor", isAlice)),
+		policy(w, "more", isAlice, allow("uid", nil), allow("phone", nil)),
+		policy(w, "more, by rule", isAlice, allow("uid", nil), allow("email", isAlice)),
+		policy(w, "less", isAlice, deny("floor", nil)),
+	}, sp, sp, nil)
+	var left []string
+	for _, p := range v.policies {
+		left = append(left, p.policy.Name)
+	}
+	if got := strings.Join(left, "|"); got != "less|more|more, by rule" {
+		t.Errorf("policies left: %s", got)
+	}
+}
+
 func TestTheTraceNamesWhatDecided(t *testing.T) {
 	w := world{}
 	sp := &Party{PublicID: "sp"}
