@@ -110,9 +110,9 @@ func (c *comparison) write(r *report) {
 	})
 	r.chart("Answers a second, median of the turns", c.bars())
 	r.text("The turn with the median rate of each server. Rates and their latencies are those of the closed loop, with %d requests under way for logins and Status-Server and %d otherwise; "+
-		"the last columns are the open loop at 70%% of that rate, counted from when a request was due.", scenarios[0].window, scenarios[3].window)
+		"then come those of the open loop at 70%% of that rate, counted from when a request was due, and what the host took of the two cores' time and other processes used meanwhile.", scenarios[0].window, scenarios[3].window)
 	head := []string{
-		"scenario", "server", "answers/s", "CPU/request", "server busy", "generator busy", "p50", "p99", "p99.9", "p50 at 70%", "p99 at 70%", "p99.9 at 70%", "resident",
+		"scenario", "server", "answers/s", "CPU/request", "server busy", "generator busy", "p50", "p99", "p99.9", "p50 at 70%", "p99 at 70%", "p99.9 at 70%", "stolen", "others", "resident",
 		"window", "seals", "GCs", "GC's CPU",
 	}
 	r.table(head, func(row func(...string)) {
@@ -144,7 +144,7 @@ func (c *comparison) write(r *report) {
 func (x *sample) cells(subject string) []string {
 	cells := []string{
 		fmt.Sprintf("%.0f", x.rate), fmt.Sprintf("%.2f us", x.cpu.Seconds()*1e6), percent(x.server), percent(x.busy),
-		short(x.p50), short(x.p99), short(x.p999), short(x.calm50), short(x.calm99), short(x.calm999),
+		short(x.p50), short(x.p99), short(x.p999), short(x.calm50), short(x.calm99), short(x.calm999), fmt.Sprintf("%.1f%%", 100*x.company.stolen), fmt.Sprintf("%.1f%%", 100*x.company.others),
 		megabytes(x.memory), fmt.Sprintf("%.0f s", x.elapsed.Seconds()),
 	}
 	if subject != "Trine" && subject != twoCores {
