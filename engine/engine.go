@@ -19,6 +19,7 @@ import (
 // People is the views as logins and accounting read them. *state.State is the one that lives; *state.Draft lays users over it.
 type People interface {
 	User(dst *state.User, login []byte) bool
+	WarmUsers(logins [][]byte)
 	UserName(dst, login []byte) ([]byte, bool)
 	Account(owner []byte, system string) state.Standing
 	OwnedAccounts(owner []byte) []state.OwnedAccount
@@ -154,6 +155,10 @@ func (l *Lane) newID() uint64 {
 
 // Flush hands the decisions made since the last Flush to the log. A loop calls it once a millisecond and before it sleeps.
 func (l *Lane) Flush() { l.journal.flush(l.decided, &l.engine.missing) }
+
+// Expect says which login names the next calls of Authenticate are about. It changes nothing but how long they take: together they are found faster
+// than one by one.
+func (l *Lane) Expect(logins [][]byte) { l.engine.config.People.WarmUsers(logins) }
 
 // Flush hands over the decisions that were made off the lanes, and says how many could not be recorded. The node calls it
 // every few milliseconds, and once after the last lane stopped.

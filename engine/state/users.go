@@ -120,6 +120,18 @@ func (s *State) User(dst *User, login []byte) bool {
 	return s.claimant(dst, appendFolded(append(buf[:0], loginClaim...), login))
 }
 
+// WarmUsers reads what User will read for some login names, at most 64 of them, so that the processor waits for it once and not name by name; see
+// [rows.Table.Warm].
+func (s *State) WarmUsers(logins [][]byte) {
+	var buf [256]byte
+	var hashes [64]uint64
+	logins = logins[:min(len(logins), len(hashes))]
+	for i, login := range logins {
+		hashes[i] = rows.Hash(appendFolded(buf[:0], login))
+	}
+	s.users.Warm(hashes[:len(logins)])
+}
+
 // UserLogin is User for a login name that is a string.
 func (s *State) UserLogin(dst *User, login string) bool {
 	var buf [256]byte

@@ -46,6 +46,29 @@ func TestTwoCopiesInABatchAreDecidedOnceAndAnsweredAlike(t *testing.T) {
 	r.answer(p)
 }
 
+// TestOnlyAuthenticLoginsOfABatchAreExpected: strangers must not make the engine look anything up.
+func TestOnlyAuthenticLoginsOfABatchAreExpected(t *testing.T) {
+	r := newRig(t)
+	r.lane.watch = true
+	var packets [][]byte
+	for _, name := range []string{"alice", "bob", "carol", "dave"} {
+		packets = append(packets, r.request(wire.AccessRequest, pap(name, "x")))
+	}
+	r.giveAll(r.auth, packets[:3]...)
+	if r.lane.expected != nil {
+		t.Errorf("of three logins, %v are expected", r.lane.expected)
+	}
+	key := r.key
+	r.key = mustKey(t, "stranger")
+	stranger := r.request(wire.AccessRequest, pap("mallory", "x"))
+	r.key = key
+	packets = append(packets, stranger, r.request(wire.StatusServer, nil), []byte("nothing"))
+	r.giveAll(r.auth, packets...)
+	if got := strings.Join(r.lane.expected, " "); got != "alice bob carol dave" {
+		t.Errorf("expected are %s", got)
+	}
+}
+
 func TestNewerRequestInABatchSupersedesTheOlder(t *testing.T) {
 	r := newRig(t)
 	old := r.request(wire.AccessRequest, pap("alice", "x"))

@@ -16,6 +16,7 @@ import (
 
 // Lane is what a loop needs of the engine. *engine.Lane is one.
 type Lane interface {
+	Expect(logins [][]byte)
 	Authenticate(r *engine.Request) (decided bool)
 	Refuse(r *engine.Request, reason trace.Reason) (decided bool)
 	Overrule(r *engine.Request, reason trace.Reason)
@@ -65,6 +66,7 @@ type handler struct {
 	stats *counters
 
 	arrivals   [wire.MaxBatch]arrival
+	expected   [wire.MaxBatch][]byte // login names of a batch
 	checks     *wire.Checks
 	view       wire.View // of a request that was copied
 	builder    wire.Builder
@@ -137,6 +139,7 @@ func (h *handler) packets(s *loop.Socket, batch []loop.Datagram) {
 		}
 	}
 	h.checks.Run()
+	h.expect(len(batch))
 	var requests [kinds]uint64
 	for i := range batch {
 		a := &h.arrivals[i]
@@ -155,6 +158,26 @@ func (h *handler) packets(s *loop.Socket, batch []loop.Datagram) {
 		if n > 0 {
 			h.stats.requests[i].Add(n)
 		}
+	}
+}
+
+// worthExpecting is how many logins have to come together for it to pay to look ahead.
+const worthExpecting = 4
+
+// expect tells the engine of the logins among the first n arrivals.
+func (h *handler) expect(n int) {
+	names := h.expected[:0]
+	for i := range h.arrivals[:n] {
+		a := &h.arrivals[i]
+		if a.wrong != 0 || a.kind != kindAccess || a.check < 0 || !h.checks.Authentic(a.check) {
+			continue
+		}
+		if name, ok := a.view.First(wire.UserName); ok {
+			names = append(names, name)
+		}
+	}
+	if len(names) >= worthExpecting {
+		h.lane.Expect(names)
 	}
 }
 

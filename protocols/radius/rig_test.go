@@ -67,6 +67,8 @@ type fakeLane struct {
 	accounts []*engine.Accounting
 	commit   bool // at once
 	flushes  int
+	watch    bool // whether expected grows
+	expected []string
 }
 
 func (l *fakeLane) Authenticate(r *engine.Request) bool {
@@ -103,6 +105,13 @@ func (l *fakeLane) Account(a *engine.Accounting) {
 		return
 	}
 	l.accounts = append(l.accounts, a)
+}
+
+func (l *fakeLane) Expect(logins [][]byte) {
+	for i := 0; l.watch && i < len(logins); i++ {
+		name := logins[i]
+		l.expected = append(l.expected, string(name))
+	}
 }
 
 func (l *fakeLane) Flush() { l.flushes++ }
