@@ -30,7 +30,8 @@ var arrows = []struct {
 	{"ldapsync/...", []string{"ldapsync/...", "engine/..."}},
 
 	{"protocols/loop", nil},
-	{"protocols/radius/wire", []string{"engine/credential/chap"}},
+	{"protocols/md5", nil},
+	{"protocols/radius/wire", []string{"protocols/md5", "engine/credential/chap"}},
 	{"protocols/radius/dictionary", []string{"protocols/radius/wire"}},
 	{"protocols/radius/...", []string{"protocols/radius/...", "protocols/loop", "engine/..."}},
 

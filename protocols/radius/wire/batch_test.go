@@ -6,10 +6,21 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"trine/protocols/md5"
 )
 
 // draw returns a number from 0 to n-1.
 type draw func(n int) int
+
+func testText(n int, seed uint64) []byte {
+	b := make([]byte, n)
+	r := rand.NewPCG(seed, uint64(n))
+	for i := range b {
+		b[i] = byte(r.Uint64())
+	}
+	return b
+}
 
 // secrets of every length that matters: within a block with an authenticator, beyond it, beyond a block, beyond maxSecret.
 func testSecrets(t testing.TB) (all []*Secret) {
@@ -65,9 +76,9 @@ func anyRequest(t testing.TB, draw draw, s *Secret) []byte {
 
 func TestChecksSayWhatVerifySays(t *testing.T) {
 	secrets := testSecrets(t)
-	for _, k := range kernels() {
-		t.Run(kernelNames[k], func(t *testing.T) {
-			c := &Checks{lanes: lanes{kernel: k}}
+	for _, k := range md5.Kernels() {
+		t.Run(k.String(), func(t *testing.T) {
+			c := &Checks{lanes: k.Lanes()}
 			r := rand.New(rand.NewPCG(7, 7))
 			good, bad, passwords := 0, 0, 0
 			for batch := range 400 {
@@ -164,9 +175,9 @@ func anyReply(b *Builder, seed uint64) {
 func TestRepliesAreWhatFinishMakes(t *testing.T) {
 	secrets := testSecrets(t)
 	codes := []Code{AccessAccept, AccessReject, AccountingResponse, AccessChallenge}
-	for _, k := range kernels() {
-		t.Run(kernelNames[k], func(t *testing.T) {
-			replies := &Replies{lanes: lanes{kernel: k}}
+	for _, k := range md5.Kernels() {
+		t.Run(k.String(), func(t *testing.T) {
+			replies := &Replies{lanes: k.Lanes()}
 			r := rand.New(rand.NewPCG(8, 8))
 			made, spoilt, full := 0, 0, 0
 			for batch := range 300 {

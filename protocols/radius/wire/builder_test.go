@@ -393,14 +393,3 @@ func BenchmarkPAPExchange(bench *testing.B) {
 		b.Finish()
 	}
 }
-
-func BenchmarkMD5(bench *testing.B) {
-	message := make([]byte, 1024)
-	bench.SetBytes(1024)
-	for bench.Loop() {
-		var d md5
-		d.reset()
-		d.write(message)
-		d.sum()
-	}
-}

@@ -1,6 +1,10 @@
 package wire
 
-import "crypto/subtle"
+import (
+	"crypto/subtle"
+
+	"trine/protocols/md5"
+)
 
 // Hiding is how the value of an attribute is encrypted between client and
 // server. All three ways are MD5 key streams over the shared secret and the
@@ -157,18 +161,18 @@ func (s *Secret) encrypt(h Hiding, text []byte, authenticator *[AuthenticatorLen
 // the key of a block is MD5(secret, previous cipher block), the first one's
 // previous block being authenticator and salt.
 func (s *Secret) stream(text, salt []byte, authenticator *[AuthenticatorLen]byte, decrypt bool) {
-	var d md5
+	var d md5.Digest
 	var previous [16]byte
 	for i := 0; i < len(text); i += 16 {
-		d.reset()
-		d.write(s.key().raw)
+		d.Reset()
+		d.Write(s.key().raw)
 		if i == 0 {
-			d.write(authenticator[:])
-			d.write(salt)
+			d.Write(authenticator[:])
+			d.Write(salt)
 		} else {
-			d.write(previous[:])
+			d.Write(previous[:])
 		}
-		key := d.sum()
+		key := d.Sum()
 		block := text[i : i+16]
 		if decrypt {
 			copy(previous[:], block)
@@ -183,11 +187,11 @@ func (s *Secret) stream(text, salt []byte, authenticator *[AuthenticatorLen]byte
 }
 
 func (s *Secret) ascend(text []byte, authenticator *[AuthenticatorLen]byte) {
-	var d md5
-	d.reset()
-	d.write(authenticator[:])
-	d.write(s.key().raw)
-	key := d.sum()
+	var d md5.Digest
+	d.Reset()
+	d.Write(authenticator[:])
+	d.Write(s.key().raw)
+	key := d.Sum()
 	for i := range text {
 		text[i] ^= key[i]
 	}

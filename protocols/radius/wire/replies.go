@@ -1,6 +1,6 @@
 package wire
 
-import "encoding/binary"
+import "trine/protocols/md5"
 
 const (
 	// replyRoom is how many bytes of replies wait to be completed: 512 for each
@@ -20,7 +20,7 @@ const (
 // it in with Add; after Complete all can be sent. It is about 90 kilobytes; a
 // loop keeps one.
 type Replies struct {
-	lanes   lanes
+	lanes   md5.Lanes
 	replies [MaxBatch]reply
 	count   int
 
@@ -32,7 +32,7 @@ type Replies struct {
 	pending int               // and with those of the one under construction
 
 	work     [hideRoom]byte // messages that are no replies
-	messages [maxHidden]message
+	messages [maxHidden]md5.Message
 	waiting  [MaxBatch]*reply // scratch
 }
 
@@ -52,7 +52,7 @@ type hidden struct {
 }
 
 // NewReplies returns Replies without a reply.
-func NewReplies() *Replies { return &Replies{lanes: lanes{kernel: bestKernel()}} }
+func NewReplies() *Replies { return &Replies{lanes: md5.NewLanes()} }
 
 // Len returns how many replies were added since Reset.
 func (r *Replies) Len() int { return r.count }
@@ -84,7 +84,7 @@ func (r *Replies) Add(b *Builder) Fault {
 		b.complete(p)
 	}
 	item.size = len(p)
-	r.used += paddedLen(len(p) + min(len(b.secret.key().raw), maxSecret))
+	r.used += md5.PaddedLen(len(p) + min(len(b.secret.key().raw), maxSecret))
 	r.hidden = r.pending
 	r.replies[r.count] = item
 	r.count++
@@ -147,18 +147,18 @@ func (r *Replies) encrypt() {
 			} else {
 				size += copy(m[size:], r.data[v.at+done-16:v.at+done])
 			}
-			r.messages[n] = message{state: md5Start, at: uint32(used), blocks: pad(m, size, 0)}
-			used += 64 * int(r.messages[n].blocks)
+			r.messages[n] = md5.Message{State: md5.Start(), At: uint32(used), Blocks: md5.Pad(m, size, 0)}
+			used += 64 * int(r.messages[n].Blocks)
 			n++
 		}
 		if n == 0 {
 			return
 		}
-		r.lanes.run(r.work[:], r.messages[:n])
+		r.lanes.Run(r.work[:], r.messages[:n])
 		n = 0
 		for i := range values {
 			if v := &values[i]; v.at+done < v.end {
-				r.messages[n].mask(r.data[v.at+done : v.at+done+16])
+				r.messages[n].Mask(r.data[v.at+done : v.at+done+16])
 				n++
 			}
 		}
@@ -171,20 +171,20 @@ func (r *Replies) sign() {
 	waiting := r.waiting[:0]
 	for i := range r.replies[:r.count] {
 		if item := &r.replies[i]; item.signature > 0 && !item.whole {
-			blocks := pad(r.data[item.at:], item.size, 64)
-			r.messages[len(waiting)] = message{state: item.secret.key().inner, at: uint32(item.at), blocks: blocks}
+			blocks := md5.Pad(r.data[item.at:], item.size, 64)
+			r.messages[len(waiting)] = md5.Message{State: item.secret.key().inner, At: uint32(item.at), Blocks: blocks}
 			waiting = append(waiting, item)
 		}
 	}
 	messages := r.messages[:len(waiting)]
-	r.lanes.run(r.data[:], messages)
+	r.lanes.Run(r.data[:], messages)
 	for i, item := range waiting {
-		messages[i].outside(r.work[64*i:])
-		messages[i] = message{state: item.secret.key().outer, at: uint32(64 * i), blocks: 1}
+		outside(&messages[i], r.work[64*i:])
+		messages[i] = md5.Message{State: item.secret.key().outer, At: uint32(64 * i), Blocks: 1}
 	}
-	r.lanes.run(r.work[:], messages)
+	r.lanes.Run(r.work[:], messages)
 	for i, item := range waiting {
-		messages[i].put(r.data[item.at+item.signature:])
+		messages[i].Put(r.data[item.at+item.signature:])
 	}
 }
 
@@ -195,22 +195,14 @@ func (r *Replies) authenticate() {
 		if item := &r.replies[i]; !item.whole {
 			p := r.data[item.at:]
 			size := item.size + copy(p[item.size:], item.secret.key().raw)
-			r.messages[len(waiting)] = message{state: md5Start, at: uint32(item.at), blocks: pad(p, size, 0)}
+			r.messages[len(waiting)] = md5.Message{State: md5.Start(), At: uint32(item.at), Blocks: md5.Pad(p, size, 0)}
 			waiting = append(waiting, item)
 		}
 	}
 	messages := r.messages[:len(waiting)]
-	r.lanes.run(r.data[:], messages)
+	r.lanes.Run(r.data[:], messages)
 	for i, item := range waiting {
-		messages[i].put(r.data[item.at+4:])
+		messages[i].Put(r.data[item.at+4:])
 		item.whole = true
-	}
-}
-
-// mask encrypts with the digest of a message that was run.
-func (m *message) mask(text []byte) {
-	_ = text[15]
-	for i, word := range m.state {
-		binary.LittleEndian.PutUint32(text[4*i:], binary.LittleEndian.Uint32(text[4*i:])^word)
 	}
 }

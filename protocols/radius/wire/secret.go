@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+
+	"trine/protocols/md5"
 )
 
 // ErrEmptySecret is returned for a shared secret without a byte, which RFC 2865
@@ -23,7 +25,7 @@ type Secret struct{ key func() *key }
 
 type key struct {
 	raw          []byte
-	inner, outer [4]uint32 // MD5 states after the padded keys of RFC 2104
+	inner, outer md5.State // MD5 states after the padded keys of RFC 2104
 }
 
 // NewSecret returns the secret made of a copy of raw, or ErrEmptySecret.
@@ -34,20 +36,20 @@ func NewSecret(raw []byte) (*Secret, error) {
 	k := &key{raw: append([]byte(nil), raw...)}
 	var padded [64]byte
 	if len(raw) > len(padded) {
-		var d md5
-		d.reset()
-		d.write(raw)
-		sum := d.sum()
+		var d md5.Digest
+		d.Reset()
+		d.Write(raw)
+		sum := d.Sum()
 		copy(padded[:], sum[:])
 	} else {
 		copy(padded[:], raw)
 	}
-	pad := func(with byte) [4]uint32 {
+	pad := func(with byte) md5.State {
 		var block [64]byte
 		for i := range block {
 			block[i] = padded[i] ^ with
 		}
-		return md5Blocks(md5Start, block[:])
+		return md5.Blocks(md5.Start(), block[:])
 	}
 	k.inner, k.outer = pad(0x36), pad(0x5c)
 	return &Secret{func() *key { return k }}, nil
@@ -137,30 +139,30 @@ func (s *Secret) verifySignature(v *View, authenticator *[AuthenticatorLen]byte,
 
 // sign returns HMAC-MD5 over packet with authenticator in its place and the
 // sixteen bytes at offset signature taken as zeros.
-func (s *Secret) sign(packet []byte, authenticator *[AuthenticatorLen]byte, signature int) md5Sum {
+func (s *Secret) sign(packet []byte, authenticator *[AuthenticatorLen]byte, signature int) [md5.Size]byte {
 	var zero [AuthenticatorLen]byte
 	k := s.key()
-	var d md5
-	d.resume(k.inner, 64)
-	d.write(packet[:4])
-	d.write(authenticator[:])
-	d.write(packet[headerLen:signature])
-	d.write(zero[:])
-	d.write(packet[signature+AuthenticatorLen:])
-	inside := d.sum()
-	d.resume(k.outer, 64)
-	d.write(inside[:])
-	return d.sum()
+	var d md5.Digest
+	d.Resume(k.inner, 64)
+	d.Write(packet[:4])
+	d.Write(authenticator[:])
+	d.Write(packet[headerLen:signature])
+	d.Write(zero[:])
+	d.Write(packet[signature+AuthenticatorLen:])
+	inside := d.Sum()
+	d.Resume(k.outer, 64)
+	d.Write(inside[:])
+	return d.Sum()
 }
 
 // digest returns MD5 over packet with authenticator in its place, followed by
 // the secret.
-func (s *Secret) digest(packet []byte, authenticator *[AuthenticatorLen]byte) md5Sum {
-	var d md5
-	d.reset()
-	d.write(packet[:4])
-	d.write(authenticator[:])
-	d.write(packet[headerLen:])
-	d.write(s.key().raw)
-	return d.sum()
+func (s *Secret) digest(packet []byte, authenticator *[AuthenticatorLen]byte) [md5.Size]byte {
+	var d md5.Digest
+	d.Reset()
+	d.Write(packet[:4])
+	d.Write(authenticator[:])
+	d.Write(packet[headerLen:])
+	d.Write(s.key().raw)
+	return d.Sum()
 }

@@ -1,31 +1,36 @@
-package wire
+package md5
 
 import (
 	"encoding/binary"
 	"math/bits"
 )
 
-// md5 is RFC 1321's digest as a plain value. The standard library's cannot be
-// copied in the middle of a message without allocating, and both HMAC with
-// precomputed pads and a digest over a packet with fields replaced need that.
-type md5 struct {
-	state [4]uint32
+// Size is the length of a digest in bytes.
+const Size = 16
+
+// State is what a digest has come to between two blocks.
+type State = [4]uint32
+
+// Start returns the state before the first block.
+func Start() State { return State{0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476} }
+
+// Digest is RFC 1321's digest as a plain value: a copy of it goes on where the
+// original stood. It must be begun with Reset or Resume.
+type Digest struct {
+	state State
 	total uint64
 	tail  [64]byte // the first total%64 bytes are waiting for a block
 }
 
-type md5Sum = [16]byte
+// Reset begins a message.
+func (d *Digest) Reset() { d.Resume(Start(), 0) }
 
-var md5Start = [4]uint32{0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476}
-
-// reset begins a message.
-func (d *md5) reset() { d.resume(md5Start, 0) }
-
-// resume continues a message of which total bytes, a multiple of 64, led to
+// Resume continues a message of which total bytes, a multiple of 64, led to
 // state.
-func (d *md5) resume(state [4]uint32, total uint64) { d.state, d.total = state, total }
+func (d *Digest) Resume(state State, total uint64) { d.state, d.total = state, total }
 
-func (d *md5) write(p []byte) {
+// Write continues the message with p.
+func (d *Digest) Write(p []byte) {
 	waiting := int(d.total % 64)
 	d.total += uint64(len(p))
 	if waiting > 0 {
@@ -34,36 +39,37 @@ func (d *md5) write(p []byte) {
 		if waiting+n < 64 {
 			return
 		}
-		d.state = md5Blocks(d.state, d.tail[:])
+		d.state = Blocks(d.state, d.tail[:])
 	}
 	if len(p) >= 64 {
 		whole := len(p) &^ 63
-		d.state = md5Blocks(d.state, p[:whole])
+		d.state = Blocks(d.state, p[:whole])
 		p = p[whole:]
 	}
 	copy(d.tail[:], p)
 }
 
-// sum ends the message; d must be begun anew before it is used again.
-func (d *md5) sum() (out md5Sum) {
+// Sum ends the message and returns its digest; d must be begun anew before it
+// is used again.
+func (d *Digest) Sum() (out [Size]byte) {
 	waiting := int(d.total % 64)
 	d.tail[waiting] = 0x80
 	clear(d.tail[waiting+1:])
 	if waiting >= 56 {
-		d.state = md5Blocks(d.state, d.tail[:])
+		d.state = Blocks(d.state, d.tail[:])
 		d.tail = [64]byte{}
 	}
 	binary.LittleEndian.PutUint64(d.tail[56:], d.total*8)
-	d.state = md5Blocks(d.state, d.tail[:])
+	d.state = Blocks(d.state, d.tail[:])
 	for i, word := range d.state {
 		binary.LittleEndian.PutUint32(out[4*i:], word)
 	}
 	return out
 }
 
-// md5Blocks digests p, whose length is a multiple of 64. Its 64 steps are
+// Blocks digests p, whose length is a multiple of 64, from state on. Its 64 steps are
 // written out so that every word, constant and rotation is known to the compiler.
-func md5Blocks(state [4]uint32, p []byte) [4]uint32 {
+func Blocks(state State, p []byte) State {
 	a, b, c, d := state[0], state[1], state[2], state[3]
 	for ; len(p) >= 64; p = p[64:] {
 		q := p[:64:64]
@@ -159,5 +165,5 @@ func md5Blocks(state [4]uint32, p []byte) [4]uint32 {
 
 		a, b, c, d = a+aa, b+bb, c+cc, d+dd
 	}
-	return [4]uint32{a, b, c, d}
+	return State{a, b, c, d}
 }

@@ -1,4 +1,4 @@
-package wire
+package md5
 
 import (
 	"syscall"
@@ -16,21 +16,21 @@ func TestLanesReadNothingBehindTheirBuffer(t *testing.T) {
 	if err := syscall.Mprotect(pages[page:], syscall.PROT_NONE); err != nil {
 		t.Fatal(err)
 	}
-	for _, k := range kernels() {
-		l := lanes{kernel: k}
+	for _, k := range Kernels() {
+		l := k.Lanes()
 		long := make([]byte, 64<<laneCount)
-		var messages []message
+		var messages []Message
 		for i := range laneCount {
-			messages = append(messages, message{md5Start, uint32(len(long) - 64), 1}, message{md5Start, 0, uint32(1 + i)})
+			messages = append(messages, Message{Start(), uint32(len(long) - 64), 1}, Message{Start(), 0, uint32(1 + i)})
 		}
-		l.run(long, messages) // the lanes end far behind the buffer that comes next
+		l.Run(long, messages) // the lanes end far behind the buffer that comes next
 		for count := range laneCount + 2 {
 			short := pages[page-64*(count+1) : page]
 			messages = messages[:0]
 			for i := range count {
-				messages = append(messages, message{md5Start, uint32(64 * i), uint32(count - i + 1)})
+				messages = append(messages, Message{Start(), uint32(64 * i), uint32(count - i + 1)})
 			}
-			l.run(short, messages)
+			l.Run(short, messages)
 		}
 	}
 }

@@ -3,39 +3,39 @@
 
 #include "textflag.h"
 
-DATA md5Constants<>+0(SB)/8, $0xe8c7b756d76aa478
-DATA md5Constants<>+8(SB)/8, $0xc1bdceee242070db
-DATA md5Constants<>+16(SB)/8, $0x4787c62af57c0faf
-DATA md5Constants<>+24(SB)/8, $0xfd469501a8304613
-DATA md5Constants<>+32(SB)/8, $0x8b44f7af698098d8
-DATA md5Constants<>+40(SB)/8, $0x895cd7beffff5bb1
-DATA md5Constants<>+48(SB)/8, $0xfd9871936b901122
-DATA md5Constants<>+56(SB)/8, $0x49b40821a679438e
-DATA md5Constants<>+64(SB)/8, $0xc040b340f61e2562
-DATA md5Constants<>+72(SB)/8, $0xe9b6c7aa265e5a51
-DATA md5Constants<>+80(SB)/8, $0x02441453d62f105d
-DATA md5Constants<>+88(SB)/8, $0xe7d3fbc8d8a1e681
-DATA md5Constants<>+96(SB)/8, $0xc33707d621e1cde6
-DATA md5Constants<>+104(SB)/8, $0x455a14edf4d50d87
-DATA md5Constants<>+112(SB)/8, $0xfcefa3f8a9e3e905
-DATA md5Constants<>+120(SB)/8, $0x8d2a4c8a676f02d9
-DATA md5Constants<>+128(SB)/8, $0x8771f681fffa3942
-DATA md5Constants<>+136(SB)/8, $0xfde5380c6d9d6122
-DATA md5Constants<>+144(SB)/8, $0x4bdecfa9a4beea44
-DATA md5Constants<>+152(SB)/8, $0xbebfbc70f6bb4b60
-DATA md5Constants<>+160(SB)/8, $0xeaa127fa289b7ec6
-DATA md5Constants<>+168(SB)/8, $0x04881d05d4ef3085
-DATA md5Constants<>+176(SB)/8, $0xe6db99e5d9d4d039
-DATA md5Constants<>+184(SB)/8, $0xc4ac56651fa27cf8
-DATA md5Constants<>+192(SB)/8, $0x432aff97f4292244
-DATA md5Constants<>+200(SB)/8, $0xfc93a039ab9423a7
-DATA md5Constants<>+208(SB)/8, $0x8f0ccc92655b59c3
-DATA md5Constants<>+216(SB)/8, $0x85845dd1ffeff47d
-DATA md5Constants<>+224(SB)/8, $0xfe2ce6e06fa87e4f
-DATA md5Constants<>+232(SB)/8, $0x4e0811a1a3014314
-DATA md5Constants<>+240(SB)/8, $0xbd3af235f7537e82
-DATA md5Constants<>+248(SB)/8, $0xeb86d3912ad7d2bb
-GLOBL md5Constants<>(SB), RODATA|NOPTR, $256
+DATA constants<>+0(SB)/8, $0xe8c7b756d76aa478
+DATA constants<>+8(SB)/8, $0xc1bdceee242070db
+DATA constants<>+16(SB)/8, $0x4787c62af57c0faf
+DATA constants<>+24(SB)/8, $0xfd469501a8304613
+DATA constants<>+32(SB)/8, $0x8b44f7af698098d8
+DATA constants<>+40(SB)/8, $0x895cd7beffff5bb1
+DATA constants<>+48(SB)/8, $0xfd9871936b901122
+DATA constants<>+56(SB)/8, $0x49b40821a679438e
+DATA constants<>+64(SB)/8, $0xc040b340f61e2562
+DATA constants<>+72(SB)/8, $0xe9b6c7aa265e5a51
+DATA constants<>+80(SB)/8, $0x02441453d62f105d
+DATA constants<>+88(SB)/8, $0xe7d3fbc8d8a1e681
+DATA constants<>+96(SB)/8, $0xc33707d621e1cde6
+DATA constants<>+104(SB)/8, $0x455a14edf4d50d87
+DATA constants<>+112(SB)/8, $0xfcefa3f8a9e3e905
+DATA constants<>+120(SB)/8, $0x8d2a4c8a676f02d9
+DATA constants<>+128(SB)/8, $0x8771f681fffa3942
+DATA constants<>+136(SB)/8, $0xfde5380c6d9d6122
+DATA constants<>+144(SB)/8, $0x4bdecfa9a4beea44
+DATA constants<>+152(SB)/8, $0xbebfbc70f6bb4b60
+DATA constants<>+160(SB)/8, $0xeaa127fa289b7ec6
+DATA constants<>+168(SB)/8, $0x04881d05d4ef3085
+DATA constants<>+176(SB)/8, $0xe6db99e5d9d4d039
+DATA constants<>+184(SB)/8, $0xc4ac56651fa27cf8
+DATA constants<>+192(SB)/8, $0x432aff97f4292244
+DATA constants<>+200(SB)/8, $0xfc93a039ab9423a7
+DATA constants<>+208(SB)/8, $0x8f0ccc92655b59c3
+DATA constants<>+216(SB)/8, $0x85845dd1ffeff47d
+DATA constants<>+224(SB)/8, $0xfe2ce6e06fa87e4f
+DATA constants<>+232(SB)/8, $0x4e0811a1a3014314
+DATA constants<>+240(SB)/8, $0xbd3af235f7537e82
+DATA constants<>+248(SB)/8, $0xeb86d3912ad7d2bb
+GLOBL constants<>(SB), RODATA|NOPTR, $256
 
 // REGISTERS loads the arguments, and finds room for words in the frame.
 #define REGISTERS \
@@ -86,7 +86,7 @@ GLOBL md5Constants<>(SB), RODATA|NOPTR, $256
 
 // STEP is a = b + ((a + function(b, c, d) + word + constant) <<< bits) in both chains.
 #define STEP(function, a, b, c, d, a2, b2, c2, d2, number, word, bits) \
-	VPBROADCASTD md5Constants<>+(4*number)(SB), Y8; \
+	VPBROADCASTD constants<>+(4*number)(SB), Y8; \
 	VPADDD       (64*word)(AX), Y8, Y9; \
 	VPADDD       (64*word+32)(AX), Y8, Y10; \
 	VPADDD       Y9, a, a; \
@@ -105,8 +105,8 @@ GLOBL md5Constants<>(SB), RODATA|NOPTR, $256
 	VPADDD  at(DI), y, y; \
 	VMOVDQU y, at(DI)
 
-// func md5LanesAVX2(state *[4]laneWords, data *byte, at *laneWords, blocks int)
-TEXT ·md5LanesAVX2(SB), 0, $1088-32
+// func lanesAVX2(state *[4]laneWords, data *byte, at *laneWords, blocks int)
+TEXT ·lanesAVX2(SB), 0, $1088-32
 	REGISTERS
 
 // f = ((c ^ d) & b) ^ d
@@ -145,11 +145,11 @@ TEXT ·md5LanesAVX2(SB), 0, $1088-32
 #undef FUNCTION4
 #undef ROTATE
 
-// func md5LanesAVX512(state *[4]laneWords, data *byte, at *laneWords, blocks int)
+// func lanesAVX512(state *[4]laneWords, data *byte, at *laneWords, blocks int)
 //
 // Registers stay 256 bits wide: at 512 the steps were no faster (one chain of sixteen lanes waits for itself), and older
 // processors slow down.
-TEXT ·md5LanesAVX512(SB), 0, $1088-32
+TEXT ·lanesAVX512(SB), 0, $1088-32
 	REGISTERS
 
 // The tables are of f, which holds d at first, with b and c.

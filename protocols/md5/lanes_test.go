@@ -1,4 +1,4 @@
-package wire
+package md5
 
 import (
 	"bytes"
@@ -12,18 +12,8 @@ import (
 	"time"
 )
 
-var kernelNames = map[kernel]string{kernelPair: "plain Go", kernelAVX2: "AVX2", kernelAVX512: "AVX-512"}
-
-// kernels returns the ways that this machine has.
-func kernels() (all []kernel) {
-	for k := range bestKernel() + 1 {
-		all = append(all, k)
-	}
-	return all
-}
-
-// padded lays messages out as run takes them.
-func padded(texts [][]byte) (data []byte, messages []message) {
+// padded lays messages out as Run takes them.
+func padded(texts [][]byte) (data []byte, messages []Message) {
 	for _, text := range texts {
 		at := len(data)
 		data = append(append(data, text...), 0x80)
@@ -31,7 +21,7 @@ func padded(texts [][]byte) (data []byte, messages []message) {
 			data = append(data, 0)
 		}
 		data = binary.LittleEndian.AppendUint64(data, uint64(len(text))*8)
-		messages = append(messages, message{md5Start, uint32(at), uint32(len(data)-at) / 64})
+		messages = append(messages, Message{Start(), uint32(at), uint32(len(data)-at) / 64})
 	}
 	return data, messages
 }
@@ -46,15 +36,15 @@ func testText(n int, seed uint64) []byte {
 }
 
 func TestLanesAgreeWithTheStandardLibrary(t *testing.T) {
-	for _, k := range kernels() {
-		t.Run(kernelNames[k], func(t *testing.T) {
-			l := lanes{kernel: k}
+	for _, k := range Kernels() {
+		t.Run(k.String(), func(t *testing.T) {
+			l := k.Lanes()
 			check := func(texts [][]byte) {
 				t.Helper()
 				data, messages := padded(texts)
-				l.run(data, messages)
+				l.Run(data, messages)
 				for i := range texts {
-					if got, want := messages[i].sum(), cryptomd5.Sum(texts[i]); got != want {
+					if got, want := messages[i].Sum(), cryptomd5.Sum(texts[i]); got != want {
 						t.Fatalf("message %d of %d, %d bytes: %x, want %x", i, len(texts), len(texts[i]), got, want)
 					}
 				}
@@ -94,12 +84,12 @@ func FuzzLanes(f *testing.F) {
 			texts = append(texts, long[:n])
 		}
 		data, messages := padded(texts)
-		for _, k := range kernels() {
-			l, got := lanes{kernel: k}, slices.Clone(messages)
-			l.run(data, got)
+		for _, k := range Kernels() {
+			l, got := k.Lanes(), slices.Clone(messages)
+			l.Run(data, got)
 			for i := range texts {
-				if sum := got[i].sum(); sum != cryptomd5.Sum(texts[i]) {
-					t.Fatalf("%s: message %d of %d, %x: %x", kernelNames[k], i, len(texts), texts[i], sum)
+				if sum := got[i].Sum(); sum != cryptomd5.Sum(texts[i]) {
+					t.Fatalf("%s: message %d of %d, %x: %x", k.String(), i, len(texts), texts[i], sum)
 				}
 			}
 		}
@@ -107,18 +97,18 @@ func FuzzLanes(f *testing.F) {
 }
 
 func BenchmarkLanes(b *testing.B) {
-	for _, k := range kernels() {
+	for _, k := range Kernels() {
 		for _, count := range []int{1, 2, 4, 16, 64} {
-			b.Run(fmt.Sprintf("%s/%d", kernelNames[k], count), func(b *testing.B) {
+			b.Run(fmt.Sprintf("%s/%d", k.String(), count), func(b *testing.B) {
 				texts := make([][]byte, count)
 				for i := range texts {
 					texts[i] = testText(180, uint64(i))
 				}
 				data, messages := padded(texts)
-				l := lanes{kernel: k}
+				l := k.Lanes()
 				before := cpuTime()
 				for b.Loop() {
-					l.run(data, messages)
+					l.Run(data, messages)
 				}
 				b.ReportMetric(float64(cpuTime()-before)/float64(b.N*count*4), "cpu-ns/block")
 			})

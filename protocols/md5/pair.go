@@ -1,20 +1,20 @@
-package wire
+package md5
 
 import (
 	"encoding/binary"
 	"math/bits"
 )
 
-// md5Pair digests blocks blocks of the messages in the first two lanes. A step of MD5 needs the result of the step before; with
+// pair digests blocks blocks of the messages in the first two lanes. A step of MD5 needs the result of the step before; with
 // the steps of two messages side by side a processor has something to do meanwhile.
-func md5Pair(state *[4]laneWords, data []byte, at *laneWords, blocks uint32) {
+func pair(state *[4]laneWords, data []byte, at *laneWords, blocks uint32) {
 	for i := range blocks {
-		md5PairBlock(state, (*[64]byte)(data[at[0]+64*i:]), (*[64]byte)(data[at[1]+64*i:]))
+		pairBlock(state, (*[64]byte)(data[at[0]+64*i:]), (*[64]byte)(data[at[1]+64*i:]))
 	}
 }
 
-// md5PairBlock is md5Blocks for one block of each of two messages.
-func md5PairBlock(state *[4]laneWords, p0, p1 *[64]byte) {
+// pairBlock is Blocks for one block of each of two messages.
+func pairBlock(state *[4]laneWords, p0, p1 *[64]byte) {
 	a0, b0, c0, d0 := state[0][0], state[1][0], state[2][0], state[3][0]
 	a1, b1, c1, d1 := state[0][1], state[1][1], state[2][1], state[3][1]
 
