@@ -34,6 +34,7 @@ var arrows = []struct {
 	{"protocols/radius/wire", []string{"protocols/md5", "engine/credential/chap"}},
 	{"protocols/radius/dictionary", []string{"protocols/radius/wire"}},
 	{"protocols/radius/...", []string{"protocols/radius/...", "protocols/loop", "engine/..."}},
+	{"protocols/tacacs/wire", []string{"protocols/md5"}},
 
 	{"engine", []string{"engine/..."}},
 	{"engine/event/field", nil},
