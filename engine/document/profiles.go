@@ -7,7 +7,7 @@ type Profiles struct {
 	// Radius is RADIUS.
 	Radius *RadiusProfile `json:"radius"`
 	// Tacacs is TACACS+.
-	Tacacs *TacacsProfile `json:"tacacs" later:"TACACS+"`
+	Tacacs *TacacsProfile `json:"tacacs"`
 	// OpenID is OpenID Connect.
 	OpenID *OpenIDProfile `json:"openid" later:"OpenID Connect"`
 	// SAML2SSO is SAML 2.0 web single sign-on.
@@ -62,6 +62,16 @@ type TacacsProfile struct {
 	Port int `json:"port" default:"49" min:"1" max:"65535"`
 	// TLSPort is the port for TACACS+ over TLS.
 	TLSPort int `json:"tlsPort" default:"300" min:"1" max:"65535"`
+	// ASCII accepts logins in which the device asks for name and password one after another (RFC 8907 section 5.4.2.1). A second factor is asked for in these alone.
+	ASCII bool `json:"ascii" default:"true"`
+	// PAP accepts clear passwords (RFC 8907 section 5.4.2.2).
+	PAP bool `json:"pap" default:"true"`
+	// CHAP accepts CHAP (RFC 8907 section 5.4.2.3); it needs passwords that are kept in clear.
+	CHAP bool `json:"chap" default:"true"`
+	// MSCHAPv1 accepts MS-CHAP version 1 (RFC 8907 section 5.4.2.4); it needs NT hashes.
+	MSCHAPv1 bool `json:"mschapv1"`
+	// MSCHAPv2 accepts MS-CHAP version 2 (RFC 8907 section 5.4.2.5); it needs NT hashes.
+	MSCHAPv2 bool `json:"mschapv2" default:"true"`
 }
 
 // OpenIDProfile is OpenID Connect as an identity provider speaks it.

@@ -263,6 +263,9 @@ A document that others refer to cannot be deleted: the refusal names the first o
 his Endpoints; to keep an endpoint, give it another owner first. Places that are reserved for him under a limit of sessions are given up; his network sessions stay until the device
 ends them, so that no accounting is lost.
 
+A ServiceProvider of type tacacs brings its InformationSystem and the Roles ` + "`0@SYSTEM` to `15@SYSTEM`" + ` with it, those of them that are not there yet, in the same change and shown by ` + "`plan`" + `.
+They stay when it is deleted, with all that was granted; while it is there, its InformationSystem cannot be deleted. What is deleted of them later does not come back when it changes.
+
 At most one document may hold each of: a login name (a user's name or alias), a public id (of an identity provider or a service provider), a source prefix, a name of an attribute in a protocol, and a channel of messages (mail or text messages).
 
 `

@@ -18,6 +18,7 @@ func (d *Document) Refs() []string {
 //	login/NAME            a user's name and aliases, folded
 //	publicID/ID           an identity provider's or service provider's public id
 //	prefix/radius/PREFIX  each source prefix of a service provider of type radius; nested prefixes are different claims
+//	prefix/tacacs/PREFIX  likewise of type tacacs
 //	radiusID/NAME         an attribute definition's name in a protocol; likewise oid, shortName, openidName, claimURI, casName
 //	messages/CHANNEL      a message gateway's channel, mail or sms
 func (d *Document) Claims() []string {

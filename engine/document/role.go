@@ -6,12 +6,15 @@ import (
 	"time"
 
 	"trine/engine/event"
+	"trine/engine/secret"
 )
 
 // InformationSystem is a system in which people have accounts and roles: an application, a directory, a network.
 type InformationSystem struct {
 	// Description is free text.
 	Description string `json:"description"`
+	// EnableSecret is what people type for `enable` on the devices whose roles are those of this system (TACACS+), where it is not to be their own password. It is one secret for them all, and guesses at it lock out as guesses at a second factor do.
+	EnableSecret secret.Text `json:"enableSecret"`
 }
 
 func (*InformationSystem) kind() string { return KindInformationSystem }
@@ -32,6 +35,10 @@ type Role struct {
 	Description string `json:"description"`
 	// Reply lists what an Access-Accept for whoever has the role carries, as the field reply of Group does.
 	Reply []string `json:"reply"`
+	// Commands lists which commands whoever has the role may run on devices that ask over TACACS+, and whose `tacacs.system` is the role's. The first pattern that matches decides, over the lists of all his roles in that system, the role of the highest privilege level first. With a list, what no pattern matches is denied; where none of his roles has one, every command is permitted.
+	Commands []CommandRule `json:"commands"`
+	// Services maps services that devices ask for over TACACS+, such as `shell`, `junos-exec` or `ppp`, to the arguments that the answer carries: `NAME=VALUE` for a mandatory one, `NAME*VALUE` for an optional one. Of several roles the one of the highest privilege level comes first, and the first to set an argument wins. A service other than shell is authorized for those alone who have a role that lists it, be it with an empty list. The shell gets `priv-lvl` by itself.
+	Services map[string]Values `json:"services"`
 }
 
 func (*Role) kind() string { return KindRole }
@@ -41,6 +48,8 @@ func (r *Role) normalise() {}
 func (r *Role) check(c *checker) {
 	c.inSystem("role")
 	c.reply("spec.reply", r.Reply)
+	c.commands("spec.commands", r.Commands)
+	c.services("spec.services", r.Services)
 }
 
 func (r *Role) relations(name string, rel *relations) {

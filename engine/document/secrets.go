@@ -47,7 +47,7 @@ func (d *Document) Inherit(old *Document) Problems {
 	if old != nil {
 		old.EachSecret(func(path string, t *secret.Text) { have[path] = *t })
 	}
-	d.inheritRadius(old)
+	d.inheritShared(old)
 	d.EachSecret(func(path string, t *secret.Text) {
 		if !t.IsRedacted() {
 			return
@@ -67,54 +67,18 @@ func (d *Document) Inherit(old *Document) Problems {
 
 func listed(path string) bool { return path[len(path)-1] == ']' || slices.Contains([]byte(path), '[') }
 
-// inheritRadius tells which of several shared secrets a mark stands for: the one with the same time of validity where just one
-// has it; else, where as many marks are left as secrets in force, they stand for each other in order.
-func (d *Document) inheritRadius(old *Document) {
+// inheritShared resolves the marks of shared secrets.
+func (d *Document) inheritShared(old *Document) {
 	sp, ok := d.Spec.(*ServiceProvider)
-	if !ok || sp.Radius == nil || old == nil {
+	if !ok || old == nil {
 		return
 	}
-	before, ok := old.Spec.(*ServiceProvider)
-	if !ok || before.Radius == nil {
-		return
-	}
-	same := func(a, b *RadiusSecret) bool { return a.NotBefore.Equal(b.NotBefore) && a.NotAfter.Equal(b.NotAfter) }
-	count := func(list []RadiusSecret, like *RadiusSecret, marks bool) int {
-		n := 0
-		for i := range list {
-			if same(&list[i], like) && (!marks || list[i].Value.IsRedacted()) {
-				n++
+	if before, ok := old.Spec.(*ServiceProvider); ok {
+		theirs := before.shared()
+		for block, mine := range sp.shared() {
+			if was := theirs[block]; was != nil {
+				mine.inherit(was)
 			}
-		}
-		return n
-	}
-	mine, theirs := sp.Radius.Secrets, before.Radius.Secrets
-	taken := make([]bool, len(theirs))
-	first := slices.Clone(mine)
-	for i := range mine {
-		if !first[i].Value.IsRedacted() || count(first, &first[i], true) != 1 || count(theirs, &first[i], false) != 1 {
-			continue
-		}
-		for j := range theirs {
-			if same(&theirs[j], &mine[i]) {
-				mine[i].Value, taken[j] = theirs[j].Value, true
-			}
-		}
-	}
-	var marks, left []int
-	for i := range mine {
-		if mine[i].Value.IsRedacted() {
-			marks = append(marks, i)
-		}
-	}
-	for j := range theirs {
-		if !taken[j] {
-			left = append(left, j)
-		}
-	}
-	if len(marks) == len(left) {
-		for k, i := range marks {
-			mine[i].Value = theirs[left[k]].Value
 		}
 	}
 }

@@ -3,8 +3,6 @@ package document
 import (
 	"net/netip"
 	"time"
-
-	"trine/engine/secret"
 )
 
 // TypeRadius is the type of a service provider that speaks RADIUS.
@@ -13,7 +11,7 @@ const TypeRadius = "radius"
 // ServiceProvider is who asks for logins. Type says over which protocol, and names the block with that protocol's fields.
 type ServiceProvider struct {
 	// Type is the protocol.
-	Type string `json:"type" enum:"radius" planned:"saml,saml-api,oidc,oidc-dynamic,cas,tacacs,wsfed" required:"true"`
+	Type string `json:"type" enum:"radius,tacacs" planned:"saml,saml-api,oidc,oidc-dynamic,cas,wsfed" required:"true"`
 	// Description is free text.
 	Description string `json:"description"`
 	// PublicID is the unique name under which policies know the service provider; without one it is the document's name.
@@ -44,6 +42,8 @@ type ServiceProvider struct {
 	Impersonations []string `json:"impersonations" later:"impersonation"`
 	// Radius holds the fields of type radius.
 	Radius *RadiusClient `json:"radius"`
+	// Tacacs holds the fields of type tacacs.
+	Tacacs *TacacsClient `json:"tacacs"`
 }
 
 // AuthorizationRule is one rule of an authorization policy. With neither reply nor reject it accepts and adds nothing, so that it makes an
@@ -53,8 +53,10 @@ type AuthorizationRule struct {
 	Name string `json:"name" required:"true"`
 	// Condition says when the rule decides; `any` means always.
 	Condition *Condition `json:"condition" required:"true"`
-	// Reply lists what the Access-Accept carries, as the field reply of Group does. It goes before every other reply.
+	// Reply lists what the answer carries, and goes before every other reply. Type radius: attributes of the Access-Accept, as the field reply of Group. Type tacacs: arguments of the answer to a request for a service, as the field services of Role; the service then needs no role that lists it.
 	Reply []string `json:"reply"`
+	// Commands lists which commands may be run, and goes before the lists of roles; see the field commands of Role. Type tacacs only.
+	Commands []CommandRule `json:"commands"`
 	// Reject refuses the login.
 	Reject bool `json:"reject"`
 }
@@ -63,10 +65,7 @@ type AuthorizationRule struct {
 type RadiusClient struct {
 	// SourceIPs lists where its packets come from: addresses, prefixes, or ranges `first-last`. Where several service providers match, the longest prefix wins; two may not claim the same prefix.
 	SourceIPs []AddressRange `json:"sourceIPs" required:"true"`
-	// Secret is the shared secret, where there is only one. It is another way to write a list of one in secrets.
-	Secret secret.Text `json:"secret"`
-	// Secrets lists the shared secrets, at most two of them at a time, so that a secret can be changed without an outage.
-	Secrets []RadiusSecret `json:"secrets"`
+	SharedSecrets
 	// RequireMessageAuthenticator ignores an Access-Request without a Message-Authenticator (RFC 3579 section 3.2).
 	RequireMessageAuthenticator bool `json:"requireMessageAuthenticator" default:"true"`
 	// LimitProxyState ignores an Access-Request with Proxy-State but without Message-Authenticator.
@@ -99,21 +98,6 @@ func (r *RadiusClient) Appends() bool {
 	return r.SecondFactor == "appended" || r.SecondFactor == "either"
 }
 
-// RadiusSecret is one shared secret with the time in which it is good.
-type RadiusSecret struct {
-	// Value is the secret.
-	Value secret.Text `json:"value" required:"true"`
-	// NotBefore is when it begins to be good; without it, at once.
-	NotBefore time.Time `json:"notBefore"`
-	// NotAfter is when it ends to be good; without it, never.
-	NotAfter time.Time `json:"notAfter"`
-}
-
-// Active reports whether the secret is good at the given time.
-func (s *RadiusSecret) Active(at time.Time) bool {
-	return !at.Before(s.NotBefore) && (s.NotAfter.IsZero() || at.Before(s.NotAfter))
-}
-
 // Realm says what to do with a realm in login names.
 type Realm struct {
 	// Name is the realm, compared without regard to case; `*` stands for every realm.
@@ -123,13 +107,7 @@ type Realm struct {
 }
 
 // Prefixes returns the source prefixes, ranges split, in the order of the document.
-func (r *RadiusClient) Prefixes() []netip.Prefix {
-	var out []netip.Prefix
-	for _, a := range r.SourceIPs {
-		out = a.appendPrefixes(out)
-	}
-	return out
-}
+func (r *RadiusClient) Prefixes() []netip.Prefix { return prefixes(r.SourceIPs) }
 
 // StaleAfter is how long a session may go without accounting before it counts as ended.
 func (r *RadiusClient) StaleAfter() time.Duration {
@@ -139,8 +117,7 @@ func (r *RadiusClient) StaleAfter() time.Duration {
 func (*ServiceProvider) kind() string { return KindServiceProvider }
 
 func (s *ServiceProvider) normalise() {
-	if r := s.Radius; r != nil && !r.Secret.IsZero() && len(r.Secrets) == 0 {
-		r.Secrets = []RadiusSecret{{Value: r.Secret}}
-		r.Secret = secret.Text{}
+	for _, shared := range s.shared() {
+		shared.normalise()
 	}
 }

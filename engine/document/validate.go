@@ -2,7 +2,6 @@ package document
 
 import (
 	"fmt"
-	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -214,6 +213,9 @@ func (p *IdentityProvider) check(c *checker) {
 	if r := p.Profiles.Radius; r != nil && r.AuthenticationPort == r.AccountingPort {
 		c.fail("spec.profiles.radius.accountingPort", "", "logins and accounting cannot share a port")
 	}
+	if t := p.Profiles.Tacacs; t != nil && t.Port == t.TLSPort {
+		c.fail("spec.profiles.tacacs.tlsPort", "", "TACACS+ with and without TLS cannot share a port")
+	}
 }
 
 // ways checks the cells of a matrix.
@@ -232,6 +234,11 @@ func (p *IdentityProvider) relations(name string, r *relations) { claimPublicID(
 
 func (s *ServiceProvider) check(c *checker) {
 	c.either("spec", "uidExpression", s.UIDExpression, "uidScript", s.UIDScript)
+	for field, text := range map[string]string{"spec.uidExpression": s.UIDExpression, "spec.uidScript": s.UIDScript} {
+		if s.Type == TypeTacacs && text != "" {
+			c.fail(field, "leave it out", "devices are told no user name over TACACS+")
+		}
+	}
 	c.unique("spec.requiredRoles", s.RequiredRoles, false)
 	c.named("spec.labels", "label", s.Labels)
 	names := make([]string, len(s.AuthorizationPolicy))
@@ -240,18 +247,40 @@ func (s *ServiceProvider) check(c *checker) {
 		names[i] = rule.Name
 		c.name(at+".name", "name of the rule", rule.Name)
 		c.condition(at+".condition", rule.Condition)
-		c.reply(at+".reply", rule.Reply)
+		if s.Type == TypeTacacs {
+			c.arguments(at+".reply", rule.Reply)
+			c.commands(at+".commands", rule.Commands)
+		} else {
+			c.reply(at+".reply", rule.Reply)
+			if len(rule.Commands) > 0 {
+				c.fail(at+".commands", "", "devices ask for commands over TACACS+ alone, so the field is for type tacacs")
+			}
+		}
 		if rule.Reject && len(rule.Reply) > 0 {
 			c.fail(at+".reject", "", "a rule that rejects adds nothing to a reply")
 		}
+		if rule.Reject && len(rule.Commands) > 0 {
+			c.fail(at+".reject", "", "a rule that rejects has no list of commands")
+		}
 	}
 	c.unique("spec.authorizationPolicy", names, false)
-	if s.Type == TypeRadius {
-		if s.Radius == nil {
-			c.fail("spec.radius", "", "the field is required for type radius")
-		} else {
-			s.Radius.check(c)
+	switch {
+	case s.Type == TypeRadius && s.Radius == nil:
+		c.fail("spec.radius", "", "the field is required for type radius")
+	case s.Type == TypeTacacs && s.Tacacs == nil:
+		c.fail("spec.tacacs", "", "the field is required for type tacacs")
+	}
+	for block := range s.shared() {
+		if block != s.Type {
+			c.fail(join("spec", block), "leave it out", "the block is for type %s", block)
+			return
 		}
+	}
+	if s.Radius != nil {
+		s.Radius.check(c)
+	}
+	if s.Tacacs != nil {
+		s.Tacacs.check(c)
 	}
 }
 
@@ -260,72 +289,31 @@ func (s *ServiceProvider) relations(name string, r *relations) {
 	for i, rule := range s.AuthorizationPolicy {
 		conditionRefs(rule.Condition, element("spec.authorizationPolicy", i)+".condition", r)
 	}
-	if s.Radius == nil {
-		return
+	if s.Radius != nil {
+		r.claimSources(TypeRadius, s.Radius.SourceIPs)
 	}
-	for i, a := range s.Radius.SourceIPs {
-		for _, p := range a.Prefixes() {
-			r.claim("prefix/radius/"+p.String(), element("spec.radius.sourceIPs", i))
-		}
+	if s.Tacacs != nil {
+		r.claimSources(TypeTacacs, s.Tacacs.SourceIPs)
+		r.ref(KindInformationSystem, s.System(name), "spec.tacacs.system")
 	}
 }
 
 func (r *RadiusClient) check(c *checker) {
-	holder := map[netip.Prefix]int{}
-	for i, a := range r.SourceIPs {
-		for _, p := range a.Prefixes() {
-			if first, twice := holder[p]; twice {
-				c.fail(element("spec.radius.sourceIPs", i), "", "%s is in %s too", p, r.SourceIPs[first])
-				break
-			}
-			holder[p] = i
-		}
-	}
-	switch {
-	case !r.Secret.IsZero():
-		c.fail("spec.radius.secret", "", "give either secret or secrets")
-	case len(r.Secrets) == 0:
-		c.fail("spec.radius.secrets", "", "a secret is required")
-	}
-	r.checkSecrets(c)
+	c.sources("spec.radius.sourceIPs", r.SourceIPs)
+	r.SharedSecrets.check(c, "spec.radius")
 	c.reply("spec.radius.reply", r.Reply)
-	names := make([]string, len(r.Realms))
-	for i, realm := range r.Realms {
-		names[i] = realm.Name
-		if strings.ContainsAny(realm.Name, `@\/`) {
-			c.fail(element("spec.radius.realms", i)+".name", "", "a realm is written without @, / and \\")
-		}
-	}
-	c.unique("spec.radius.realms", names, true)
+	c.realms("spec.radius.realms", r.Realms)
 }
 
-// checkSecrets refuses more than two secrets that are good at one time: each costs a check of every packet.
-func (r *RadiusClient) checkSecrets(c *checker) {
-	if len(r.Secrets) > maxSecrets {
-		c.fail("spec.radius.secrets", "take out those that are no longer good", "there are more than %d secrets", maxSecrets)
-		return
-	}
-	told := false
-	for i := range r.Secrets {
-		s := &r.Secrets[i]
-		path := element("spec.radius.secrets", i)
-		if !s.NotAfter.IsZero() && !s.NotBefore.Before(s.NotAfter) {
-			c.fail(path+".notAfter", "", "the secret ends to be good before it begins")
-			continue
-		}
-		together := 0
-		for j := range r.Secrets {
-			if r.Secrets[j].Active(s.NotBefore) {
-				together++
-			}
-		}
-		if together > 2 {
-			if !told {
-				c.fail(path, "", "more than two secrets are good at a time")
-			}
-			told = true
+func (c *checker) realms(path string, list []Realm) {
+	names := make([]string, len(list))
+	for i, realm := range list {
+		names[i] = realm.Name
+		if strings.ContainsAny(realm.Name, `@\/`) {
+			c.fail(element(path, i)+".name", "", "a realm is written without @, / and \\")
 		}
 	}
+	c.unique(path, names, true)
 }
 
 func claimPublicID(id, name string, r *relations) {

@@ -85,7 +85,7 @@ func TestNewerRequestInABatchSupersedesTheOlder(t *testing.T) {
 func TestEveryoneInABatchGetsTheirOwnAnswer(t *testing.T) {
 	const changed = 1_800_000_100
 	r := newRig(t, func(c *document.RadiusClient) {
-		c.Secrets = []document.RadiusSecret{{Value: secret.Plain("old"), NotAfter: time.Unix(changed, 0)}, {Value: secret.Plain("new")}}
+		c.Secrets = []document.SharedSecret{{Value: secret.Plain("old"), NotAfter: time.Unix(changed, 0)}, {Value: secret.Plain("new")}}
 	})
 	seen := make(map[string]bool)
 	r.lane.decide = func(q *engine.Request) bool {
@@ -124,7 +124,7 @@ func TestEveryoneInABatchGetsTheirOwnAnswer(t *testing.T) {
 // now and then; its memory is not, since answers are weighed when they are signed, which in a batch is later.
 func world(t *testing.T) *rig {
 	r := newRig(t, func(c *document.RadiusClient) {
-		c.Secrets = []document.RadiusSecret{{Value: secret.Plain("testing123")}, {Value: secret.Plain("another")}}
+		c.Secrets = []document.SharedSecret{{Value: secret.Plain("testing123")}, {Value: secret.Plain("another")}}
 		c.RequireMessageAuthenticator = false
 	})
 	r.h.entries, r.h.logins, r.h.records = 12, 16, 16

@@ -41,7 +41,7 @@ func newClient(sp *document.ServiceProvider) (*Client, error) {
 	}
 	secrets := r.Secrets
 	if len(secrets) == 0 && !r.Secret.IsZero() {
-		secrets = []document.RadiusSecret{{Value: r.Secret}}
+		secrets = []document.SharedSecret{{Value: r.Secret}}
 	}
 	if len(secrets) == 0 {
 		return nil, errors.New("radius.secrets: there is no shared secret")

@@ -258,7 +258,7 @@ func TestPaddingAfterThePacketIsIgnored(t *testing.T) {
 func TestBothSecretsAreGoodDuringARotation(t *testing.T) {
 	change := time.Unix(1_800_000_100, 0)
 	r := newRig(t, func(c *document.RadiusClient) {
-		c.Secrets = []document.RadiusSecret{
+		c.Secrets = []document.SharedSecret{
 			{Value: secret.Plain("old"), NotAfter: change},
 			{Value: secret.Plain("new")},
 		}
@@ -497,7 +497,7 @@ func TestServiceProviderIsRefusedWithAdvice(t *testing.T) {
 	for want, sp := range map[string]*document.ServiceProvider{
 		`type "saml"`:                {Type: "saml"},
 		"no shared secret":           {Type: document.TypeRadius, Radius: &document.RadiusClient{}},
-		"secret could not be opened": {Type: document.TypeRadius, Radius: &document.RadiusClient{Secrets: []document.RadiusSecret{{Value: secret.Redacted()}}}},
+		"secret could not be opened": {Type: document.TypeRadius, Radius: &document.RadiusClient{SharedSecrets: document.SharedSecrets{Secrets: []document.SharedSecret{{Value: secret.Redacted()}}}}},
 	} {
 		if _, err := w.Client(sp); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error is %v, want %q", err, want)

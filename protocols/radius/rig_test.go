@@ -147,7 +147,7 @@ var nearPrefixes = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.M
 func newRig(t testing.TB, change ...func(*document.RadiusClient)) *rig {
 	t.Helper()
 	spec := &document.ServiceProvider{Type: document.TypeRadius, Radius: &document.RadiusClient{
-		Secrets:                     []document.RadiusSecret{{Value: secret.Plain("testing123")}},
+		SharedSecrets:               document.SharedSecrets{Secrets: []document.SharedSecret{{Value: secret.Plain("testing123")}}},
 		RequireMessageAuthenticator: true, LimitProxyState: true, RejectDelay: time.Second,
 	}}
 	for _, c := range change {
