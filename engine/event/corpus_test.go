@@ -63,7 +63,8 @@ func examples(t *testing.T) map[event.Type]proto.Message {
 		&event.Decided{
 			Id: 0x1122334455667788, Verdict: 2, Reason: "password.wrong", Client: "wlan", UserName: []byte("Alice"), User: "alice", Method: 1,
 			Nas: []byte{192, 0, 2, 9}, Calling: []byte("AA-BB-CC-DD-EE-FF"), Called: []byte("corp"), Source: []byte{192, 0, 2, 9}, NasPort: 17,
-			AtUnixNano: 1772366400123456789, PolicyIndex: 42, TookMicros: 350, Protocol: "radius",
+			AtUnixNano: 1772366400123456789, PolicyIndex: 42, TookMicros: 350, Protocol: "tacacs",
+			Kind: uint32(event.DecidedAuthorization), Service: []byte("shell"), Command: []byte("show version"), Level: 2, Privilege: 16, Port: []byte("tty1"),
 			Steps: []*event.Decided_Step{{Code: 3, Subject: "alice", Detail: "argon2id", TookNanos: 200000}},
 		},
 		&event.DecisionsMissing{Count: 12, FromUnixNano: 1772366400000000000, UntilUnixNano: 1772366401000000000, Cause: "queue full"},
@@ -119,7 +120,7 @@ func classOfType(t event.Type) event.Class {
 }
 
 // later are further files, for types that got fields after their first one was frozen.
-var later = map[string]event.Type{"PasswordSet-imported": event.TypePasswordSet}
+var later = map[string]event.Type{"PasswordSet-imported": event.TypePasswordSet, "Decided-authorization": event.TypeDecided}
 
 func TestEveryTypeEverWrittenDecodes(t *testing.T) {
 	files := maps.Clone(later)

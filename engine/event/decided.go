@@ -2,6 +2,7 @@ package event
 
 import (
 	"fmt"
+	"strconv"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -20,6 +21,9 @@ type DecidedView struct {
 	Called      []byte
 	Source      []byte
 	Protocol    []byte
+	Service     []byte
+	Command     []byte
+	Port        []byte
 	Steps       []StepView
 	ID          uint64
 	AtUnixNano  int64
@@ -28,6 +32,32 @@ type DecidedView struct {
 	Method      uint32
 	NASPort     uint32
 	TookMicros  uint32
+	Kind        DecisionKind
+	Level       uint32
+	Privilege   uint32
+}
+
+// DecisionKind says what was decided. The numbers are recorded and never change.
+type DecisionKind uint32
+
+// The kinds of decisions.
+const (
+	DecidedLogin         DecisionKind = 0
+	DecidedEnable        DecisionKind = 1 // a privilege level that somebody who has logged in asks for
+	DecidedAuthorization DecisionKind = 2 // a service or a command
+)
+
+// String returns the kind's name as people read it.
+func (k DecisionKind) String() string {
+	switch k {
+	case DecidedLogin:
+		return "login"
+	case DecidedEnable:
+		return "enable"
+	case DecidedAuthorization:
+		return "authorization"
+	}
+	return strconv.FormatUint(uint64(k), 10)
 }
 
 // StepView is one step of a decision's trace.
@@ -58,7 +88,13 @@ func AppendDecided(dst []byte, v *DecidedView) []byte {
 	for i := range v.Steps {
 		dst = appendStep(dst, &v.Steps[i])
 	}
-	return appendText(dst, 17, v.Protocol)
+	dst = appendText(dst, 17, v.Protocol)
+	dst = field.AppendNumber(dst, 18, uint64(v.Kind))
+	dst = field.AppendBytes(dst, 19, v.Service)
+	dst = field.AppendBytes(dst, 20, v.Command)
+	dst = field.AppendNumber(dst, 21, uint64(v.Level))
+	dst = field.AppendNumber(dst, 22, uint64(v.Privilege))
+	return field.AppendBytes(dst, 23, v.Port)
 }
 
 // appendStep appends a step as field 16. A step is short, so its content is written behind one byte for its length and moved
@@ -145,6 +181,18 @@ func (v *DecidedView) Decode(body []byte) error {
 			}
 		case 17:
 			text = &v.Protocol
+		case 18:
+			small = (*uint32)(&v.Kind)
+		case 19:
+			text = &v.Service
+		case 20:
+			text = &v.Command
+		case 21:
+			small = &v.Level
+		case 22:
+			small = &v.Privilege
+		case 23:
+			text = &v.Port
 		}
 		if !store(&f, text, small, large, f.Num == 1) {
 			return fmt.Errorf("read decision field %d: %w", f.Num, ErrFormat)

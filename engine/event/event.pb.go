@@ -1452,8 +1452,14 @@ type Decided struct {
 	AtUnixNano    int64                  `protobuf:"varint,13,opt,name=at_unix_nano,json=atUnixNano,proto3" json:"at_unix_nano,omitempty"`  // the node's clock when the request came
 	PolicyIndex   uint64                 `protobuf:"varint,14,opt,name=policy_index,json=policyIndex,proto3" json:"policy_index,omitempty"` // log index of the policy cache that was used
 	TookMicros    uint32                 `protobuf:"varint,15,opt,name=took_micros,json=tookMicros,proto3" json:"took_micros,omitempty"`
-	Steps         []*Decided_Step        `protobuf:"bytes,16,rep,name=steps,proto3" json:"steps,omitempty"`       // the trace, for rejects and sampled accepts
-	Protocol      string                 `protobuf:"bytes,17,opt,name=protocol,proto3" json:"protocol,omitempty"` // "radius", ...
+	Steps         []*Decided_Step        `protobuf:"bytes,16,rep,name=steps,proto3" json:"steps,omitempty"`          // the trace, for rejects and sampled accepts
+	Protocol      string                 `protobuf:"bytes,17,opt,name=protocol,proto3" json:"protocol,omitempty"`    // "radius", ...
+	Kind          uint32                 `protobuf:"varint,18,opt,name=kind,proto3" json:"kind,omitempty"`           // DecisionKind
+	Service       []byte                 `protobuf:"bytes,19,opt,name=service,proto3" json:"service,omitempty"`      // that an authorization is for, such as "shell"
+	Command       []byte                 `protobuf:"bytes,20,opt,name=command,proto3" json:"command,omitempty"`      // command line that an authorization is for, normalised, cut off
+	Level         uint32                 `protobuf:"varint,21,opt,name=level,proto3" json:"level,omitempty"`         // one more than the privilege level that is asked for (enable), or that the device says that the user has; 0: none
+	Privilege     uint32                 `protobuf:"varint,22,opt,name=privilege,proto3" json:"privilege,omitempty"` // one more than the privilege level that the user's roles give; 0: none
+	Port          []byte                 `protobuf:"bytes,23,opt,name=port,proto3" json:"port,omitempty"`            // port of the device by its name, such as "tty1"
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1605,6 +1611,48 @@ func (x *Decided) GetProtocol() string {
 		return x.Protocol
 	}
 	return ""
+}
+
+func (x *Decided) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *Decided) GetService() []byte {
+	if x != nil {
+		return x.Service
+	}
+	return nil
+}
+
+func (x *Decided) GetCommand() []byte {
+	if x != nil {
+		return x.Command
+	}
+	return nil
+}
+
+func (x *Decided) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+func (x *Decided) GetPrivilege() uint32 {
+	if x != nil {
+		return x.Privilege
+	}
+	return 0
+}
+
+func (x *Decided) GetPort() []byte {
+	if x != nil {
+		return x.Port
+	}
+	return nil
 }
 
 // DecisionsMissing says how many decisions of a node could not be recorded, and when.
@@ -3092,7 +3140,7 @@ const file_event_proto_rawDesc = "" +
 	"\vstale_after\x18\x17 \x01(\rR\n" +
 	"staleAfter\x12\x16\n" +
 	"\x06source\x18\x18 \x01(\fR\x06source\x12\x14\n" +
-	"\x05class\x18\x19 \x01(\fR\x05class\"\xc6\x04\n" +
+	"\x05class\x18\x19 \x01(\fR\x05class\"\xd6\x05\n" +
 	"\aDecided\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x18\n" +
 	"\averdict\x18\x02 \x01(\rR\averdict\x12\x16\n" +
@@ -3113,7 +3161,13 @@ const file_event_proto_rawDesc = "" +
 	"\vtook_micros\x18\x0f \x01(\rR\n" +
 	"tookMicros\x122\n" +
 	"\x05steps\x18\x10 \x03(\v2\x1c.trine.event.v1.Decided.StepR\x05steps\x12\x1a\n" +
-	"\bprotocol\x18\x11 \x01(\tR\bprotocol\x1ak\n" +
+	"\bprotocol\x18\x11 \x01(\tR\bprotocol\x12\x12\n" +
+	"\x04kind\x18\x12 \x01(\rR\x04kind\x12\x18\n" +
+	"\aservice\x18\x13 \x01(\fR\aservice\x12\x18\n" +
+	"\acommand\x18\x14 \x01(\fR\acommand\x12\x14\n" +
+	"\x05level\x18\x15 \x01(\rR\x05level\x12\x1c\n" +
+	"\tprivilege\x18\x16 \x01(\rR\tprivilege\x12\x12\n" +
+	"\x04port\x18\x17 \x01(\fR\x04port\x1ak\n" +
 	"\x04Step\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x18\n" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12\x16\n" +

@@ -57,6 +57,8 @@ const (
 	secondsShape       // unix seconds
 	nanosShape         // unix nanoseconds
 	verdictShape       // Verdict
+	kindShape          // DecisionKind
+	levelShape         // one more than the number
 	specShape          // a document
 	eventShape         // an event
 )
@@ -81,6 +83,10 @@ func shapeOf(fd protoreflect.FieldDescriptor) shape {
 		return addressShape
 	case "trine.event.v1.Decided.verdict":
 		return verdictShape
+	case "trine.event.v1.Decided.kind":
+		return kindShape
+	case "trine.event.v1.Decided.level", "trine.event.v1.Decided.privilege":
+		return levelShape
 	case "trine.event.v1.DocumentPut.spec":
 		return specShape
 	case "trine.event.v1.Staged.events":
@@ -171,6 +177,10 @@ func (w *jsonWriter) value(m protoreflect.Message, fd protoreflect.FieldDescript
 		w.text(time.Unix(0, v.Int()).UTC().Format(time.RFC3339Nano))
 	case verdictShape:
 		w.text(Verdict(v.Uint()).String())
+	case kindShape:
+		w.text(DecisionKind(v.Uint()).String())
+	case levelShape:
+		w.WriteString(strconv.FormatUint(v.Uint()-1, 10)) // 0 is not written
 	case specShape:
 		put := m.Interface().(*DocumentPut)
 		return w.spec(put.Kind, put.Spec)

@@ -15,6 +15,12 @@ type Decision struct {
 	Verdict  string // "accept", "reject", ...
 	Reason   Reason
 	Protocol string
+	Kind     string // "enable", "authorization"; empty: login
+	Service  string // that is authorized
+	Command  string // likewise
+	Level    string // privilege level that is asked for, or that the device says that the user has
+	Given    string // privilege level that the user's roles give
+	Port     string
 	Method   string
 	Client   string
 	UserName string // as it came
@@ -58,6 +64,12 @@ func Explain(d *Decision) string {
 		{"When", at(d.At)},
 		{"Took", took(d.Took)},
 		{"Protocol", join(d.Protocol, d.Method)},
+		{"Kind", d.Kind},
+		{"Service", d.Service},
+		{"Command", d.Command},
+		{"Level asked", d.Level},
+		{"Level given", d.Given},
+		{"Port", d.Port},
 		{"Service provider", d.Client},
 		{"Source", d.Source},
 		{"NAS", d.NAS},

@@ -135,6 +135,18 @@ const (
 
 	SessionLimit Reason = "session.limit"
 
+	TacacsArgumentMalformed Reason = "tacacs.argument.malformed"
+	TacacsArgumentRefused   Reason = "tacacs.argument.refused"
+	TacacsCommandDenied     Reason = "tacacs.command.denied"
+	TacacsEnableLevel       Reason = "tacacs.enable.level"
+	TacacsEnableSecret      Reason = "tacacs.enable.secret"
+	TacacsMethodDisabled    Reason = "tacacs.method.disabled"
+	TacacsPrivilegeNone     Reason = "tacacs.privilege.none"
+	TacacsReplyTooLarge     Reason = "tacacs.reply.too-large"
+	TacacsRulesDenied       Reason = "tacacs.rules.denied"
+	TacacsServiceDenied     Reason = "tacacs.service.denied"
+	TacacsServiceMissing    Reason = "tacacs.service.missing"
+
 	UserInactive     Reason = "user.inactive"
 	UserLocked       Reason = "user.locked"
 	UserLockedSource Reason = "user.locked.source"
@@ -234,7 +246,7 @@ var infos = [...]Info{
 	{FactorNotEnrolled, ClassUser, "Another factor is needed, and the user has none enrolled of those that would do.", "Enrol one with `trine user factor add`; the trace says which would do."},
 	{FactorRefused, ClassUser, "No way that the identity provider accepts begins with what was proved.", "Look at the matrix and the adaptive rules of the IdentityProvider; the trace names the rule that decided."},
 	{FactorUnreadable, ClassSystem, "What is stored of a factor (a one-time password, a PIN, a code, a device or a key) cannot be opened: it is damaged, or this node lacks the cluster key that it was sealed with.", "`trine status` shows the keys that this node has. If they are all there, have the person enrol the factor anew."},
-	{IssuerMissing, ClassConfig, "No identity provider decides for this service provider: it is bound to none, and no local one has the profile enabled.", "Enable the `radius` profile of a local IdentityProvider, or name one in the service provider's `identityProvider`."},
+	{IssuerMissing, ClassConfig, "No identity provider decides for this service provider: it is bound to none, and no local one has the profile enabled.", "Enable the profile of the protocol (`radius` or `tacacs`) of a local IdentityProvider, or name one in the service provider's `identityProvider`."},
 	{IssuerNotAllowed, ClassUser, "The identity provider is not for this user: `access` limits who may use it.", "The trace names the field that is not met. Give the user the group, user type or role, or change `access` in the IdentityProvider."},
 	{KerberosBinding, ClassUser, "The Kerberos ticket is bound to another TLS connection than the one it came on, or to none where that is required.", "If a proxy ends TLS, give it the node's certificate or do not require bindings. Otherwise somebody may be between the client and the node."},
 	{KerberosExpired, ClassUser, "The Kerberos ticket has expired.", "Log in to the domain again (`kinit`); look at the ticket with `klist`."},
@@ -296,6 +308,17 @@ var infos = [...]Info{
 	{ScriptTimeout, ClassConfig, "A script that the login needs took more of the processor's time than it may.", "The trace names the document or the adaptive rule; correct the script, or write an expression instead."},
 	{ScriptWrongType, ClassConfig, "A script that the login needs returned something else than its field takes, such as a number for a text.", "The trace names the document or the adaptive rule, and what came. A condition returns true or false, a value a text, or a list of texts where several values are possible."},
 	{SessionLimit, ClassUser, "The user has as many sessions as he may have at once.", "`trine sessions` lists them. End one, raise the limit, or wait until stale ones expire."},
+	{TacacsArgumentMalformed, ClassClient, "An argument of the authorization request cannot be read: it has no separator, no name, or a value that it cannot have.", "The trace shows it. Where a device leaves the separator out, set `tacacs.quirks.pairsWithoutSeparator` of its ServiceProvider."},
+	{TacacsArgumentRefused, ClassConfig, "The device asks for a mandatory argument that nothing here handles, or with another value than the user gets; RFC 8907 section 6.1 has such a request refused.", "The trace shows the argument. List it, with the value that is granted, for the service in `services` of a Role; or let `tacacs.authorizationRules` decide."},
+	{TacacsCommandDenied, ClassUser, "The command lists of the user's roles do not permit the command.", "The trace names the role and the pattern that denied it, or says that none matched. Change `commands` of the Role if the command should be permitted; mind that the first pattern that matches decides."},
+	{TacacsEnableLevel, ClassUser, "The user asked for a higher privilege level than any of the roles gives.", "The trace shows both levels. Grant the role of that level, such as `15@SYSTEM`, if it should be given."},
+	{TacacsEnableSecret, ClassUser, "The enable secret was wrong.", "The system has an `enableSecret` of its own, which is asked for in place of the user's password; the trace names the InformationSystem."},
+	{TacacsMethodDisabled, ClassConfig, "The identity provider has switched the method off for TACACS+.", "Switch it on in `profiles.tacacs` of the IdentityProvider, or set the device to another method."},
+	{TacacsPrivilegeNone, ClassUser, "The user has none of the roles 0 to 15 in the system of the service provider, so there is no privilege level to give.", "Grant one of the roles that the trace names, such as `1@SYSTEM` or `15@SYSTEM`, to the user or to a group."},
+	{TacacsReplyTooLarge, ClassConfig, "The answer would have more arguments than TACACS+ carries.", "Shorten `services` of the user's roles; together they and what the device sends may have 255 arguments."},
+	{TacacsRulesDenied, ClassUser, "The script in the service provider's `tacacs.authorizationRules` refuses the request.", "The trace says what was decided before the script was asked. Change the script if the request should be authorized."},
+	{TacacsServiceDenied, ClassUser, "The device asks for a service that none of the user's roles lists.", "List the service in `services` of a Role of the user's in that system, be it with an empty list."},
+	{TacacsServiceMissing, ClassClient, "The authorization request does not say for what: it has no argument service, or for the shell no argument cmd (RFC 8907 section 8.2).", "The device is at fault; look for a newer release of its software."},
 	{UserInactive, ClassUser, "The user exists and is switched off.", "Set `active: true` in the User document."},
 	{UserLocked, ClassUser, "Too many logins under this name failed, from all sources together, so it is locked out everywhere for a time, without looking at what a login proves.", "Wait, or lift the lock with `trine user unlock`; `trine events --stream user/NAME` shows where they came from."},
 	{UserLockedSource, ClassUser, "Too many logins under this name failed from this device or address, so those from there are refused for a time without looking at what they prove.", "Wait, or lift the lock with `trine user unlock`. If it comes back, the device keeps sending an old password."},

@@ -173,6 +173,32 @@ const (
 	PushPending StepCode = 291 // how often the person was asked
 	PushGone    StepCode = 292 // device
 
+	// Privilege levels and command authorization.
+	PrivilegeHeld       StepCode = 300 // level, system
+	PrivilegeLacked     StepCode = 301 // system
+	EnableAsked         StepCode = 302 // level
+	EnableTooHigh       StepCode = 303 // level, what the user has
+	EnableSecretFits    StepCode = 304 // system
+	EnableSecretDiffers StepCode = 305 // system
+	SystemIsBad         StepCode = 306 // system, what is wrong
+	ServiceWanted       StepCode = 307 // service
+	CommandWanted       StepCode = 308 // command line
+	CommandPermitted    StepCode = 309 // role or rule, pattern
+	CommandDenied       StepCode = 310 // role or rule, pattern
+	CommandUnmatched    StepCode = 311 // who has a list
+	CommandsUnlisted    StepCode = 312 // system
+	ServiceListed       StepCode = 313 // service, role or rule
+	ServiceUnlisted     StepCode = 314 // service, system
+	ArgumentIsBad       StepCode = 315 // argument, what is wrong
+	ArgumentUnhandled   StepCode = 316 // argument
+	ArgumentUnlike      StepCode = 317 // argument, what is given
+	ArgumentReplaced    StepCode = 318 // argument as it came, as it is given; nothing where it is left out
+	ArgumentAbsent      StepCode = 319 // argument
+	RulesAuthorized     StepCode = 320 // service provider, what was decided before
+	RulesRefused        StepCode = 321 // service provider, what was decided before
+	ArgumentsChanged    StepCode = 322 // service provider, how many there are now
+	ArgumentsTooMany    StepCode = 323 // how many
+
 	// Imported passwords.
 	RehashBegun  StepCode = 130 // user
 	RehashPutOff StepCode = 131 // user
@@ -326,6 +352,31 @@ var templates = [...]string{
 	PushSent:    "A challenge goes to the device {s}.",
 	PushPending: "No device has answered yet, so the person is asked once more (so far {s} times).",
 	PushGone:    "The device {s} answered, but is no longer one of the user's.",
+
+	PrivilegeHeld:       "The user's roles in {d} give the privilege level {s}.",
+	PrivilegeLacked:     "The user has none of the roles 0@{s} to 15@{s} now.",
+	EnableAsked:         "The device asked for the privilege level {s}.",
+	EnableTooHigh:       "The privilege level {s} is above {d}, which is all that the user's roles give.",
+	EnableSecretFits:    "The enable secret of {s} fits.",
+	EnableSecretDiffers: "The enable secret of {s} does not fit.",
+	SystemIsBad:         "The information system {s} cannot be used: {d}.",
+	ServiceWanted:       "Authorization for the service {s}.",
+	CommandWanted:       "Authorization for the command: {s}",
+	CommandPermitted:    "{s} permits it by the pattern: {d}",
+	CommandDenied:       "{s} denies it by the pattern: {d}",
+	CommandUnmatched:    "No pattern of {s} matches, so it is denied.",
+	CommandsUnlisted:    "None of the user's roles in {s} has a list of commands, so all are permitted.",
+	ServiceListed:       "{d} gives what the answer carries for {s}.",
+	ServiceUnlisted:     "None of the user's roles in {d} lists the service {s}.",
+	ArgumentIsBad:       "The argument {s} cannot be read: {d}.",
+	ArgumentUnhandled:   "The device asks for {s}, which it calls mandatory, and nothing here handles that.",
+	ArgumentUnlike:      "The device asks for {s}, which it calls mandatory, and the user gets {d}.",
+	ArgumentReplaced:    "In place of {s} the answer has: {d}",
+	ArgumentAbsent:      "The request has no argument {s}.",
+	RulesAuthorized:     "The authorization rules of {s} authorize it; before them it was {d}.",
+	RulesRefused:        "The authorization rules of {s} refuse it; before them it was {d}.",
+	ArgumentsChanged:    "The authorization rules of {s} changed the arguments; there are {d} now.",
+	ArgumentsTooMany:    "The answer would have {s} arguments, and 255 is the most.",
 
 	RehashBegun:  "The password of {s} was imported; this login has it re-hashed to the forms of the user's type.",
 	RehashPutOff: "The password of {s} was imported and stays so for now: it is being re-hashed already, or too many others are.",
