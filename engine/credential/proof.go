@@ -12,7 +12,11 @@ const (
 	MSCHAPv2  Method = 4 // RFC 2759
 	MSCHAPCPW Method = 5 // RFC 2759 section 8.9 to 8.12: change password
 	MAC       Method = 6 // none: the login name is the MAC address of a device
+	ASCII     Method = 7 // clear text that was asked for in a round of its own (RFC 8907 section 5.4.2.1)
 )
+
+// Clear reports whether the method brings the password as clear text.
+func (m Method) Clear() bool { return m == PAP || m == ASCII }
 
 // String returns the method's name as metrics and traces use it.
 func (m Method) String() string {
@@ -29,6 +33,8 @@ func (m Method) String() string {
 		return "mschap-cpw"
 	case MAC:
 		return "mac"
+	case ASCII:
+		return "ascii"
 	}
 	return "none"
 }
@@ -38,7 +44,7 @@ func (m Method) String() string {
 type Proof struct {
 	Method Method
 
-	Password []byte // PAP, and the new password that MSCHAPCPW revealed
+	Password []byte // PAP and ASCII, and the new password that MSCHAPCPW revealed
 
 	// CHAP: Identifier, Challenge (1 to 255 bytes), Response (16 bytes).
 	// MSCHAPv1: Challenge (8 bytes), Response: the NT response (24 bytes).

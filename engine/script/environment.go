@@ -53,6 +53,15 @@ type Variable struct {
 	Type Type
 	// Bare says that the last part of the name alone means the variable too: firstName for user.firstName.
 	Bare bool
+	// Changes says that a script may change the variable, which has a name without dots; see Job.Assigned. The fields of an object may always be
+	// changed.
+	Changes bool
+}
+
+// changes reports whether a script may give the variable another value.
+func (v Variable) changes() bool {
+	_, field := v.root()
+	return field || v.Changes
 }
 
 // Account is an account of a person in an information system.

@@ -62,6 +62,8 @@ const prelude = `(function () {
 		isEmpty() { return Object.keys(this).length === 0; },
 		get(name) { return Object.prototype.hasOwnProperty.call(this, name) ? this[name] : null; },
 		put(name, value) { const old = this.get(name); this[name] = value; return old; },
+		remove(name) { const old = this.get(name); delete this[name]; return old; },
+		containsKey(name) { return Object.prototype.hasOwnProperty.call(this, name); },
 		equals(other) { return this === other; },
 	});
 })()`
@@ -408,12 +410,15 @@ func (x *execution) answer(value goja.Value) (a answer, err error) {
 		return a, err
 	}
 	for _, v := range x.request.Variables {
-		declared := Variable{Name: v.Name, Type: v.Type}
-		root, more := declared.root()
-		if !more {
+		declared := Variable{Name: v.Name, Type: v.Type, Changes: v.Changes}
+		if !declared.changes() {
 			continue
 		}
-		value := x.roots[root].Get(declared.last())
+		from := x.vm.GlobalObject()
+		if root, more := declared.root(); more {
+			from = x.roots[root]
+		}
+		value := from.Get(declared.last())
 		switch v.Type {
 		case Float, Time, Accounts:
 			if value != x.given[v.Name] {

@@ -224,7 +224,7 @@ type Job struct {
 
 	// The outcome. With Err, an *Error, the others mean nothing.
 	Value Value
-	// Assigned holds the declared fields, such as user.firstName, to which the script has given another value.
+	// Assigned holds the declared fields, such as user.firstName, and the variables that it may change, to which the script has given another value.
 	Assigned Map
 	Err      error
 }
@@ -243,10 +243,11 @@ type (
 		Variables []argument    `json:"variables,omitempty"`
 	}
 	argument struct {
-		Name  string          `json:"name"`
-		Type  Type            `json:"type"`
-		Bare  bool            `json:"bare,omitempty"`
-		Value json.RawMessage `json:"value"`
+		Name    string          `json:"name"`
+		Type    Type            `json:"type"`
+		Bare    bool            `json:"bare,omitempty"`
+		Changes bool            `json:"changes,omitempty"` // what becomes of it is answered, though it is no field
+		Value   json.RawMessage `json:"value"`
 	}
 	answer struct {
 		Bool     bool                       `json:"bool,omitempty"`
@@ -286,7 +287,7 @@ func (j *Job) Encode() ([]byte, error) {
 		if err != nil {
 			return nil, &Error{Cause: ErrThrown, Line: 1, Column: 1, Text: fmt.Sprintf("the value of %s cannot be handed over: %v", v.Name, err)}
 		}
-		r.Variables = append(r.Variables, argument{Name: v.Name, Type: v.Type, Bare: v.Bare, Value: value})
+		r.Variables = append(r.Variables, argument{Name: v.Name, Type: v.Type, Bare: v.Bare, Changes: v.Changes, Value: value})
 	}
 	b, err := json.Marshal(&r)
 	if err == nil && len(b) > MaxRequest {
@@ -330,6 +331,9 @@ func (v Variable) encode(given any) (json.RawMessage, error) {
 
 // decode is the reverse of encode, for what a script may assign.
 func (v Variable) decode(b json.RawMessage) (value any, err error) {
+	if !v.changes() {
+		return nil, errors.New("the variable cannot be assigned")
+	}
 	switch v.Type {
 	case Text:
 		value, err = decode[string](b)

@@ -353,6 +353,7 @@ func TestNothingOfAnAnswerIsBelieved(t *testing.T) {
 		{"true, but failed", `{"bool":true,"failed":1,"line":-5,"column":99999999}`, ErrThrown},
 		{"a field of the wrong type", `{"bool":true,"assigned":{"user.id":"x"}}`, ErrWrongType},
 		{"a field that cannot be assigned", `{"bool":true,"assigned":{"failuresRatio":1}}`, ErrWrongType},
+		{"a variable that cannot be assigned", `{"bool":true,"assigned":{"hour":7}}`, ErrWrongType},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			j := &Job{Script: s}
@@ -366,6 +367,37 @@ func TestNothingOfAnAnswerIsBelieved(t *testing.T) {
 	j := &Job{Script: s}
 	if j.Settle(big); !errors.Is(j.Err, ErrWrongType) {
 		t.Error(j.Err)
+	}
+}
+
+func TestVariablesThatMayChangeAreHandedBack(t *testing.T) {
+	e := NewEnvironment(Variable{Name: "given", Type: Attributes, Changes: true}, Variable{Name: "level", Type: Int, Changes: true}, Variable{Name: "fixed", Type: Attributes})
+	for _, c := range []struct{ name, source, want string }{
+		{"nothing", "true", `null`},
+		{"in place", "given.b = '2'; true", `{"given":{"a":["1"],"b":["2"]}}`},
+		{"as the handbook does", `given.put("b", "2"); given.remove("a"); given.containsKey("a") == false && given.containsKey("b")`, `{"given":{"b":["2"]}}`},
+		{"by another value", "given = {}; level = 3; true", `{"given":{},"level":3}`},
+		{"back to what it was", "given.a = '2'; given.a = '1'; true", `null`},
+		{"in a body", "given.a = ['x', 'y']; return true", `{"given":{"a":["x","y"]}}`},
+		{"what may not change", "fixed.a = '2'; fixed = {}; true", `null`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, err := e.Script(c.source, Bool)
+			if err != nil {
+				t.Fatal(err)
+			}
+			one := map[string][]string{"a": {"1"}}
+			j := &Job{Script: s, Values: Map{"given": one, "level": int64(1), "fixed": one}, Timeout: time.Minute}
+			request, err := j.Encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			j.Settle(NewHost().Run(request, func() time.Duration { return 0 }))
+			got, _ := json.Marshal(j.Assigned)
+			if j.Err != nil || !j.Value.Bool || string(got) != c.want {
+				t.Errorf("%s, %v %v; want %s", got, j.Value, j.Err, c.want)
+			}
+		})
 	}
 }
 
