@@ -59,7 +59,7 @@ func (e *Engine) open(r *Request) (c login.Challenge, reason trace.Reason) {
 	case r.user.CredentialVersion != c.Version:
 		return void("the password was changed meanwhile", trace.ChallengeExpired)
 	case r.Proof.Method == credential.NoProof && c.Asked.Has(login.Push): // RFC 2865 section 4.1: State can stand alone
-	case r.Proof.Method != credential.PAP:
+	case !r.Proof.Method.Clear():
 		return void("its answer has to come as a password (PAP)", trace.ChallengeInvalid)
 	}
 	return c, trace.OK

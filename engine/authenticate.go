@@ -2,6 +2,7 @@ package engine
 
 import (
 	"trine/engine/credential"
+	"trine/engine/document"
 	"trine/engine/event"
 	"trine/engine/login"
 	"trine/engine/login/geo"
@@ -30,6 +31,8 @@ type work struct {
 	late      bool            // the decision is made off its lane's goroutine
 	device    bool            // it is a device, by its MAC address
 	rule      *policy.Rule    // of the authorization policy, that decided; nil if none did
+	privilege int8            // the level that the person's roles give; -1 while it is not known, or none is
+	action    *Authorization  // that is decided; nil for a login
 	asked     asked
 	traced    bool // the whole trace is recorded, though it is an accept
 	limit     int  // of simultaneous sessions
@@ -52,6 +55,7 @@ const (
 	atRecord
 	atChange
 	atRule
+	atAuthorization
 )
 
 // Authenticate decides a login. It returns true if r.Decision is made; otherwise r.Done is told later, exactly once and possibly
@@ -82,6 +86,12 @@ func (l *Lane) Authenticate(r *Request) bool {
 	}
 	if len(r.State) > 0 {
 		return !e.answer(r) && l.settle(r)
+	}
+	if r.enabling() {
+		r.trace.Add(trace.EnableAsked, levelText(r.Enable), "")
+		if system := r.system(); system != nil && system.HasEnableSecret() {
+			return !e.enable(r, system) && l.settle(r)
+		}
 	}
 	return !e.choose(r) && l.settle(r)
 }
@@ -142,6 +152,7 @@ func (e *Engine) begin(r *Request, id uint64) {
 	w.engine, w.stage, w.late, w.traced, w.limit = e, atPassword, false, false, 0
 	w.found, w.place = resolution{}, geo.Place{}
 	w.device, w.rule, w.asked = false, nil, asked{}
+	w.privilege, w.action = -1, nil
 	w.failing.reset()
 	w.proved, w.code, w.challenge, w.proof, w.matrix = 0, nil, login.Challenge{}, proof{}, nil
 	r.trace.Start(e.clock())
@@ -164,8 +175,11 @@ func (e *Engine) admit(r *Request) trace.Reason {
 		return trace.IssuerMissing
 	}
 	r.trace.Add(trace.IssuerChosen, issuer.Name, "")
-	if !allows(issuer, r.Proof.Method) {
+	if wire := client.Spec.Type; !allows(issuer.Accepts(wire), r.Proof.Method) {
 		r.trace.Add(trace.MethodOff, r.Proof.Method.String(), issuer.Name)
+		if wire == document.TypeTacacs {
+			return trace.TacacsMethodDisabled
+		}
 		return trace.RadiusMethodDisabled
 	}
 	if len(r.Name) == 0 {
@@ -185,16 +199,18 @@ func (e *Engine) admitClient(r *Request) {
 	r.trace.AddBytes(trace.ClientChosen, text[:name], text[name:])
 }
 
-func allows(issuer *policy.Issuer, m credential.Method) bool {
+func allows(offered policy.Methods, m credential.Method) bool {
 	switch m {
+	case credential.ASCII:
+		return offered.ASCII
 	case credential.PAP:
-		return issuer.PAP
+		return offered.PAP
 	case credential.CHAP:
-		return issuer.CHAP
+		return offered.CHAP
 	case credential.MSCHAPv1:
-		return issuer.MSCHAPv1
+		return offered.MSCHAPv1
 	case credential.MSCHAPv2, credential.MSCHAPCPW:
-		return issuer.MSCHAPv2
+		return offered.MSCHAPv2
 	}
 	return true // no proof at all: Verify says why that will not do
 }
@@ -394,7 +410,10 @@ func (e *Engine) grant(r *Request) {
 	d.Verdict, d.Reason = event.Accept, trace.OK
 	e.forgive(r)
 	e.remember(r)
-	d.Replies = r.person.Replies(d.Replies[:0], r.Client, r.work.rule)
+	d.Privilege = r.work.privilege
+	if r.Client.System == "" { // over TACACS+ what somebody gets is asked for by an authorization
+		d.Replies = r.person.Replies(d.Replies[:0], r.Client, r.work.rule)
+	}
 	if r.work.traced = e.traces(); r.work.traced {
 		e.release(r, &r.trace)
 	}

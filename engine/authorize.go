@@ -6,6 +6,7 @@ import (
 	"trine/engine/attribute"
 	"trine/engine/document"
 	"trine/engine/event"
+	"trine/engine/policy"
 	"trine/engine/state"
 	"trine/engine/trace"
 )
@@ -13,7 +14,7 @@ import (
 // authorize checks whether somebody who has proved who he is, or a device, may use the identity provider and the service provider, and
 // finds the rule that decides what he gets. What it refuses, the device is told no more of than of a wrong password.
 func (e *Engine) authorize(r *Request) trace.Reason {
-	for _, check := range [...]func(*Engine, *Request) trace.Reason{(*Engine).access, (*Engine).requiredRoles, (*Engine).requiredSystem, (*Engine).rules} {
+	for _, check := range [...]func(*Engine, *Request) trace.Reason{(*Engine).access, (*Engine).requiredRoles, (*Engine).requiredSystem, (*Engine).privilege, (*Engine).rules} {
 		if reason := check(e, r); reason != trace.OK {
 			return reason
 		}
@@ -159,6 +160,11 @@ func (a *asking) EndpointInGroup(number uint32) bool {
 
 // AppendValues implements attribute.Request.
 func (a *asking) AppendValues(dst [][]byte, of any) [][]byte {
+	if name, ok := of.(policy.Asked); ok {
+		if dst, ok = (*Request)(a).appendAsked(dst, name); ok {
+			return dst
+		}
+	}
 	if a.Attributes == nil {
 		return dst
 	}

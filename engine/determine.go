@@ -33,7 +33,13 @@ func (e *Engine) determine(r *Request) (waits bool) {
 		r.reject(reason)
 		return false
 	}
-	if r.work.device {
+	switch {
+	case r.work.action != nil:
+		return e.judge(r)
+	case r.enabling(): // the place is that of the login before
+		e.grant(r)
+		return false
+	case r.work.device:
 		return e.place(r, nil)
 	}
 	return e.place(r, r.Cache.UserType(r.user.UserType))
@@ -46,8 +52,11 @@ func unsettled(f *attribute.Facts) bool {
 }
 
 // release computes what the service provider is told: the attributes, and the user name if it is another one. With t, it tells the trace
-// about it, which an accept does that is traced; what was computed is not computed again.
+// about it, which an accept does that is traced; what was computed is not computed again. Over TACACS+ nothing is released.
 func (e *Engine) release(r *Request, t *trace.Trace) {
+	if r.Client.System != "" {
+		return
+	}
 	f, d := &r.facts, &r.Decision
 	r.establish(f)
 	f.Trace = t
@@ -98,8 +107,11 @@ func (r *Request) ScriptDone(j *script.Job) {
 	e := r.work.engine
 	r.work.late = true
 	step := e.computed
-	if r.work.stage == atRule {
+	switch r.work.stage {
+	case atRule:
 		step = e.weighed
+	case atAuthorization:
+		step = e.consulted
 	}
 	if !step(r, j) {
 		e.settleLate(r)

@@ -56,10 +56,14 @@ func split(name []byte) (user, realm []byte) {
 // ruleFor returns the client's rule for a realm: the one that names it, else the one for every realm, else nil; some reports
 // whether it has rules at all.
 func ruleFor(client *policy.Client, realm []byte) (rule *document.Realm, some bool) {
-	if client.Spec == nil || client.Spec.Radius == nil {
-		return nil, false
+	var rules []document.Realm
+	switch spec := client.Spec; {
+	case spec == nil:
+	case spec.Radius != nil:
+		rules = spec.Radius.Realms
+	case spec.Tacacs != nil:
+		rules = spec.Tacacs.Realms
 	}
-	rules := client.Spec.Radius.Realms
 	for i := range rules {
 		switch {
 		case equalFold(realm, rules[i].Name):

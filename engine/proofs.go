@@ -4,7 +4,6 @@ import (
 	"math/bits"
 	"time"
 
-	"trine/engine/credential"
 	"trine/engine/credential/otp"
 	"trine/engine/credential/pin"
 	"trine/engine/credential/recovery"
@@ -80,7 +79,7 @@ func (e *Engine) prove(r *Request, f login.Factor, typed []byte) proof {
 func (e *Engine) split(r *Request) {
 	w := &r.work
 	w.code = nil
-	if !r.Appends || r.Proof.Method != credential.PAP || w.matrix == nil || w.matrix.Satisfied(login.SetOf(login.Password)) {
+	if !r.Appends || !r.Proof.Method.Clear() || w.matrix == nil || w.matrix.Satisfied(login.SetOf(login.Password)) {
 		return
 	}
 	digits := e.otpDigits(r)

@@ -85,6 +85,7 @@ func (e *Engine) describe(r *Request, d *event.DecidedView) {
 		Protocol: put(r.Protocol), UserName: r.Name, User: r.Decision.User, Method: uint32(r.Proof.Method), NAS: r.NAS,
 		Calling: r.Calling, Called: r.Called, NASPort: r.NASPort, AtUnixNano: r.Arrived.UnixNano(), PolicyIndex: r.Cache.Index,
 	}
+	r.describePrivilege(d)
 	from := len(text)
 	text = appendAddr(text, r.Source.Addr())
 	d.Source = text[from:len(text):len(text)]

@@ -56,7 +56,7 @@ func newRehashes(e *Engine) *rehashes {
 // offer has a password re-hashed that was imported and is now known to be right. The login does not wait for it, and nothing is lost if
 // it cannot be done now: as long as the imported hash is there, every good login tries.
 func (h *rehashes) offer(r *Request, outcome credential.Outcome) {
-	if len(r.user.Imported) == 0 || r.Proof.Method != credential.PAP || outcome.Assumed || !h.engine.config.Log.HasLeader() {
+	if len(r.user.Imported) == 0 || !r.Proof.Method.Clear() || outcome.Assumed || !h.engine.config.Log.HasLeader() {
 		return
 	}
 	if !h.enter(r.user.ID) {

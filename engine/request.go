@@ -16,7 +16,7 @@ import (
 // protocol's and must stay as they are until the decision is delivered.
 type Request struct {
 	// What the protocol fills in.
-	Protocol string         // "radius", ...
+	Protocol string         // "radius", "tacacs", ...
 	Cache    *policy.Cache  // loaded once for the request; nil: the one in force when it is decided
 	Client   *policy.Client // who asks
 	Source   netip.AddrPort // where the packet came from
@@ -26,6 +26,10 @@ type Request struct {
 	Calling  []byte
 	Called   []byte
 	NASPort  uint32
+	Port     []byte // the device's port by its name, such as "tty1"; empty where it has a number
+	// Enable is the privilege level, 0 to 15, that somebody who has logged in asks for (RFC 8907 section 5.4.2.6); -1: it is a login. It counts where Client
+	// speaks TACACS+.
+	Enable int8
 	// Attributes answers conditions that ask for anything else in the request; nil: they are false.
 	Attributes RequestAttributes
 	Arrived    time.Time // the node's clock
@@ -69,6 +73,12 @@ type Decision struct {
 	Released []attribute.Released
 	// UID is the user name that the service provider is told; empty: the one that logged in. Only for Accept.
 	UID []byte
+	// Privilege is the privilege level that the person's roles give, where the client speaks TACACS+; else -1. Only for Accept.
+	Privilege int8
+	// Args are the arguments of the answer to an authorization: those that it adds to the device's, or with Replace all that are in force instead of
+	// them (RFC 8907 section 6.2: PASS_ADD, PASS_REPL). Only for Accept.
+	Args    [][]byte
+	Replace bool
 	// State is what the device has to send with its answer, and Message what it should show. Only for Challenge.
 	State   []byte
 	Message string
@@ -118,6 +128,7 @@ func (r *Request) Reset() {
 	r.Source, r.Arrived, r.Deadline = netip.AddrPort{}, time.Time{}, time.Time{}
 	r.Proof = credential.Proof{}
 	r.NASPort, r.Token, r.Attributes = 0, 0, nil
+	r.Port, r.Enable = nil, -1
 	r.State, r.Continues, r.Appends = nil, false, false
 	r.Decision.reset()
 }
@@ -139,5 +150,7 @@ func (d *Decision) deny(verdict event.Verdict, reason trace.Reason) {
 	d.Replies, d.Released = d.Replies[:0], d.Released[:0]
 	d.UID, d.State, d.Message = nil, d.State[:0], ""
 	d.MustChangePassword, d.Retry = false, false
+	clear(d.Args)
+	d.Privilege, d.Args, d.Replace = -1, d.Args[:0], false
 	d.Verdict, d.Reason = verdict, reason
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -128,16 +129,24 @@ func (fakeWire) Asked(name, value string) (any, string, error) {
 	return name, value, nil
 }
 
+// tacacsWire is TACACS+ without its codec.
+type tacacsWire struct{ policy.Arguments }
+
+func (tacacsWire) Client(sp *document.ServiceProvider) (any, error) { return &sp.Tacacs.Quirks, nil }
+
 // inbox takes deliveries, and counts them.
 type inbox struct {
 	mu      sync.Mutex
 	logins  map[*Request]int
 	records map[*Accounting]int
-	told    chan struct{} // holds one token while a delivery was not looked at
+
+	authorizations map[*Authorization]int
+
+	told chan struct{} // holds one token while a delivery was not looked at
 }
 
 func newInbox() *inbox {
-	return &inbox{logins: map[*Request]int{}, records: map[*Accounting]int{}, told: make(chan struct{}, 1)}
+	return &inbox{logins: map[*Request]int{}, records: map[*Accounting]int{}, authorizations: map[*Authorization]int{}, told: make(chan struct{}, 1)}
 }
 
 func (i *inbox) Decided(r *Request) {
@@ -245,7 +254,7 @@ func newEmptyRig(t testing.TB, change func(*Config)) *rig {
 	r.log = &memoryLog{people: r.people, clock: r.clock}
 	var err error
 	r.compiler, err = policy.NewCompiler(policy.Config{
-		State: r.people, Wires: map[string]policy.Wire{document.TypeRadius: fakeWire{}}, Keyring: r.ring, Clock: r.clock.Now,
+		State: r.people, Wires: map[string]policy.Wire{document.TypeRadius: fakeWire{}, document.TypeTacacs: tacacsWire{}}, Keyring: r.ring, Clock: r.clock.Now,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -295,7 +304,7 @@ func (r *rig) apply(text string) {
 		r.t.Fatal(err)
 	}
 	var puts []proto.Message
-	for _, d := range docs {
+	for _, d := range r.withBrought(docs) {
 		d.EachSecret(func(_ string, s *secret.Text) {
 			if *s, err = s.Seal(r.ring, d.SecretContext()); err != nil {
 				r.t.Fatal(err)
@@ -308,6 +317,20 @@ func (r *rig) apply(text string) {
 		puts = append(puts, &event.DocumentPut{Kind: d.Kind, Name: d.Name, Spec: spec, Refs: d.Refs(), Claims: d.Claims()})
 	}
 	r.propose(puts...)
+}
+
+// withBrought adds what documents bring with them and what is not there yet.
+func (r *rig) withBrought(docs []*document.Document) []*document.Document {
+	all := slices.Clip(docs)
+	for _, d := range docs {
+		for _, b := range d.Brings() {
+			given := slices.ContainsFunc(all, func(o *document.Document) bool { return o.Key() == b.Key() })
+			if _, present := r.people.Document(b.Kind, b.Name); !given && !present {
+				all = append(all, b)
+			}
+		}
+	}
+	return all
 }
 
 func (r *rig) delete(kind, name string) { r.propose(&event.DocumentDeleted{Kind: kind, Name: name}) }
@@ -359,7 +382,7 @@ func prove(t testing.TB, q *Request, m credential.Method, password string) *Requ
 		response := chap.ChallengeResponse(&hash, &c)
 		p.Challenge, p.PeerChallenge, p.Response = challenge, peer, response[:]
 		p.EncryptedHash, p.EncryptedPassword = make([]byte, 16), make([]byte, 516)
-	case credential.PAP:
+	case credential.PAP, credential.ASCII:
 		p.Password = []byte(password)
 	}
 	q.Proof = p

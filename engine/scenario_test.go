@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -40,6 +41,8 @@ import (
 //	remove                NAME LABEL: takes a push device from him
 //	device                LABEL approves, LABEL denies, or LABEL mistypes: what a push device answers to the challenge that it got last
 //	sent                  what was sent since the last look
+//	enable [trace]        NAME PASSWORD LEVEL and what may follow a login: a request for a privilege level
+//	authorize [trace]     NAME [from ADDRESS] [level N] [port P] [remote R] : ARGUMENT...: an authorization, over TACACS+; a blank in an argument is written ~
 //	session               start|interim|stop NAME SESSION: accounting of the name's last accepted login
 //	sessions              NAME: how many sessions and reservations of his count
 //	advance DURATION      lets time pass
@@ -106,6 +109,12 @@ func (s *scenario) run(d *datadriven.TestData) string {
 	case "login", "answer":
 		traced := d.HasArg("trace")
 		return each(func(words []string) error { return s.login(&out, words, traced, d.Cmd == "answer") })
+	case "enable":
+		traced := d.HasArg("trace")
+		return each(func(words []string) error { return s.enable(&out, words, traced) })
+	case "authorize":
+		traced := d.HasArg("trace")
+		return each(func(words []string) error { return s.authorize(&out, words, traced) })
 	case "enrol":
 		return each(s.enrol) + "ok"
 	case "remove":
@@ -154,7 +163,7 @@ func (s *scenario) put(d *datadriven.TestData) string {
 	if err != nil {
 		return err.Error()
 	}
-	if problems := document.ValidateAll(docs, nil, present{s.people}); len(problems) > 0 {
+	if problems := document.ValidateAll(s.withBrought(docs), nil, present{s.people}); len(problems) > 0 {
 		return problems.Error()
 	}
 	s.rig.apply(d.Input)
@@ -201,7 +210,7 @@ func (s *scenario) setPassword(words []string) error {
 
 var methods = map[string]credential.Method{
 	"pap": credential.PAP, "chap": credential.CHAP, "mschapv1": credential.MSCHAPv1, "mschapv2": credential.MSCHAPv2,
-	"mschap-cpw": credential.MSCHAPCPW, "mac": credential.MAC, "none": credential.NoProof,
+	"mschap-cpw": credential.MSCHAPCPW, "mac": credential.MAC, "none": credential.NoProof, "ascii": credential.ASCII,
 }
 
 // request reads NAME PASSWORD and what may follow.
@@ -262,9 +271,9 @@ func (s *scenario) request(words []string) (*Request, error) {
 			return nil, err
 		}
 	}
-	q.Client = q.Cache.ClientFor(document.TypeRadius, q.Source.Addr())
-	if q.Client != nil && q.Client.Spec != nil {
-		q.Continues, q.Appends = q.Client.Spec.Radius.Challenges(), q.Client.Spec.Radius.Appends()
+	s.asks(q)
+	if q.Protocol == "tacacs" { // only an ASCII login has further rounds
+		q.Continues = q.Continues && method == credential.ASCII
 	}
 	return prove(s.t, q, method, password), nil
 }
@@ -331,6 +340,27 @@ func (s *scenario) login(out *strings.Builder, words []string, traced, answers b
 		fmt.Fprintf(out, "%s -> no answer: no service provider claims %s\n", line, q.Source.Addr())
 		return nil
 	}
+	return s.tell(out, line, words[0], q, traced)
+}
+
+// enable reads NAME PASSWORD LEVEL and what may follow a login.
+func (s *scenario) enable(out *strings.Builder, words []string, traced bool) error {
+	s.cases++
+	line := strings.Join(words, " ")
+	level, err := strconv.ParseInt(words[2], 10, 8)
+	if err != nil {
+		return err
+	}
+	q, err := s.request(append(slices.Clone(words[:2]), words[3:]...))
+	if err != nil {
+		return err
+	}
+	q.Enable = int8(level)
+	return s.tell(out, line, words[0], q, traced)
+}
+
+// tell has a request simulated and decided, and tells the outcome.
+func (s *scenario) tell(out *strings.Builder, line, name string, q *Request, traced bool) error {
 	again := *q
 	taken := len(s.post.taken)
 	told := s.simulate(&again, Circumstances{Verifier: s.aside})
@@ -340,7 +370,7 @@ func (s *scenario) login(out *strings.Builder, words []string, traced, answers b
 	d := s.decide(q)
 	fmt.Fprintf(out, "%s -> %s %s\n", line, d.Verdict, d.Reason)
 	if d.Verdict == event.Challenge {
-		s.states[words[0]] = bytes.Clone(d.State)
+		s.states[name] = bytes.Clone(d.State)
 		fmt.Fprintf(out, "  shown: %s\n", numberShown.ReplaceAllString(d.Message, "number NN")) // another one each time
 		s.number, _ = strings.CutPrefix(numberShown.FindString(d.Message), "number ")
 	}
@@ -353,11 +383,19 @@ func (s *scenario) login(out *strings.Builder, words []string, traced, answers b
 		fmt.Fprintf(out, "  release %s: %s\n", r.Attribute.Wire, strings.Join(stringsOf(r.Values), ", "))
 	}
 	if d.Verdict == event.Accept {
-		s.logins[words[0]] = d.ID
+		s.logins[name] = d.ID
+		if d.Privilege >= 0 {
+			fmt.Fprintf(out, "  privilege %d\n", d.Privilege)
+		}
 	}
 	found := s.found(q)
 	s.lane.Flush() // a login that fails counts for the next one
 	s.engine.Flush()
+	return s.compare(out, found, told, traced)
+}
+
+// compare tells the steps, and holds a decision against what was simulated.
+func (s *scenario) compare(out *strings.Builder, found, told *event.Decided, traced bool) error {
 	if traced {
 		for i, step := range found.Steps {
 			code, subject := trace.StepCode(step.Code), step.Subject
@@ -371,6 +409,86 @@ func (s *scenario) login(out *strings.Builder, words []string, traced, answers b
 		return fmt.Errorf("it was simulated as %s\n%s", told.Reason, wordsOf(told))
 	}
 	return nil
+}
+
+// authorize reads NAME and what may follow it, a colon and arguments.
+func (s *scenario) authorize(out *strings.Builder, words []string, traced bool) error {
+	s.cases++
+	line := strings.Join(words, " ")
+	colon := slices.Index(words, ":")
+	if colon < 1 || colon%2 != 1 {
+		return errors.New("an authorization is a name, pairs of words, a colon and arguments")
+	}
+	a := s.rig.authorization(words[0])
+	for i := 1; i < colon; i += 2 {
+		switch value := words[i+1]; words[i] {
+		case "from":
+			a.Source = netip.AddrPortFrom(netip.MustParseAddr(value), 3000)
+		case "level":
+			level, err := strconv.ParseInt(value, 10, 8)
+			if err != nil {
+				return err
+			}
+			a.Level = int8(level)
+		case "port":
+			a.Port = []byte(value)
+		case "remote":
+			a.RemoteAddress = []byte(value)
+		default:
+			return fmt.Errorf("%q is not understood", words[i])
+		}
+	}
+	a.Client = a.Cache.ClientFor(document.TypeTacacs, a.Source.Addr())
+	for _, w := range words[colon+1:] {
+		a.Args = append(a.Args, []byte(strings.ReplaceAll(w, "~", " ")))
+	}
+	told, err := s.rehearse(a)
+	if err != nil {
+		return err
+	}
+	d := s.authorized(a)
+	fmt.Fprintf(out, "%s -> %s %s\n", line, d.Verdict, d.Reason)
+	if d.Replace {
+		out.WriteString("  instead:\n")
+	}
+	for _, arg := range d.Args {
+		fmt.Fprintf(out, "  %s\n", arg)
+	}
+	found, err := Simulation{s.engine}.Authorized(a)
+	if err != nil {
+		return err
+	}
+	s.lane.Flush()
+	s.engine.Flush()
+	return s.compare(out, found, told, traced)
+}
+
+// rehearse has an authorization simulated.
+func (s *scenario) rehearse(a *Authorization) (*event.Decided, error) {
+	again := &Authorization{
+		Protocol: a.Protocol, Cache: a.Cache, Client: a.Client, Source: a.Source, Name: a.Name, Level: a.Level, Args: a.Args, Port: a.Port,
+		RemoteAddress: a.RemoteAddress, Arrived: a.Arrived, Deadline: a.Deadline, Done: a.Done,
+	}
+	aside := s.engine.Simulate(Circumstances{})
+	aside.NewLane().Authorize(again)
+	return aside.Authorized(again)
+}
+
+// asks finds the client that a request is of: a RADIUS one, or else one of TACACS+.
+func (s *scenario) asks(q *Request) {
+	if q.Client = q.Cache.ClientFor(document.TypeRadius, q.Source.Addr()); q.Client == nil {
+		if q.Client = q.Cache.ClientFor(document.TypeTacacs, q.Source.Addr()); q.Client != nil {
+			q.Protocol, q.NASPort, q.Port = "tacacs", 0, []byte("tty1")
+		}
+	}
+	q.Enable = -1
+	switch {
+	case q.Client == nil || q.Client.Spec == nil:
+	case q.Client.Spec.Radius != nil:
+		q.Continues, q.Appends = q.Client.Spec.Radius.Challenges(), q.Client.Spec.Radius.Appends()
+	case q.Client.Spec.Tacacs != nil:
+		q.Continues, q.Appends = q.Client.Spec.Tacacs.Challenges(), q.Client.Spec.Tacacs.Appends()
+	}
 }
 
 // found returns what there is to be known of a decision, whether it was recorded or not.

@@ -82,6 +82,11 @@ func (s Simulation) Decided(r *Request) (*event.Decided, error) {
 	return m.(*event.Decided), nil
 }
 
+// Authorized returns the record that an authorization which is decided would have left.
+func (s Simulation) Authorized(a *Authorization) (*event.Decided, error) {
+	return s.Decided(&a.request)
+}
+
 // unsent is a messenger that sends nothing: it takes what the one that sends would take.
 type unsent struct{ real message.Messenger }
 

@@ -14,6 +14,8 @@ type Rule struct {
 	Name   string
 	Reply  any // nil if it has none
 	Reject bool
+	// Commands is its list of commands; empty if it has none.
+	Commands Commands
 
 	condition *attribute.Condition
 }
@@ -63,7 +65,11 @@ func (m *model) rules(env *environment, o *clientObject) ([]Rule, error) {
 		if err != nil {
 			problems = append(problems, attribute.InField(fmt.Sprintf("authorizationPolicy[%d].condition", i), err))
 		}
-		rules[i] = Rule{Name: from.Name, Reply: o.replies[i], Reject: from.Reject, condition: condition}
+		commands, err := newCommands(fmt.Sprintf("authorizationPolicy[%d].commands", i), from.Commands)
+		if err != nil {
+			problems = append(problems, err)
+		}
+		rules[i] = Rule{Name: from.Name, Reply: o.replies[i], Reject: from.Reject, Commands: commands, condition: condition}
 	}
 	return rules, errors.Join(problems...)
 }

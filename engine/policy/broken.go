@@ -43,6 +43,11 @@ func (m *model) broken() []Broken {
 			out = append(out, Broken{document.KindUserType, name, t.Broken})
 		}
 	}
+	for name, o := range m.tables.systems {
+		if o.Broken != nil {
+			out = append(out, Broken{document.KindInformationSystem, name, o.Broken})
+		}
+	}
 	for name, o := range m.definitions {
 		if o.definition.Broken != nil {
 			out = append(out, Broken{document.KindAttributeDefinition, name, o.definition.Broken})

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"crypto/sha256"
+	"crypto/subtle"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -59,6 +61,10 @@ type Client struct {
 	UID *attribute.Computation
 	// RecordFirst says that a login is answered only after its decision is recorded (audit: before-answer).
 	RecordFirst bool
+	// System is the name of the information system whose roles are the privilege levels at it; empty unless it speaks TACACS+.
+	System string
+	// Authorization is the script that has the last word on each authorization; nil if there is none.
+	Authorization *AuthorizationScript
 
 	wire          string
 	party         *attribute.Party
@@ -73,13 +79,38 @@ type Issuer struct {
 	Name     string
 	PublicID string
 	Spec     *document.IdentityProvider
-	// The methods that its radius profile accepts. All are false where the profile is off.
-	PAP, CHAP, MSCHAPv1, MSCHAPv2 bool
+	// Radius and Tacacs are the methods that its profiles accept. All are false where the profile is off.
+	Radius, Tacacs Methods
 	// Login says which factors a login needs.
 	Login *login.Policy
 
 	party  *attribute.Party
 	access []access // its own and that of the one above it
+}
+
+// Methods are the ways of proving a password that a profile accepts.
+type Methods struct{ ASCII, PAP, CHAP, MSCHAPv1, MSCHAPv2 bool }
+
+// Clear reports whether a password may come as clear text.
+func (m Methods) Clear() bool { return m.ASCII || m.PAP }
+
+// System is an information system as far as it decides anything.
+type System struct {
+	Name   string
+	Broken error // why the document cannot be read, or its secret not be opened
+
+	enable [sha256.Size]byte // of the secret
+	has    bool
+}
+
+// HasEnableSecret reports whether people type a secret of the system for `enable`, and not their own passwords. That is so also where the system is
+// broken.
+func (s *System) HasEnableSecret() bool { return s.has || s.Broken != nil }
+
+// Enables reports whether the text is the enable secret. It takes the same time for every text of one length, and does not allocate.
+func (s *System) Enables(text []byte) bool {
+	given := sha256.Sum256(text)
+	return s.has && subtle.ConstantTimeCompare(given[:], s.enable[:]) == 1
 }
 
 // Group is a group of people with what it adds to replies.
@@ -127,6 +158,9 @@ func (c *Cache) GroupIn(name []byte, number uint32) bool {
 	}
 	return false
 }
+
+// System returns the information system with that name, or nil. It does not allocate.
+func (c *Cache) System(name string) *System { return c.tables.systems[name] }
 
 // UserType returns the user type with that name, or nil; an empty name means the type named "default". It does not allocate.
 func (c *Cache) UserType(name []byte) *UserType {

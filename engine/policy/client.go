@@ -32,6 +32,7 @@ type clientObject struct {
 	replies  []any    // of the rules of its authorization policy
 	needs    []string // names of definitions
 	uid      *attribute.Computation
+	script   *AuthorizationScript
 	err      error
 }
 
@@ -74,6 +75,14 @@ func (env *environment) client(c change, old *clientObject) *clientObject {
 			}
 		}
 	}
+	if t := spec.Tacacs; t != nil {
+		o.prefixes = t.Prefixes()
+		if t.AuthorizationRules != "" {
+			if o.script, err = newAuthorizationScript(c.name, t.AuthorizationRules); err != nil {
+				problems = append(problems, attribute.InField("tacacs.authorizationRules", err))
+			}
+		}
+	}
 	o.err = joined(problems...)
 	return o
 }
@@ -97,24 +106,39 @@ func uid(name string, spec *document.ServiceProvider) (*attribute.Computation, e
 // carry keeps its secrets sealed.
 func (env *environment) open(d *document.Document) (*document.ServiceProvider, error) {
 	spec := *d.Spec.(*document.ServiceProvider)
-	if spec.Radius == nil {
-		return &spec, nil
+	var err error
+	if spec.Radius != nil {
+		radius := *spec.Radius
+		spec.Radius = &radius
+		if radius.Secrets, err = env.opened(d, "radius", radius.Secrets); err != nil {
+			return nil, err
+		}
 	}
-	radius := *spec.Radius
-	spec.Radius = &radius
-	radius.Secrets = slices.Clone(radius.Secrets)
-	for i := range radius.Secrets {
-		t := &radius.Secrets[i].Value
+	if spec.Tacacs != nil {
+		tacacs := *spec.Tacacs
+		spec.Tacacs = &tacacs
+		if tacacs.Secrets, err = env.opened(d, "tacacs", tacacs.Secrets); err != nil {
+			return nil, err
+		}
+	}
+	return &spec, nil
+}
+
+// opened returns a copy of shared secrets as clear text.
+func (env *environment) opened(d *document.Document, block string, sealed []document.SharedSecret) ([]document.SharedSecret, error) {
+	secrets := slices.Clone(sealed)
+	for i := range secrets {
+		t := &secrets[i].Value
 		if t.IsPlain() || t.IsZero() {
 			continue
 		}
 		clear, err := t.Open(nil, env.keyring, d.SecretContext())
 		if err != nil {
-			return nil, attribute.InField(fmt.Sprintf("radius.secrets[%d].value", i), fmt.Errorf("open secret: %w", err))
+			return nil, attribute.InField(fmt.Sprintf("%s.secrets[%d].value", block, i), fmt.Errorf("open secret: %w", err))
 		}
 		*t = secret.Plain(string(clear))
 	}
-	return &spec, nil
+	return secrets, nil
 }
 
 // reply compiles a reply template for a wire.
@@ -230,6 +254,7 @@ func (m *model) link(env *environment, name string, o *clientObject) *Client {
 	if r := c.Spec.Radius; r != nil {
 		c.InterimInterval, c.StaleAfter, c.MACAuthentication = r.InterimInterval, r.StaleAfter(), r.MACAuthentication
 	}
+	c.System, c.Authorization = c.Spec.System(name), o.script
 	if o.document != nil {
 		var err error
 		if c.rules, err = m.rules(env, o); err != nil {

@@ -70,7 +70,7 @@ type pendingDocument struct {
 // kinds are the kinds that a cache is compiled from. Users are rows in state, and an entity group is its name.
 var kinds = [...]string{
 	document.KindIdentityProvider, document.KindServiceProvider, document.KindGroup, document.KindRole, document.KindUserType,
-	document.KindAttributeDefinition, document.KindAttributePolicy,
+	document.KindInformationSystem, document.KindAttributeDefinition, document.KindAttributePolicy,
 }
 
 // NewCompiler compiles the documents in state as they are and publishes the first cache before it returns. It subscribes to

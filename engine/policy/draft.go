@@ -172,6 +172,13 @@ func warnings(d *document.Document) document.Problems {
 				warn("spec.uidScript", text)
 			}
 		}
+		if t := spec.Tacacs; t != nil && t.AuthorizationRules != "" {
+			if a, err := newAuthorizationScript(d.Name, t.AuthorizationRules); err == nil {
+				for _, text := range a.Warnings() {
+					warn("spec.tacacs.authorizationRules", text)
+				}
+			}
+		}
 		for i := range spec.AuthorizationPolicy {
 			for _, text := range attribute.ConditionWarnings(spec.AuthorizationPolicy[i].Condition) {
 				warn(fmt.Sprintf("spec.authorizationPolicy[%d].condition", i), text)
@@ -187,6 +194,9 @@ func warnings(d *document.Document) document.Problems {
 	case *document.IdentityProvider:
 		if r := spec.Profiles.Radius; r != nil && r.Enabled && !r.PAP && !r.CHAP && !r.MSCHAPv1 && !r.MSCHAPv2 {
 			warn("spec.profiles.radius", fmt.Sprintf("every method of %s is switched off: it rejects every login", d.Name))
+		}
+		if t := spec.Profiles.Tacacs; t != nil && t.Enabled && !t.ASCII && !t.PAP && !t.CHAP && !t.MSCHAPv1 && !t.MSCHAPv2 {
+			warn("spec.profiles.tacacs", fmt.Sprintf("every method of %s is switched off: it rejects every login", d.Name))
 		}
 		if p, err := newLogin(&spec.Authentication); err == nil {
 			for i := range p.Rules {

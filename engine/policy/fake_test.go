@@ -110,6 +110,14 @@ func (w *wire) Client(sp *document.ServiceProvider) (any, error) {
 	return strings.Join(secrets, ","), nil
 }
 
+// tacacsWire is TACACS+ without its codec.
+type tacacsWire struct{ Arguments }
+
+func (tacacsWire) Client(sp *document.ServiceProvider) (any, error) {
+	clear, err := sp.Tacacs.Secrets[0].Value.Open(nil, nil, nil)
+	return string(clear), err
+}
+
 type template struct{ lines []string }
 
 func (w *wire) Reply(lines []string) (any, error) {
@@ -159,7 +167,7 @@ func newRig(t testing.TB) *rig {
 		t.Fatal(err)
 	}
 	var err error
-	r.compiler, err = NewCompiler(Config{State: r.state, Wires: map[string]Wire{document.TypeRadius: r.wire}, Keyring: r.keyring})
+	r.compiler, err = NewCompiler(Config{State: r.state, Wires: map[string]Wire{document.TypeRadius: r.wire, document.TypeTacacs: tacacsWire{}}, Keyring: r.keyring})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,17 +193,13 @@ func (r *rig) parse(text string) ([]*document.Document, error) {
 func (r *rig) seal(t testing.TB, docs []*document.Document) {
 	t.Helper()
 	for _, d := range docs {
-		sp, ok := d.Spec.(*document.ServiceProvider)
-		if !ok || sp.Radius == nil {
-			continue
-		}
-		for i := range sp.Radius.Secrets {
-			s, err := sp.Radius.Secrets[i].Value.Seal(r.keyring, d.SecretContext())
+		d.EachSecret(func(_ string, text *secret.Text) {
+			sealed, err := text.Seal(r.keyring, d.SecretContext())
 			if err != nil {
 				t.Fatal(err)
 			}
-			sp.Radius.Secrets[i].Value = s
-		}
+			*text = sealed
+		})
 	}
 }
 

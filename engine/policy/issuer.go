@@ -54,7 +54,7 @@ func (m *model) applyIssuers(changes []change, w *work) {
 		m.issuers[c.name] = o
 	}
 	m.inheritAccess(changes)
-	m.fallback = m.chooseFallback()
+	m.fallbacks = m.chooseFallbacks()
 }
 
 // inheritAccess has what limits the use of an identity provider limit that of the virtual ones below it. What is published is not
@@ -97,7 +97,10 @@ func newIssuer(d *document.Document) (*Issuer, error) {
 	i := &Issuer{Name: d.Name, PublicID: d.PublicID(), Spec: spec}
 	i.party = &attribute.Party{PublicID: i.PublicID, Group: spec.EntityGroup}
 	if r := spec.Profiles.Radius; r != nil && r.Enabled {
-		i.PAP, i.CHAP, i.MSCHAPv1, i.MSCHAPv2 = r.PAP, r.CHAP, r.MSCHAPv1, r.MSCHAPv2
+		i.Radius = Methods{PAP: r.PAP, CHAP: r.CHAP, MSCHAPv1: r.MSCHAPv1, MSCHAPv2: r.MSCHAPv2}
+	}
+	if t := spec.Profiles.Tacacs; t != nil && t.Enabled {
+		i.Tacacs = Methods{ASCII: t.ASCII, PAP: t.PAP, CHAP: t.CHAP, MSCHAPv1: t.MSCHAPv1, MSCHAPv2: t.MSCHAPv2}
 	}
 	var err error
 	i.Login, err = newLogin(&spec.Authentication)
@@ -140,33 +143,59 @@ func newMatrix(ways []document.Way) *login.Matrix {
 	return login.NewMatrix(list...)
 }
 
+// packetWires returns the protocols that belong to the one identity provider which speaks them, where a service provider names none.
+func packetWires() [2]string { return [...]string{document.TypeRadius, document.TypeTacacs} }
+
 // speaks reports whether the identity provider has the profile of a wire switched on.
 func (i *Issuer) speaks(wire string) bool {
-	return wire == document.TypeRadius && i.Spec.Profiles.Radius != nil && i.Spec.Profiles.Radius.Enabled
+	switch p := &i.Spec.Profiles; wire {
+	case document.TypeRadius:
+		return p.Radius != nil && p.Radius.Enabled
+	case document.TypeTacacs:
+		return p.Tacacs != nil && p.Tacacs.Enabled
+	}
+	return false
 }
 
-// chooseFallback returns the one identity provider that is not virtual and speaks RADIUS.
-func (m *model) chooseFallback() fallback {
+// Accepts returns the methods that the identity provider accepts over a wire.
+func (i *Issuer) Accepts(wire string) Methods {
+	if wire == document.TypeTacacs {
+		return i.Tacacs
+	}
+	return i.Radius
+}
+
+// chooseFallbacks returns for each wire the one identity provider that is not virtual and speaks it.
+func (m *model) chooseFallbacks() map[string]fallback {
+	all := map[string]fallback{}
+	for _, wire := range packetWires() {
+		all[wire] = m.chooseFallback(wire)
+	}
+	return all
+}
+
+func (m *model) chooseFallback(wire string) fallback {
 	var found []string
 	for name, o := range m.issuers {
-		if o.issuer.Spec.Parent == "" && o.issuer.speaks(document.TypeRadius) {
+		if o.issuer.Spec.Parent == "" && o.issuer.speaks(wire) {
 			found = append(found, name)
 		}
 	}
 	switch len(found) {
 	case 0:
-		return fallback{err: &offError{"no local IdentityProvider has its radius profile switched on"}}
+		return fallback{err: &offError{fmt.Sprintf("no local IdentityProvider has its %s profile switched on", wire)}}
 	case 1:
 		return fallback{issuer: m.issuers[found[0]].issuer}
 	}
 	slices.Sort(found)
-	return fallback{err: fmt.Errorf("several local IdentityProviders have their radius profile switched on (%s): name one in identityProvider", strings.Join(found, ", "))}
+	return fallback{err: fmt.Errorf("several local IdentityProviders have their %s profile switched on (%s): name one in identityProvider", wire, strings.Join(found, ", "))}
 }
 
 // issuerFor returns the identity provider that decides for a service provider.
 func (m *model) issuerFor(spec *document.ServiceProvider) (*Issuer, error) {
 	if spec.IdentityProvider == "" {
-		return m.fallback.issuer, m.fallback.err
+		f := m.fallbacks[spec.Type]
+		return f.issuer, f.err
 	}
 	o := m.issuers[spec.IdentityProvider]
 	switch {

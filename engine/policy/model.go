@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -18,12 +20,13 @@ type model struct {
 	groups       map[string]*groupObject
 	roles        map[string]*roleObject
 	userTypes    map[string]*userTypeObject
+	systems      map[string]*systemObject
 	definitions  map[string]*definitionObject
 	policies     map[string]*policyObject
 	slots        slots
 	roleNumbers  numbering
 	groupNumbers numbering
-	fallback     fallback
+	fallbacks    map[string]fallback // by wire
 	tables       tables
 }
 
@@ -45,15 +48,15 @@ type work struct {
 func newModel(wires []string) *model {
 	m := &model{
 		issuers: map[string]*issuerObject{}, clients: map[string]*clientObject{}, groups: map[string]*groupObject{}, roles: map[string]*roleObject{},
-		userTypes: map[string]*userTypeObject{}, definitions: map[string]*definitionObject{}, policies: map[string]*policyObject{},
+		userTypes: map[string]*userTypeObject{}, systems: map[string]*systemObject{}, definitions: map[string]*definitionObject{}, policies: map[string]*policyObject{},
 	}
 	m.tables = tables{
-		clients: map[string]*Client{}, groups: map[string]*Group{}, roles: map[string]*Role{}, userTypes: map[string]*UserType{}, sharing: &sharing{},
+		clients: map[string]*Client{}, groups: map[string]*Group{}, roles: map[string]*Role{}, userTypes: map[string]*UserType{}, systems: map[string]*System{}, sharing: &sharing{},
 	}
 	for _, w := range wires {
 		m.tables.sources = append(m.tables.sources, newSources(w))
 	}
-	m.fallback = m.chooseFallback()
+	m.fallbacks = m.chooseFallbacks()
 	return m
 }
 
@@ -70,6 +73,7 @@ func (m *model) apply(env *environment, changes []change) (*model, work) {
 		slices.SortFunc(list, func(a, b change) int { return strings.Compare(a.name, b.name) })
 	}
 	// What others point to comes first.
+	next.applySystems(env, byKind[document.KindInformationSystem], &w)
 	next.applyRoles(env, byKind[document.KindRole], &w)
 	next.applyDefinitions(env, byKind[document.KindAttributeDefinition], &w)
 	next.applyIssuers(byKind[document.KindIdentityProvider], &w)
@@ -103,6 +107,51 @@ func (m *model) applyUserTypes(changes []change, w *work) {
 		m.userTypes[c.name] = &userTypeObject{version: c.version, userType: t}
 		m.tables.userTypes[c.name] = t
 	}
+}
+
+// systemObject is an information system as it was compiled.
+type systemObject struct {
+	version uint64
+	system  *System
+}
+
+// applySystems compiles information systems. What has to do with one looks it up by its name.
+func (m *model) applySystems(env *environment, changes []change, w *work) {
+	if len(changes) == 0 {
+		return
+	}
+	m.systems, m.tables.systems = maps.Clone(m.systems), maps.Clone(m.tables.systems)
+	for _, c := range changes {
+		delete(m.systems, c.name)
+		delete(m.tables.systems, c.name)
+		if c.doc == nil && c.err == nil {
+			continue
+		}
+		w.compiled++
+		s := env.system(c)
+		m.systems[c.name] = &systemObject{version: c.version, system: s}
+		m.tables.systems[c.name] = s
+	}
+}
+
+// system compiles an information system. Of its secret a digest is kept.
+func (env *environment) system(c change) *System {
+	s := &System{Name: c.name, Broken: c.err}
+	if c.err != nil {
+		return s
+	}
+	sealed := c.doc.Spec.(*document.InformationSystem).EnableSecret
+	if sealed.IsZero() {
+		return s
+	}
+	open, err := sealed.Open(nil, env.keyring, c.doc.SecretContext())
+	if err != nil {
+		s.Broken = attribute.InField("enableSecret", fmt.Errorf("open secret: %w", err))
+		return s
+	}
+	s.enable, s.has = sha256.Sum256(open), true
+	clear(open)
+	return s
 }
 
 type userTypeObject struct {

@@ -60,11 +60,11 @@ func drawSpec(t *rapid.T, kind string, n int) string {
 		if n > 1 {
 			parent = pick("", "parent: i0, ")
 		}
-		return fmt.Sprintf("{type: local, %sprofiles: {radius: {enabled: %s}}}", parent, pick("true", "true", "false"))
+		return fmt.Sprintf("{type: local, %sprofiles: {radius: {enabled: %s}, tacacs: {enabled: %s}}}", parent, pick("true", "true", "false"), pick("true", "false"))
 	case document.KindServiceProvider:
 		// Prefixes are of this service provider alone, as state guarantees; they nest.
 		prefixes := pick("10.%d.0.0/16", "10.%d.1.0/24, 10.%[1]d.2.0/24", "10.%d.0.0/16, 192.0.2.%[1]d-192.0.2.%[1]d")
-		return fmt.Sprintf("{type: radius, %sradius: {sourceIPs: [%s], secret: %s}}", pick("", "identityProvider: i1, ", "identityProvider: i2, "), fmt.Sprintf(prefixes, n), pick("s", "t", "bad"))
+		return fmt.Sprintf("{type: %[1]s, %[2]s%[1]s: {sourceIPs: [%[3]s], secret: %[4]s}}", pick("radius", "radius", "tacacs"), pick("", "identityProvider: i1, ", "identityProvider: i2, "), fmt.Sprintf(prefixes, n), pick("s", "t", "bad"))
 	case document.KindGroup:
 		parent := pick("", "", "parent: g0, ", "parent: g1, ")
 		if strings.Contains(parent, fmt.Sprint("g", n)) {
@@ -73,7 +73,9 @@ func drawSpec(t *rapid.T, kind string, n int) string {
 		return fmt.Sprintf("{%sroles: [{role: r%d@x}, {role: r%d@x, notAfter: %s}], reply: [%q], sessions: {limit: %d}}", parent,
 			rapid.IntRange(0, 1).Draw(t, "role"), rapid.IntRange(2, 3).Draw(t, "role"), pick("2020-01-01", "1999-01-01"), pick("A = 1", "B = 2", "No-Such = 1"), rapid.IntRange(0, 2).Draw(t, "limit"))
 	case document.KindRole:
-		return fmt.Sprintf("{reply: [%q]}", pick("A = 1", "B = 2", "No-Such = 1"))
+		return fmt.Sprintf("{reply: [%q], commands: [{permit: %s}]}", pick("A = 1", "B = 2", "No-Such = 1"), pick("a*", "b"))
+	case document.KindInformationSystem:
+		return pick("{}", "{enableSecret: one}", "{enableSecret: two}")
 	case document.KindAttributeDefinition:
 		return fmt.Sprintf("{source: %s, radiusID: %s}", pick("uid", "room"), pick("R-", "No-")+fmt.Sprint(n))
 	case document.KindAttributePolicy:
@@ -92,6 +94,14 @@ func describe(c *Compiler) string {
 	}
 	alice := attribute.OfUser(person("alice", &document.User{Attributes: map[string]document.Values{"room": {"1"}}}))
 	for n := range 4 {
+		system := cache.System(fmt.Sprint("i", n))
+		fmt.Fprintf(&b, "system %d: %v\n", n, system != nil && system.Enables([]byte("one")))
+		if role := cache.Role([]byte(fmt.Sprintf("r%d@x", n))); role != nil {
+			fmt.Fprintf(&b, "role %d: %v\n", n, role.Commands.Match([]byte("a1")) != nil)
+		}
+		if cl := cache.ClientFor(document.TypeTacacs, netip.AddrFrom4([4]byte{10, byte(n), 1, 1})); cl != nil {
+			fmt.Fprintf(&b, "tacacs %d: %s in %s, %v, %v\n", n, cl.Name, cl.System, cl.Wire, cl.Broken)
+		}
 		for _, pattern := range []string{"10.%d.0.1", "10.%d.1.1", "10.%d.2.1", "192.0.2.%d"} {
 			addr := netip.MustParseAddr(fmt.Sprintf(pattern, n))
 			cl := cache.ClientFor(document.TypeRadius, addr)

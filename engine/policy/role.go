@@ -14,9 +14,15 @@ type Role struct {
 	Name   string
 	Reply  any   // nil if it has none
 	Broken error // why it could not be compiled; every login of whoever has it is then rejected with reason config.broken
+	// System is the information system that it is of, and Level the privilege level that it gives there; -1 if it gives none.
+	System string
+	Level  int8
+	// Commands is its list of commands; empty if it has none.
+	Commands Commands
 
-	name   []byte
-	number uint32
+	services []service
+	name     []byte
+	number   uint32
 }
 
 // roleObject is a role as it was compiled.
@@ -112,16 +118,25 @@ func (m *model) applyRoles(env *environment, changes []change, w *work) {
 
 // role compiles a role's own document.
 func (env *environment) role(c change) *Role {
-	r := &Role{Name: c.name, name: []byte(c.name), Broken: c.err}
+	r := &Role{Name: c.name, name: []byte(c.name), Broken: c.err, System: document.SystemOf(c.name), Level: int8(document.Level(c.name))}
 	if c.err != nil {
 		return r
 	}
-	if spec := c.doc.Spec.(*document.Role); len(spec.Reply) > 0 {
-		var err error
+	spec := c.doc.Spec.(*document.Role)
+	var problems []error
+	var err error
+	if len(spec.Reply) > 0 {
 		if r.Reply, err = env.reply(document.TypeRadius, spec.Reply); err != nil {
-			r.Reply, r.Broken = nil, attribute.InField("reply", err)
+			r.Reply, problems = nil, append(problems, attribute.InField("reply", err))
 		}
 	}
+	if r.Commands, err = newCommands("commands", spec.Commands); err != nil {
+		problems = append(problems, err)
+	}
+	if r.services, err = newServices(spec.Services); err != nil {
+		problems = append(problems, err)
+	}
+	r.Broken = joined(problems...)
 	return r
 }
 

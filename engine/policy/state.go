@@ -95,6 +95,10 @@ func (m *model) version(k state.Key) (version uint64, compiled bool) {
 		if o := m.userTypes[k.Name]; o != nil {
 			return o.version, true
 		}
+	case document.KindInformationSystem:
+		if o := m.systems[k.Name]; o != nil {
+			return o.version, true
+		}
 	case document.KindAttributeDefinition:
 		if o := m.definitions[k.Name]; o != nil {
 			return o.version, true
@@ -120,6 +124,8 @@ func (m *model) names(kind string) []string {
 		return keysOf(m.roles)
 	case document.KindUserType:
 		return keysOf(m.userTypes)
+	case document.KindInformationSystem:
+		return keysOf(m.systems)
 	case document.KindAttributeDefinition:
 		return keysOf(m.definitions)
 	case document.KindAttributePolicy:

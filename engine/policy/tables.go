@@ -14,6 +14,7 @@ type tables struct {
 	groups    map[string]*Group
 	roles     map[string]*Role
 	userTypes map[string]*UserType
+	systems   map[string]*System
 	sharing   *sharing
 
 	numberedRoles []*Role  // by their numbers; nil where there is none
