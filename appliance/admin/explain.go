@@ -48,6 +48,10 @@ func decisionOf(d *event.Decided) api.Decision {
 		At: time.Unix(0, d.AtUnixNano).UTC(), Protocol: d.Protocol, Verdict: event.Verdict(d.Verdict).String(), Reason: d.Reason,
 		UserName: wireText(d.UserName), User: d.User, Client: d.Client, Method: credential.Method(d.Method).String(), NAS: wireText(d.Nas), NASPort: d.NasPort,
 		Calling: wireText(d.Calling), Called: wireText(d.Called), Source: addressText(d.Source), Policy: d.PolicyIndex,
+		Port: wireText(d.Port), Service: wireText(d.Service), Command: wireText(d.Command), Level: levelOf(d.Level), Privilege: levelOf(d.Privilege),
+	}
+	if kind := event.DecisionKind(d.Kind); kind != event.DecidedLogin {
+		e.Kind = kind.String()
 	}
 	if info, ok := trace.Reason(d.Reason).Info(); ok {
 		e.Meaning, e.Advice = info.Meaning, info.Remedy
@@ -59,4 +63,13 @@ func decisionOf(d *event.Decided) api.Decision {
 		})
 	}
 	return e
+}
+
+// levelOf returns a recorded privilege level; nil for none.
+func levelOf(recorded uint32) *uint32 {
+	if recorded == 0 {
+		return nil
+	}
+	level := recorded - 1
+	return &level
 }

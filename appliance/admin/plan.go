@@ -92,6 +92,9 @@ func (s *Server) plan(ctx context.Context, caller *Caller, w wish) (*plan, error
 func (s *Server) draft(ctx context.Context, w wish) (*plan, error) {
 	p := &plan{comment: w.comment}
 	var problems, conflicts document.Problems
+	if err := s.planBrought(&w); err != nil {
+		return nil, err
+	}
 	for _, d := range w.documents {
 		st, err := s.planPut(ctx, d, &problems, &conflicts)
 		if err != nil {
@@ -303,6 +306,47 @@ func (s *Server) planDelete(del deletion, conflicts *document.Problems) (step, e
 		*conflicts = append(*conflicts, document.Problem{Kind: del.kind, Name: stored.Name, Field: "version", Reason: versionReason(del.version, stored.Version)})
 	}
 	return step{action: api.Delete, kind: del.kind, name: stored.Name, version: stored.Version, before: old, changes: document.Diff(old, nil), writes: true}, nil
+}
+
+// planBrought adds what is created with a document, where it is not there and the wish says nothing of it. It is the creation that brings it: what was deleted
+// since stays deleted when the document is changed. Who may create a document may create what comes with it.
+func (s *Server) planBrought(w *wish) error {
+	settled := map[string]bool{}
+	for _, d := range w.documents {
+		settled[d.Key()] = true
+	}
+	for _, d := range w.deletes {
+		settled[documentKey(d.kind, d.name)] = true
+	}
+	for _, d := range slices.Clip(w.documents) {
+		brought := d.Brings()
+		if len(brought) == 0 {
+			continue
+		}
+		old, _, err := s.read(d.Kind, d.Name)
+		if err != nil {
+			return err
+		}
+		if old != nil {
+			for _, b := range old.Brings() {
+				settled[b.Key()] = true
+			}
+		}
+		for _, b := range brought {
+			if settled[b.Key()] {
+				continue
+			}
+			settled[b.Key()] = true
+			present, _, err := s.read(b.Kind, b.Name)
+			if err != nil {
+				return err
+			}
+			if present == nil {
+				w.documents = append(w.documents, b)
+			}
+		}
+	}
+	return nil
 }
 
 // planOwned has what belongs to users who are deleted go with them, unless the wish says what becomes of it. Who may delete a user may

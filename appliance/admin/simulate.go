@@ -176,7 +176,7 @@ func (s *Server) layOver(ctx context.Context, q *Simulation, files []api.DraftFi
 				return err
 			}
 			q.Users = append(q.Users, user)
-		case !policy.Compiles(st.kind) && st.kind != document.KindEntityGroup && st.kind != document.KindInformationSystem:
+		case !policy.Compiles(st.kind) && st.kind != document.KindEntityGroup:
 			problems = append(problems, at(st.after, "", "documents of this kind cannot be drafted for a simulation; apply it first"))
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -68,12 +69,26 @@ func tellDecision(w io.Writer, d *api.Decision, took string) {
 		{"NAS", d.NAS},
 		{"Calling station", d.Calling},
 		{"Called station", d.Called},
+		{"Port", d.Port},
+		{"Kind", d.Kind},
+		{"Service", d.Service},
+		{"Command", d.Command},
+		{"Level asked", level(d.Level)},
+		{"Level given", level(d.Privilege)},
 		{"Policy index", fmt.Sprint(d.Policy)},
 	} {
 		if line[1] != "" {
 			fmt.Fprintf(w, "%s\t%s\n", line[0], printable(line[1]))
 		}
 	}
+}
+
+// level returns a privilege level as text; nothing for none.
+func level(n *uint32) string {
+	if n == nil {
+		return ""
+	}
+	return strconv.FormatUint(uint64(*n), 10)
 }
 
 func tellSteps(w io.Writer, steps []api.Step) {

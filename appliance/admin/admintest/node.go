@@ -68,7 +68,7 @@ func Start(logger *slog.Logger) (*Node, error) {
 	}
 	var err error
 	if n.Policies, err = policy.NewCompiler(policy.Config{
-		State: n.Views, Wires: map[string]policy.Wire{document.TypeRadius: Wire{}}, Keyring: n.Keyring, Logger: logger,
+		State: n.Views, Wires: map[string]policy.Wire{document.TypeRadius: Wire{}, document.TypeTacacs: tacacsWire{}}, Keyring: n.Keyring, Logger: logger,
 	}); err != nil {
 		return nil, err
 	}
@@ -285,6 +285,12 @@ func (n *Messenger) Submit(m *message.Message) error {
 
 // Wire compiles nothing. A reply line that holds "broken" is refused.
 type Wire struct{}
+
+// tacacsWire is TACACS+ without its codec.
+type tacacsWire struct{ policy.Arguments }
+
+// Client implements policy.Wire.
+func (tacacsWire) Client(*document.ServiceProvider) (any, error) { return struct{}{}, nil }
 
 // Client implements policy.Wire.
 func (Wire) Client(*document.ServiceProvider) (any, error) { return struct{}{}, nil }

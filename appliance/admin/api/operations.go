@@ -155,23 +155,29 @@ type Explanation struct {
 
 // Decision is how a login was decided, and why.
 type Decision struct {
-	At       time.Time `json:"at"`
-	Protocol string    `json:"protocol"`
-	Verdict  string    `json:"verdict" doc:"accept, reject, challenge or discard"`
-	Reason   string    `json:"reason" doc:"Stable reason code"`
-	Meaning  string    `json:"meaning,omitempty" doc:"The reason in plain words"`
-	Advice   string    `json:"advice,omitempty" doc:"What to do about it"`
-	UserName string    `json:"userName,omitempty" doc:"Login name as it came"`
-	User     string    `json:"user,omitempty" doc:"User that it was resolved to"`
-	Client   string    `json:"client,omitempty" doc:"Service provider"`
-	Method   string    `json:"method,omitempty"`
-	NAS      string    `json:"nas,omitempty"`
-	NASPort  uint32    `json:"nasPort,omitempty"`
-	Calling  string    `json:"calling,omitempty"`
-	Called   string    `json:"called,omitempty"`
-	Source   string    `json:"source,omitempty" doc:"Address that the request came from"`
-	Policy   uint64    `json:"policy" doc:"Log index of the configuration that decided"`
-	Steps    []Step    `json:"steps,omitempty" doc:"What was looked at, in order"`
+	At        time.Time `json:"at"`
+	Protocol  string    `json:"protocol"`
+	Verdict   string    `json:"verdict" doc:"accept, reject, challenge or discard"`
+	Reason    string    `json:"reason" doc:"Stable reason code"`
+	Meaning   string    `json:"meaning,omitempty" doc:"The reason in plain words"`
+	Advice    string    `json:"advice,omitempty" doc:"What to do about it"`
+	UserName  string    `json:"userName,omitempty" doc:"Login name as it came"`
+	User      string    `json:"user,omitempty" doc:"User that it was resolved to"`
+	Client    string    `json:"client,omitempty" doc:"Service provider"`
+	Method    string    `json:"method,omitempty"`
+	NAS       string    `json:"nas,omitempty"`
+	NASPort   uint32    `json:"nasPort,omitempty"`
+	Calling   string    `json:"calling,omitempty"`
+	Called    string    `json:"called,omitempty"`
+	Source    string    `json:"source,omitempty" doc:"Address that the request came from"`
+	Policy    uint64    `json:"policy" doc:"Log index of the configuration that decided"`
+	Kind      string    `json:"kind,omitempty" doc:"enable or authorization (TACACS+); absent: login"`
+	Service   string    `json:"service,omitempty" doc:"Service that the authorization is for"`
+	Command   string    `json:"command,omitempty" doc:"Command line that the authorization is for, normalised"`
+	Level     *uint32   `json:"level,omitempty" doc:"Privilege level that is asked for, or that the device says that the user has"`
+	Privilege *uint32   `json:"privilege,omitempty" doc:"Privilege level that the user's roles give"`
+	Port      string    `json:"port,omitempty" doc:"Port of the device by its name"`
+	Steps     []Step    `json:"steps,omitempty" doc:"What was looked at, in order"`
 }
 
 // SimulationRequest asks what a login would get.
