@@ -447,3 +447,19 @@ func FuzzAuthorization(f *testing.F) {
 		r.lane.Flush()
 	})
 }
+
+func BenchmarkAuthorize(b *testing.B) {
+	for name, args := range map[string]string{"command": "service=shell cmd=show cmd-arg=version cmd-arg=<cr>", "shell": "service=shell cmd="} {
+		b.Run(name, func(b *testing.B) {
+			r := newNetwork(b, nil)
+			r.quiet()
+			a := r.authorization("alice", strings.Fields(args)...)
+			b.ReportAllocs()
+			for b.Loop() {
+				if !r.lane.Authorize(a) || a.Decision.Verdict != event.Accept {
+					b.Fatal(a.Decision)
+				}
+			}
+		})
+	}
+}

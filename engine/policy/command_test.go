@@ -214,3 +214,30 @@ func TestEnableSecretIsKeptAsADigest(t *testing.T) {
 		t.Error("the system stays when it is deleted")
 	}
 }
+
+func TestSecondFactorThatTacacsCannotCarryIsWarnedOf(t *testing.T) {
+	r := newRig(t)
+	for factor, want := range map[string]string{
+		"none":      "spec.tacacs.secondFactor",
+		"challenge": "",
+		"appended":  "spec.tacacs.secondFactor", // a PIN does not follow the password
+	} {
+		docs, err := r.parse(strings.Replace(campus, "secret: two,", "secret: two, secondFactor: "+factor+",", 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range docs {
+			if p, ok := d.Spec.(*document.IdentityProvider); ok {
+				p.Authentication.Matrix = []document.Way{{First: "Password", Second: "PIN"}}
+			}
+		}
+		draft := r.compiler.Draft(docs, nil)
+		got := ""
+		for _, w := range draft.Warnings {
+			got += w.Field
+		}
+		if len(draft.Problems) > 0 || got != want {
+			t.Errorf("%s: %v, %v", factor, draft.Problems, draft.Warnings)
+		}
+	}
+}
