@@ -205,10 +205,10 @@ func drain(ctx context.Context, groups []*group) error {
 		pending := int64(0)
 		for _, g := range groups {
 			for _, l := range g.loops {
-				pending += l.pending.Load()
 				if l.runner.Load() != nil && !l.told.Load() {
-					pending++ // it has not heard yet
+					pending++ // it has not heard yet; asked first, because what is pending is of then or later
 				}
+				pending += l.pending.Load()
 			}
 		}
 		if pending == 0 {
