@@ -29,7 +29,8 @@ var arrows = []struct {
 	{"appliance/probe", []string{"protocols/radius/wire", "protocols/radius/dictionary", "engine/credential/chap"}},
 	{"ldapsync/...", []string{"ldapsync/...", "engine/..."}},
 
-	{"protocols/loop", nil},
+	{"protocols/internal/...", nil},
+	{"protocols/loop", []string{"protocols/internal/..."}},
 	{"protocols/md5", nil},
 	{"protocols/radius/wire", []string{"protocols/md5", "engine/credential/chap"}},
 	{"protocols/radius/dictionary", []string{"protocols/radius/wire"}},

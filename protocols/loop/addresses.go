@@ -7,37 +7,18 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
-)
 
-// parseHost splits an address. The host is invalid (zero) where all of IPv4 and IPv6 is meant.
-func parseHost(addr string) (host netip.Addr, port uint16, err error) {
-	h, p, err := net.SplitHostPort(addr)
-	if err != nil {
-		return netip.Addr{}, 0, fmt.Errorf("listen address %q: want host:port: %w", addr, err)
-	}
-	n, err := strconv.ParseUint(p, 10, 16)
-	if err != nil {
-		return netip.Addr{}, 0, fmt.Errorf("listen address %q: want a port from 0 to 65535", addr)
-	}
-	if h == "" || h == "*" {
-		return netip.Addr{}, uint16(n), nil
-	}
-	host, err = netip.ParseAddr(h)
-	if err != nil {
-		return netip.Addr{}, 0, fmt.Errorf("listen address %q: want an IP address, not a name: %w", addr, err)
-	}
-	return host.Unmap(), uint16(n), nil
-}
+	"trine/protocols/internal/listen"
+)
 
 // wanted lists the addresses that should be bound now, with port 0 where the system has not chosen yet.
 func (e *Engine) wanted() (bindings []binding, wildcard bool, err error) {
 	var local []netip.Addr
 	for i, l := range e.config.Listeners {
-		host, port, err := parseHost(l.Addr)
+		host, port, err := listen.Parse(l.Addr)
 		if err != nil {
 			return nil, false, fmt.Errorf("%s: %w", l.Name, err)
 		}
@@ -133,12 +114,13 @@ func (e *Engine) probe(wanted []binding) (probes []*probe, bindings []binding, e
 		if port := e.port(b.listener); b.addr.Port() == 0 && port != 0 {
 			b.addr = netip.AddrPortFrom(b.addr.Addr(), port)
 		}
-		fd, port, err := bindPlain(b.addr)
+		fd, port, err := listen.Bind(listen.UDP, b.addr)
 		if b.wildcard && errors.Is(err, unix.EADDRNOTAVAIL) {
 			continue // it is tentative, or went away meanwhile: the next poll tries again
 		}
 		if err != nil {
-			return probes, nil, e.explain(b, err)
+			l := e.config.Listeners[b.listener]
+			return probes, nil, listen.Explain(listen.UDP, l.Name, b.addr, l.Setting, err)
 		}
 		probes = append(probes, &probe{fd})
 		e.ports[b.listener].Store(uint32(port))
@@ -149,74 +131,6 @@ func (e *Engine) probe(wanted []binding) (probes []*probe, bindings []binding, e
 		return probes, nil, errors.New("open packet listeners: this machine has none of the configured addresses")
 	}
 	return probes, bindings, nil
-}
-
-func (e *Engine) explain(b binding, err error) error {
-	l := e.config.Listeners[b.listener]
-	change := ""
-	if l.Setting != "" {
-		change = ", or set " + l.Setting + " to another address"
-	}
-	switch {
-	case errors.Is(err, unix.EADDRINUSE):
-		return fmt.Errorf("%s: listen on %s (udp): %w: stop that process%s", l.Name, b.addr, ErrPortInUse, change)
-	case errors.Is(err, unix.EADDRNOTAVAIL):
-		return fmt.Errorf("%s: listen on %s (udp): this machine does not have that address: add it%s", l.Name, b.addr, change)
-	case errors.Is(err, unix.EACCES):
-		return fmt.Errorf("%s: listen on %s (udp): ports below 1024 need the capability CAP_NET_BIND_SERVICE: grant it%s", l.Name, b.addr, change)
-	}
-	return fmt.Errorf("%s: listen on %s (udp): %w", l.Name, b.addr, err)
-}
-
-// bindPlain binds an address exclusively and only then lets the loops' sockets join it.
-func bindPlain(addr netip.AddrPort) (fd int, port uint16, err error) {
-	family := unix.AF_INET6
-	if addr.Addr().Is4() {
-		family = unix.AF_INET
-	}
-	fd, err = unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return -1, 0, fmt.Errorf("open socket: %w", err)
-	}
-	defer func() {
-		if err != nil {
-			_ = unix.Close(fd)
-		}
-	}()
-	var sa unix.Sockaddr
-	if family == unix.AF_INET {
-		sa = &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}
-	} else {
-		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1); err != nil {
-			return -1, 0, fmt.Errorf("restrict socket to IPv6: %w", err)
-		}
-		sa6 := &unix.SockaddrInet6{Port: int(addr.Port()), Addr: addr.Addr().As16()}
-		if zone := addr.Addr().Zone(); zone != "" {
-			i, err := net.InterfaceByName(zone)
-			if err != nil {
-				return -1, 0, fmt.Errorf("find interface %s: %w", zone, err)
-			}
-			sa6.ZoneId = uint32(i.Index)
-		}
-		sa = sa6
-	}
-	if err := unix.Bind(fd, sa); err != nil {
-		return -1, 0, fmt.Errorf("bind: %w", err)
-	}
-	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
-		return -1, 0, fmt.Errorf("share the port among the loops: %w", err)
-	}
-	bound, err := unix.Getsockname(fd)
-	if err != nil {
-		return -1, 0, fmt.Errorf("read the bound address: %w", err)
-	}
-	switch b := bound.(type) {
-	case *unix.SockaddrInet4:
-		port = uint16(b.Port)
-	case *unix.SockaddrInet6:
-		port = uint16(b.Port)
-	}
-	return fd, port, nil
 }
 
 // follow looks for addresses that came and went, until the engine stops.

@@ -10,6 +10,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"trine/protocols/internal/listen"
+	"trine/protocols/internal/timer"
 )
 
 // Listener is one configured address.
@@ -45,7 +48,7 @@ type Config struct {
 }
 
 // ErrPortInUse means that another process listens at an address.
-var ErrPortInUse = errors.New("the address is in use by another process")
+var ErrPortInUse = listen.ErrPortInUse
 
 // Engine runs the loops of all UDP listeners of a process.
 type Engine struct {
@@ -127,7 +130,7 @@ func Start(config Config) (*Engine, error) {
 
 // Addr returns the address of a listener, with the port that the system chose. For a wildcard it is the wildcard.
 func (e *Engine) Addr(listener int) netip.AddrPort {
-	host, _, err := parseHost(e.config.Listeners[listener].Addr)
+	host, _, err := listen.Parse(e.config.Listeners[listener].Addr)
 	if err != nil || !host.IsValid() {
 		host = netip.IPv6Unspecified()
 	}
@@ -217,7 +220,7 @@ func drain(ctx context.Context, groups []*group) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("drain packet loops, %d answers left: %w", pending, ctx.Err())
-		case <-time.After(wheelTick):
+		case <-time.After(timer.Tick):
 		}
 	}
 }

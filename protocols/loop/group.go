@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
+
+	"trine/protocols/internal/listen"
+	"trine/protocols/internal/timer"
 )
 
 // group is one gnet engine with its loops: the one that an Engine starts with, or a later one for addresses that came.
@@ -21,7 +24,7 @@ type group struct {
 	bindings  []binding
 	listeners map[netip.AddrPort]int
 	loops     []*Loop
-	alarm     *alarm
+	alarm     *timer.Alarm
 	sequence  int
 	permanent bool
 
@@ -40,7 +43,7 @@ type group struct {
 
 func newGroup(e *Engine, bindings []binding) *group {
 	g := &group{
-		engine: e, bindings: bindings, listeners: make(map[netip.AddrPort]int), alarm: newAlarm(e.start, e.config.Clock),
+		engine: e, bindings: bindings, listeners: make(map[netip.AddrPort]int), alarm: timer.NewAlarm(e.start, e.config.Clock),
 		ready: make(chan struct{}), ended: make(chan error, 1), runners: make(map[gnet.EventLoop]*Loop),
 	}
 	for _, b := range bindings {
@@ -66,7 +69,7 @@ func (g *group) run(probes []*probe) error {
 	c := &g.engine.config
 	go func() {
 		g.ended <- gnet.Rotate(g, addrs, gnet.WithNumEventLoop(len(g.loops)), gnet.WithTicker(true),
-			gnet.WithSocketRecvBuffer(c.ReceiveBuffer), gnet.WithSocketSendBuffer(c.SendBuffer), gnet.WithLogger(logger{c.Logger}))
+			gnet.WithSocketRecvBuffer(c.ReceiveBuffer), gnet.WithSocketSendBuffer(c.SendBuffer), gnet.WithLogger(listen.Logger{To: c.Logger}))
 	}()
 	select {
 	case err := <-g.ended:
@@ -74,7 +77,11 @@ func (g *group) run(probes []*probe) error {
 		return fmt.Errorf("open packet listeners: %w", err)
 	case <-g.ready:
 	}
-	g.wait.Go(func() { g.alarm.run(g.loops) })
+	sleepers := make([]timer.Loop, len(g.loops))
+	for i, l := range g.loops {
+		sleepers[i] = l
+	}
+	g.wait.Go(func() { g.alarm.Run(sleepers) })
 	g.wait.Go(func() {
 		err := <-g.ended
 		g.mu.Lock()
@@ -101,7 +108,7 @@ func (g *group) stop() {
 	if stopped {
 		return
 	}
-	close(g.alarm.stop)
+	g.alarm.Stop()
 	// Stop polls every half second for the end, which the goroutine that runs gnet sees at once; its only error is a second Stop.
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -182,12 +189,3 @@ func (g *group) kernel() (sockets int, drops uint64) {
 	}
 	return sockets, drops
 }
-
-// logger hands gnet's few messages to slog.
-type logger struct{ to *slog.Logger }
-
-func (l logger) Debugf(format string, args ...any) { l.to.Debug(fmt.Sprintf(format, args...)) }
-func (l logger) Infof(format string, args ...any)  { l.to.Debug(fmt.Sprintf(format, args...)) }
-func (l logger) Warnf(format string, args ...any)  { l.to.Warn(fmt.Sprintf(format, args...)) }
-func (l logger) Errorf(format string, args ...any) { l.to.Error(fmt.Sprintf(format, args...)) }
-func (l logger) Fatalf(format string, args ...any) { l.to.Error(fmt.Sprintf(format, args...)) }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/panjf2000/gnet/v2"
 	"golang.org/x/sys/unix"
+
+	"trine/protocols/internal/timer"
 )
 
 // drainRounds is how many full batches a loop takes from one socket before it looks at the others.
@@ -64,14 +66,14 @@ type Loop struct {
 
 	runner atomic.Pointer[runner]
 	woken  atomic.Bool
-	due    atomic.Int64 // nanoseconds since start of the earliest timer; never if none
-	alarm  *alarm
+	due    atomic.Int64 // nanoseconds since start of the earliest timer; Never if none
+	alarm  *timer.Alarm
 
 	now      time.Time
 	batch    [BatchSize]Datagram
 	receiver *receiver
 	sender   *sender
-	wheel    *wheel
+	wheel    *timer.Wheel
 	sockets  int
 	fire     func(token uint64) // handler.Expired, made once
 	draining atomic.Bool
@@ -81,12 +83,12 @@ type Loop struct {
 
 type runner struct{ loop gnet.EventLoop }
 
-func newLoop(index int, config *Config, start time.Time, alarm *alarm) *Loop {
+func newLoop(index int, config *Config, start time.Time, alarm *timer.Alarm) *Loop {
 	l := &Loop{
 		index: index, config: config, start: start, alarm: alarm, now: start,
-		receiver: newReceiver(config.MaxDatagram), sender: newSender(config.MaxDatagram), wheel: newWheel(),
+		receiver: newReceiver(config.MaxDatagram), sender: newSender(config.MaxDatagram), wheel: timer.NewWheel(),
 	}
-	l.due.Store(never)
+	l.due.Store(timer.Never)
 	l.handler = config.NewHandler(l)
 	l.fire = l.handler.Expired
 	return l
@@ -116,7 +118,7 @@ func (l *Loop) Send(s *Socket, to netip.AddrPort, data []byte) {
 // After makes the loop call Handler.Expired with the token once d has passed, to 10 ms. It cannot be taken back: the token
 // should say to whom it belongs. Only for the loop's goroutine.
 func (l *Loop) After(d time.Duration, token uint64) {
-	l.wheel.schedule(l.now.Sub(l.start)+d, token)
+	l.wheel.Schedule(l.now.Sub(l.start)+d, token)
 }
 
 // Wake makes the loop call Handler.Wake soon, once for any number of calls before it does. Any goroutine may call it; it does
@@ -126,6 +128,9 @@ func (l *Loop) Wake() {
 		l.execute()
 	}
 }
+
+// Due returns when the loop's earliest timer is due, for the alarm.
+func (l *Loop) Due() int64 { return l.due.Load() }
 
 func (l *Loop) execute() {
 	r := l.runner.Load()
@@ -159,16 +164,16 @@ func (l *Loop) begin() { l.now = l.config.Clock() }
 
 // end fires what is due, ends the batch and sends it.
 func (l *Loop) end(drained bool) {
-	l.wheel.expire(l.now.Sub(l.start), l.fire)
+	l.wheel.Expire(l.now.Sub(l.start), l.fire)
 	l.handler.EndBatch(drained)
 	l.sender.flush(&l.stats)
 	l.pending.Store(int64(l.handler.Pending()))
-	due := never
-	if at, ok := l.wheel.due(); ok {
+	due := timer.Never
+	if at, ok := l.wheel.Due(); ok {
 		due = int64(at)
 	}
 	if old := l.due.Swap(due); due < old {
-		l.alarm.set(due)
+		l.alarm.Set(due)
 	}
 }
 

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-	"pgregory.net/rapid"
 )
 
 // echo answers what it gets. A datagram that begins with 'l' is answered late, from another goroutine; one that begins with
@@ -349,52 +348,6 @@ func TestMailboxWakesOnceForABatch(t *testing.T) {
 type countingWaker struct{ n int }
 
 func (w *countingWaker) Wake() { w.n++ }
-
-func TestTimersFireOnceAndNeverEarly(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		w := newWheel()
-		now := time.Duration(0)
-		due := make(map[uint64]time.Duration)
-		next := uint64(0)
-		t.Repeat(map[string]func(*rapid.T){
-			"schedule": func(t *rapid.T) {
-				at := now + time.Duration(rapid.Int64Range(0, int64(20*time.Second)).Draw(t, "in"))
-				w.schedule(at, next)
-				due[next] = at
-				next++
-			},
-			"advance": func(t *rapid.T) {
-				now += time.Duration(rapid.Int64Range(0, int64(15*time.Second)).Draw(t, "by"))
-				w.expire(now, func(token uint64) {
-					at, ok := due[token]
-					if !ok {
-						t.Fatalf("timer %d fired twice", token)
-					}
-					if at > now {
-						t.Fatalf("timer %d fired at %v, before %v", token, now, at)
-					}
-					delete(due, token)
-				})
-				for token, at := range due {
-					if at+2*wheelTick <= now {
-						t.Fatalf("timer %d of %v has not fired at %v", token, at, now)
-					}
-				}
-			},
-			"": func(t *rapid.T) {
-				at, ok := w.due()
-				if ok != (len(due) > 0) {
-					t.Fatalf("due says %v with %d timers", ok, len(due))
-				}
-				for _, d := range due {
-					if ok && at > max(d, now)+2*wheelTick {
-						t.Fatalf("the wheel wants to be called at %v for a timer of %v", at, d)
-					}
-				}
-			},
-		})
-	})
-}
 
 func TestBatchesAllocateNothing(t *testing.T) {
 	a, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
