@@ -31,6 +31,7 @@ var arrows = []struct {
 
 	{"protocols/internal/...", nil},
 	{"protocols/loop", []string{"protocols/internal/..."}},
+	{"protocols/stream", []string{"protocols/internal/...", "protocols/loop"}},
 	{"protocols/md5", nil},
 	{"protocols/radius/wire", []string{"protocols/md5", "engine/credential/chap"}},
 	{"protocols/radius/dictionary", []string{"protocols/radius/wire"}},
