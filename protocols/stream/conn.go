@@ -286,11 +286,11 @@ func (c *Conn) forget(err error) {
 		c.secure.wire.close()
 	}
 	l.engine.connections.Add(-1)
-	l.stats.Ended[c.cause].Add(1)
 	if c.client != nil {
 		l.engine.clients.leave(c.client)
 		l.handler.Closed(c, c.cause)
 	}
+	l.stats.Ended[c.cause].Add(1) // last: whoever sees it counted finds nothing of the connection
 }
 
 // arm makes the loop look at the connection when its next deadline comes. An entry that was made for a later time stays in the

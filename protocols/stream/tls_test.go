@@ -268,7 +268,7 @@ func TestHandshakesAreBoundedInNumberAndTime(t *testing.T) {
 	a := newAuthority(t)
 	e, _ := start(t, Config{
 		Listeners: secured(t, a.server(t, "server")),
-		Limits:    Limits{Handshakes: 2}, Timeouts: Timeouts{Handshake: 300 * time.Millisecond},
+		Limits:    Limits{Handshakes: 2}, Timeouts: Timeouts{Handshake: time.Second},
 	})
 	hello := clientHello(t, a)
 	for range 2 {
