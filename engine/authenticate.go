@@ -30,6 +30,7 @@ type work struct {
 	proof     proof           // of the second factor
 	late      bool            // the decision is made off its lane's goroutine
 	device    bool            // it is a device, by its MAC address
+	lack      string          // what the new password lacks, in words for the person
 	rule      *policy.Rule    // of the authorization policy, that decided; nil if none did
 	privilege int8            // the level that the person's roles give; -1 while it is not known, or none is
 	action    *Authorization  // that is decided; nil for a login
@@ -131,9 +132,9 @@ func (r *Request) remark(reason trace.Reason) {
 		remark = string(reason)
 	}
 	switch reason {
-	case trace.ProofMalformed, trace.EndpointMismatch:
+	case trace.ProofMalformed, trace.EndpointMismatch, trace.PasswordPolicy:
 		r.trace.Add(trace.ProofIsBad, remark, "")
-	case trace.RadiusServiceUnsupported:
+	case trace.RadiusServiceUnsupported, trace.TacacsActionUnsupported:
 		r.trace.Add(trace.ServiceAsked, remark, "")
 	case trace.RadiusReplyBroken, trace.RadiusReplyTooLarge:
 		r.trace.Add(trace.ReplyIsBad, r.Client.Name, remark)
@@ -152,7 +153,7 @@ func (e *Engine) begin(r *Request, id uint64) {
 	w.engine, w.stage, w.late, w.traced, w.limit = e, atPassword, false, false, 0
 	w.found, w.place = resolution{}, geo.Place{}
 	w.device, w.rule, w.asked = false, nil, asked{}
-	w.privilege, w.action = -1, nil
+	w.privilege, w.action, w.lack = -1, nil, ""
 	w.failing.reset()
 	w.proved, w.code, w.challenge, w.proof, w.matrix = 0, nil, login.Challenge{}, proof{}, nil
 	r.trace.Start(e.clock())
@@ -290,11 +291,16 @@ func (e *Engine) verified(r *Request, outcome credential.Outcome) (waits bool) {
 	reason := e.standing(r)
 	switch reason {
 	case trace.OK, trace.PasswordMustChange, trace.PasswordExpired: // the last two may be changed by MS-CHAPv2 once there is an NT form
-		e.rehashes.offer(r, outcome)
+		if !r.Proof.Changes() { // all forms are made anew anyway
+			e.rehashes.offer(r, outcome)
+		}
 	}
 	if reason != trace.OK {
 		r.reject(reason)
 		r.Decision.MustChangePassword = e.asksForChange(r, reason)
+		if reason == trace.PasswordPolicy {
+			r.Decision.Message = r.work.lack
+		}
 		return false
 	}
 	r.work.proved |= login.SetOf(login.Password)
@@ -397,7 +403,7 @@ func (e *Engine) membership(r *Request) trace.Reason {
 
 // proceed ends a login for which there is a place. It returns true if the request waits for a new password.
 func (e *Engine) proceed(r *Request) (waits bool) {
-	if r.Proof.Method == credential.MSCHAPCPW {
+	if r.Proof.Changes() {
 		return e.change(r)
 	}
 	e.grant(r)

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -23,7 +24,11 @@ const (
 // offered refuses a change of password by somebody whose user type does not let him, before the proof is looked at. Names that nobody
 // has follow the default user type.
 func (e *Engine) offered(r *Request) trace.Reason {
-	if r.Proof.Method != credential.MSCHAPCPW {
+	switch {
+	case r.Changes && !r.Proof.Changes():
+		r.trace.Add(trace.MethodUnknown, "a change of password without a new one", "")
+		return trace.ProofMissing
+	case !r.Proof.Changes():
 		return trace.OK
 	}
 	name := "default"
@@ -43,7 +48,7 @@ func (e *Engine) offered(r *Request) trace.Reason {
 func (e *Engine) age(r *Request) trace.Reason {
 	p := r.policy()
 	age, old, stale := e.ageOf(r, &p)
-	changing := r.Proof.Method == credential.MSCHAPCPW
+	changing := r.Proof.Changes()
 	switch {
 	case stale:
 		r.trace.Add(trace.PasswordIsStale, words(age), words(p.MaxAge+p.Grace))
@@ -52,8 +57,9 @@ func (e *Engine) age(r *Request) trace.Reason {
 		r.trace.Add(trace.PasswordIsYoung, words(age), words(p.MinAge))
 		return trace.PasswordTooYoung
 	case changing:
-		if lack := p.Check(r.Proof.Password); lack != "" {
+		if lack := lackOf(&p, r.Proof.NewPassword); lack != "" {
 			r.trace.Add(trace.NewPasswordRefused, lack, "")
+			r.work.lack = lack
 			return trace.PasswordPolicy
 		}
 	case r.user.MustChange:
@@ -66,10 +72,10 @@ func (e *Engine) age(r *Request) trace.Reason {
 	return trace.OK
 }
 
-// asksForChange reports whether a login that is refused for the age of the password can ask for a new one: of the methods, MS-CHAPv2 alone has
+// asksForChange reports whether a login that is refused for the age of the password can ask for a new one: of the methods, MS-CHAPv2 and ASCII have
 // a dialogue for that.
 func (e *Engine) asksForChange(r *Request, reason trace.Reason) bool {
-	if reason != trace.PasswordMustChange && reason != trace.PasswordExpired || r.Proof.Method != credential.MSCHAPv2 {
+	if reason != trace.PasswordMustChange && reason != trace.PasswordExpired || r.Proof.Method != credential.MSCHAPv2 && r.Proof.Method != credential.ASCII {
 		return false
 	}
 	p := r.policy()
@@ -135,6 +141,7 @@ func (e *Engine) renew(r *Request) (waits bool) {
 	case errors.Is(err, errUsed):
 		r.trace.Add(trace.NewPasswordRefused, err.Error(), "")
 		r.reject(trace.PasswordReused)
+		r.Decision.Message = "the password was used before"
 		return false
 	case err != nil:
 		r.trace.Add(trace.WorkerRefused, err.Error(), "")
@@ -173,7 +180,7 @@ func (e *Engine) newForms(r *Request) (*event.PasswordSet, error) {
 	defer cancel()
 	keep, params := KeepOf(r.Cache.UserType(r.user.UserType).Spec)
 	if keep.History > 0 {
-		used, err := e.config.Verifier.Used(ctx, &r.work.stored, former(&r.user, keep.History-1), r.Proof.Password)
+		used, err := e.config.Verifier.Used(ctx, &r.work.stored, former(&r.user, keep.History-1), r.Proof.NewPassword)
 		if err != nil {
 			return nil, err
 		}
@@ -181,7 +188,7 @@ func (e *Engine) newForms(r *Request) (*event.PasswordSet, error) {
 			return nil, errUsed
 		}
 	}
-	set, err := e.config.Verifier.BuildForms(ctx, string(r.user.Name), r.Proof.Password, keep, params)
+	set, err := e.config.Verifier.BuildForms(ctx, string(r.user.Name), r.Proof.NewPassword, keep, params)
 	if err == nil {
 		set.By = set.User
 	}
@@ -226,10 +233,16 @@ func (e *Engine) changed(r *Request, o Outcome) {
 	}
 }
 
-// dropPassword forgets the new password that a change has revealed, at the latest when the login is decided.
-func (r *Request) dropPassword() {
-	if r.Proof.Method == credential.MSCHAPCPW {
-		clear(r.Proof.Password)
-		r.Proof.Password = nil
+// lackOf says what a new password lacks, in words for the person; empty if nothing.
+func lackOf(p *document.PasswordPolicy, password []byte) string {
+	if len(password) > credential.MaxPassword {
+		return fmt.Sprintf("the password is longer than %d bytes", credential.MaxPassword)
 	}
+	return p.Check(password)
+}
+
+// dropPassword forgets the new password, at the latest when the login is decided.
+func (r *Request) dropPassword() {
+	clear(r.Proof.NewPassword)
+	r.Proof.NewPassword = nil
 }

@@ -70,7 +70,7 @@ func TestPersonChangesHisPassword(t *testing.T) {
 	if got := r.change(q); got != trace.OK || q.Decision.Verdict != event.Accept {
 		t.Fatalf("%s", got)
 	}
-	if len(q.Proof.Password) != 0 {
+	if len(q.Proof.NewPassword) != 0 {
 		t.Error("the new password is still in the request")
 	}
 	if d := r.recorded(q); d.step(trace.NewPasswordSet) == nil || d.Method != uint32(credential.MSCHAPCPW) {
@@ -126,7 +126,7 @@ func TestChangeOfPasswordIsRefused(t *testing.T) {
 			r.clock.move(c.wait)
 			before := r.user("alice").CredentialVersion
 			q := r.changes("alice", c.old, c.next)
-			if got := r.change(q); got != c.reason || q.Decision.Verdict != event.Reject || q.Decision.MustChangePassword || len(q.Proof.Password) > 0 {
+			if got := r.change(q); got != c.reason || q.Decision.Verdict != event.Reject || q.Decision.MustChangePassword || len(q.Proof.NewPassword) > 0 {
 				t.Fatalf("%s %+v", got, q.Decision)
 			}
 			if d := r.recorded(q); !strings.Contains(d.words(), c.words) {
@@ -257,7 +257,7 @@ func TestChangeThatCannotBeRecordedGetsNoAnswer(t *testing.T) {
 				r.bench.set(c.hasher)
 			}
 			q := r.changes("alice", "wonderland", "looking-glass")
-			if got := r.change(q); got != c.reason || q.Decision.Verdict != event.Discard || len(q.Proof.Password) > 0 {
+			if got := r.change(q); got != c.reason || q.Decision.Verdict != event.Discard || len(q.Proof.NewPassword) > 0 {
 				t.Errorf("%s %s", q.Decision.Verdict, got)
 			}
 			r.log.set(func(l *memoryLog) { l.leaderless, l.refuse, l.lose = false, nil, nil })
@@ -302,7 +302,7 @@ func TestChangeOfPasswordDoesNotWaitForASecondFactor(t *testing.T) {
 	before := r.user("alice").CredentialVersion
 	q := r.changes("alice", "wonderland", "looking-glass")
 	q.Continues = true
-	if got := r.change(q); got != trace.FactorNeeded || q.Decision.Verdict != event.Reject || len(q.Proof.Password) > 0 {
+	if got := r.change(q); got != trace.FactorNeeded || q.Decision.Verdict != event.Reject || len(q.Proof.NewPassword) > 0 {
 		t.Errorf("%s %s", q.Decision.Verdict, got)
 	}
 	if r.user("alice").CredentialVersion != before {

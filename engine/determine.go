@@ -39,6 +39,8 @@ func (e *Engine) determine(r *Request) (waits bool) {
 	case r.enabling(): // the place is that of the login before
 		e.grant(r)
 		return false
+	case r.Changes:
+		return e.proceed(r)
 	case r.work.device:
 		return e.place(r, nil)
 	}

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"trine/engine/attribute"
-	"trine/engine/credential"
 	"trine/engine/event"
 	"trine/engine/login"
 	"trine/engine/script"
@@ -113,7 +112,7 @@ func (e *Engine) further(r *Request) (waits bool) {
 		r.trace.Add(trace.FactorMissing, missing.String(), "enrolled are "+have.String())
 		r.reject(trace.FactorNotEnrolled)
 		return false
-	case r.Proof.Method == credential.MSCHAPCPW: // the new password would not outlive the challenge
+	case r.Proof.Changes(): // the new password would not outlive the challenge
 		r.trace.Add(trace.FactorMissing, asked.String(), "a change of password cannot wait for it")
 		r.reject(trace.FactorNeeded)
 		return false

@@ -30,6 +30,8 @@ type Request struct {
 	// Enable is the privilege level, 0 to 15, that somebody who has logged in asks for (RFC 8907 section 5.4.2.6); -1: it is a login. It counts where Client
 	// speaks TACACS+.
 	Enable int8
+	// Changes says that it is a change of the password, by its Proof, and no login: it takes no place under a limit (RFC 8907 section 5.4.2.7).
+	Changes bool
 	// Attributes answers conditions that ask for anything else in the request; nil: they are false.
 	Attributes RequestAttributes
 	Arrived    time.Time // the node's clock
@@ -79,8 +81,9 @@ type Decision struct {
 	// them (RFC 8907 section 6.2: PASS_ADD, PASS_REPL). Only for Accept.
 	Args    [][]byte
 	Replace bool
-	// State is what the device has to send with its answer, and Message what it should show. Only for Challenge.
-	State   []byte
+	// State is what the device has to send with its answer. Only for Challenge.
+	State []byte
+	// Message is what the person should read: of a Challenge what to answer, of a Reject what a new password lacks; empty: nothing.
 	Message string
 	// MustChangePassword asks the protocol to start a password change where it can (MS-CHAP E=648).
 	MustChangePassword bool
@@ -128,7 +131,7 @@ func (r *Request) Reset() {
 	r.Source, r.Arrived, r.Deadline = netip.AddrPort{}, time.Time{}, time.Time{}
 	r.Proof = credential.Proof{}
 	r.NASPort, r.Token, r.Attributes = 0, 0, nil
-	r.Port, r.Enable = nil, -1
+	r.Port, r.Enable, r.Changes = nil, -1, false
 	r.State, r.Continues, r.Appends = nil, false, false
 	r.Decision.reset()
 }

@@ -37,9 +37,9 @@ type Config struct {
 	Ready func() error
 	// Metrics answers /metrics; nil: nothing there.
 	Metrics http.Handler
-	// Attributes tells the attributes of an accounting record, as they came, as lines of "Name = value" without secrets; false: it
-	// cannot. nil: they are shown in hexadecimal.
-	Attributes func(raw []byte) ([]string, bool)
+	// Attributes tells what an accounting record of a protocol holds ("tacacs"; empty: radius), as it came, as lines of "Name = value" without secrets; false: it
+	// cannot. nil: it is shown in hexadecimal.
+	Attributes func(protocol string, raw []byte) ([]string, bool)
 	// PasswordsAtOnce is how many passwords of one request are turned into their stored forms at a time; 0: one.
 	PasswordsAtOnce int
 	// Scratch is a directory for uploads while they are worked on; empty: the system's.

@@ -158,7 +158,10 @@ func (s *Server) eventBody(m proto.Message) (json.RawMessage, error) {
 
 func (s *Server) accountedBody(f *fields, e *event.Accounted) {
 	f.add("status", statusName(e.Status)).add("user", e.User).add("userName", wireText(e.UserName)).add("client", e.Client).add("nas", wireText(e.Nas))
-	f.add("session", id(event.SessionID(e.Client, e.Nas, e.SessionId))).add("acctSessionId", wireText(e.SessionId))
+	if len(e.SessionId) > 0 && len(e.Command) == 0 {
+		f.add("session", id(event.SessionID(e.Client, e.Nas, e.SessionId)))
+	}
+	f.add("acctSessionId", wireText(e.SessionId)).add("protocol", e.Protocol).add("command", wireText(e.Command))
 	if e.Login != 0 {
 		f.add("login", id(e.Login))
 	}
@@ -168,7 +171,7 @@ func (s *Server) accountedBody(f *fields, e *event.Accounted) {
 	f.add("terminateCause", e.TerminateCause).add("happened", secondsTime(e.EventUnix)).add("source", addressText(e.Source))
 	// What came is shown whole: also what has no field above.
 	if s.cfg.Attributes != nil {
-		if lines, ok := s.cfg.Attributes(e.Raw); ok {
+		if lines, ok := s.cfg.Attributes(e.Protocol, e.Raw); ok {
 			f.add("attributes", lines)
 			return
 		}
@@ -179,8 +182,20 @@ func (s *Server) accountedBody(f *fields, e *event.Accounted) {
 func decidedBody(f *fields, e *event.Decided) {
 	f.add("id", id(e.Id)).add("verdict", event.Verdict(e.Verdict).String()).add("reason", e.Reason).add("userName", wireText(e.UserName)).add("user", e.User)
 	f.add("client", e.Client).add("protocol", e.Protocol).add("method", credential.Method(e.Method).String()).add("nas", wireText(e.Nas)).add("nasPort", e.NasPort)
-	f.add("calling", wireText(e.Calling)).add("called", wireText(e.Called)).add("source", addressText(e.Source))
+	f.add("calling", wireText(e.Calling)).add("called", wireText(e.Called)).add("source", addressText(e.Source)).add("port", wireText(e.Port))
+	if kind := event.DecisionKind(e.Kind); kind != event.DecidedLogin {
+		f.add("kind", kind.String())
+	}
+	f.add("service", wireText(e.Service)).add("command", wireText(e.Command)).add("levelAsked", oneLess(e.Level)).add("levelGiven", oneLess(e.Privilege))
 	f.add("at", time.Unix(0, e.AtUnixNano).UTC()).add("policy", e.PolicyIndex).add("micros", e.TookMicros)
+}
+
+// oneLess returns a privilege level as text, of a number that is one more; empty for none.
+func oneLess(n uint32) string {
+	if n == 0 {
+		return ""
+	}
+	return itoa(int(n - 1))
 }
 
 // statusName names an Acct-Status-Type (RFC 2866 section 5.1).

@@ -10,17 +10,17 @@ import (
 
 func TestAccountingIsShownWhole(t *testing.T) {
 	record := &event.Accounted{Status: 1, Client: "core", Raw: []byte{77, 5, 'a', 'b', 'c'}}
-	tell := func(raw []byte) ([]string, bool) {
-		return []string{"Connect-Info = abc"}, slices.Equal(raw, record.Raw)
+	tell := func(protocol string, raw []byte) ([]string, bool) {
+		return []string{"Connect-Info = abc"}, protocol == "" && slices.Equal(raw, record.Raw)
 	}
 	for _, tc := range []struct {
 		name       string
-		attributes func([]byte) ([]string, bool)
+		attributes func(string, []byte) ([]string, bool)
 		want       string
 	}{
 		{"by a dictionary", tell, `"attributes":["Connect-Info = abc"]`},
 		{"without one", nil, `"raw":"4d05616263"`},
-		{"where it cannot be read", func([]byte) ([]string, bool) { return nil, false }, `"raw":"4d05616263"`},
+		{"where it cannot be read", func(string, []byte) ([]string, bool) { return nil, false }, `"raw":"4d05616263"`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := &Server{cfg: Config{Attributes: tc.attributes}}

@@ -24,6 +24,7 @@ type MetricSources struct {
 	Ready       func() bool
 	Log         func() LogStats
 	Radius      func() RadiusStats
+	Tacacs      func() TacacsStats
 	Loops       func() LoopStats
 	State       func() state.Counts
 	Documents   func() map[string]int // by kind
@@ -82,6 +83,23 @@ type RadiusStats struct {
 	Logins     int // under way
 	Records    int // accounting records that wait for their commit
 	Remembered int // requests in the duplicate caches
+}
+
+// TacacsStats are the counters and the state of the TACACS+ server, its connections included.
+type TacacsStats struct {
+	Requests                        []Count // packets of sessions, by kind
+	Answers                         []Count // by outcome
+	Rejects                         []Count // by the class of the reason
+	Dropped                         []Count // packets and sessions that were not processed, by cause
+	Latencies                       []Latency
+	SingleConnect                   uint64 // connections that agreed to carry many sessions
+	Sessions                        int    // under way
+	Logins                          int    // logins and authorizations that are being decided
+	Records                         int    // accounting records that wait for their commit
+	Connections, HandshakesUnderWay int
+	Accepted, Handshakes            uint64  // connections, and TLS handshakes that succeeded
+	Ended                           []Count // connections that were refused or closed, by cause
+	BytesIn, BytesOut               uint64
 }
 
 // LoopStats are the counters of the packet loops together.
@@ -144,6 +162,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	if s.Radius != nil {
 		e.radius(s.Radius())
+		e.tacacs(s.Tacacs())
 	}
 	if s.Loops != nil {
 		e.loops(s.Loops())
@@ -279,6 +298,28 @@ func (e emitter) radius(r RadiusStats) {
 	for i := range r.Latencies {
 		l := &r.Latencies[i]
 		e.histogram("trine_radius_request_duration_seconds", "Time from a request's arrival to its decision or its commit; the delay of rejects is excluded.", l, "kind", l.Kind, "method", l.Method)
+	}
+}
+
+func (e emitter) tacacs(t TacacsStats) {
+	e.counts("trine_tacacs_requests_total", "Packets that began a session or went on with one, by kind.", "kind", t.Requests)
+	e.counts("trine_tacacs_answers_total", "Answers, by result.", "result", t.Answers)
+	e.counts("trine_tacacs_rejects_total", "Failed logins and authorizations, by the class of the reason.", "reason_class", t.Rejects)
+	e.counts("trine_tacacs_dropped_total", "Packets and sessions that were not processed, by cause.", "cause", t.Dropped)
+	e.counter("trine_tacacs_single_connect_total", "Connections that agreed to carry many sessions.", float64(t.SingleConnect))
+	e.gauge("trine_tacacs_sessions_in_flight", "Sessions under way, those that wait for a person included.", float64(t.Sessions))
+	e.gauge("trine_tacacs_decisions_in_flight", "Logins and authorizations that are being decided.", float64(t.Logins))
+	e.gauge("trine_tacacs_accounting_in_flight", "Accounting records that wait for their commit.", float64(t.Records))
+	e.gauge("trine_tacacs_connections", "Open connections.", float64(t.Connections))
+	e.gauge("trine_tacacs_handshakes_in_flight", "TLS handshakes under way.", float64(t.HandshakesUnderWay))
+	e.counter("trine_tacacs_connections_total", "Connections of devices that were accepted.", float64(t.Accepted))
+	e.counter("trine_tacacs_handshakes_total", "TLS handshakes that succeeded.", float64(t.Handshakes))
+	e.counts("trine_tacacs_connections_ended_total", "Connections that were refused or closed, by cause.", "cause", t.Ended)
+	e.counter("trine_tacacs_received_bytes_total", "Bytes received on connections.", float64(t.BytesIn))
+	e.counter("trine_tacacs_sent_bytes_total", "Bytes sent on connections.", float64(t.BytesOut))
+	for i := range t.Latencies {
+		l := &t.Latencies[i]
+		e.histogram("trine_tacacs_request_duration_seconds", "Time from a request's arrival to its answer.", l, "kind", l.Kind, "method", l.Method)
 	}
 }
 

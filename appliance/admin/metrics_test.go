@@ -28,6 +28,13 @@ func sources() MetricSources {
 				Latencies: []Latency{{Kind: "access", Method: "pap", Bounds: []time.Duration{50 * time.Microsecond, time.Millisecond}, Buckets: []uint64{1, 2, 4}, Sum: time.Second}},
 			}
 		},
+		Tacacs: func() TacacsStats {
+			return TacacsStats{
+				Requests: []Count{{"authorization", 3}}, Answers: []Count{{"permitted", 2}}, Rejects: []Count{{"user", 1}}, Dropped: []Count{{"wrong_secret", 5}},
+				Latencies:     []Latency{{Kind: "authorization", Bounds: []time.Duration{time.Millisecond}, Buckets: []uint64{2, 3}, Sum: time.Second}},
+				SingleConnect: 1, Sessions: 4, Connections: 2, Accepted: 9, Ended: []Count{{"idle", 7}},
+			}
+		},
 		Loops:       func() LoopStats { return LoopStats{Loops: 2, Sockets: 4, Received: 8, SendFull: 1, KernelDropped: 3} },
 		State:       func() state.Counts { return state.Counts{Sessions: 5} },
 		Documents:   func() map[string]int { return map[string]int{"User": 2} },
@@ -87,6 +94,8 @@ func TestMetricsSayWhatTheSourcesSay(t *testing.T) {
 		`trine_radius_request_duration_seconds_bucket{kind="access",method="pap",le="0.001"} 3`,
 		`trine_radius_request_duration_seconds_bucket{kind="access",method="pap",le="+Inf"} 7`,
 		`trine_radius_request_duration_seconds_count{kind="access",method="pap"} 7`,
+		`trine_tacacs_requests_total{kind="authorization"} 3`, `trine_tacacs_dropped_total{cause="wrong_secret"} 5`, `trine_tacacs_connections 2`,
+		`trine_tacacs_connections_ended_total{cause="idle"} 7`, `trine_tacacs_request_duration_seconds_count{kind="authorization",method=""} 5`,
 		`trine_password_cache_lookups_total{result="hit"} 11`,
 		`trine_worker_jobs_total{result="done",work="passwords"} 13`, `trine_worker_jobs_total{result="done",work="scripts"} 14`,
 		`trine_documents{kind="User"} 2`,

@@ -17,6 +17,7 @@ import (
 	"trine/engine/document"
 	"trine/engine/event"
 	"trine/engine/state"
+	"trine/protocols/tacacs"
 	"trine/raftstore"
 )
 
@@ -45,7 +46,10 @@ func (n *Node) startAdmin() error {
 }
 
 // attributes tells the attributes of an accounting record by the node's dictionary.
-func (n *Node) attributes(raw []byte) ([]string, bool) {
+func (n *Node) attributes(protocol string, raw []byte) ([]string, bool) {
+	if protocol == document.TypeTacacs {
+		return tacacs.Describe(raw)
+	}
 	pairs, err := n.names.PairsOf(raw)
 	if err != nil {
 		return nil, false

@@ -29,14 +29,17 @@ var arrows = []struct {
 	{"appliance/probe", []string{"protocols/radius/wire", "protocols/radius/dictionary", "engine/credential/chap"}},
 	{"ldapsync/...", []string{"ldapsync/...", "engine/..."}},
 
+	{"protocols/internal/enginetest", []string{"engine/..."}},
 	{"protocols/internal/...", nil},
+	{"protocols/tally", nil},
 	{"protocols/loop", []string{"protocols/internal/..."}},
 	{"protocols/stream", []string{"protocols/internal/...", "protocols/loop"}},
 	{"protocols/md5", nil},
 	{"protocols/radius/wire", []string{"protocols/md5", "engine/credential/chap"}},
 	{"protocols/radius/dictionary", []string{"protocols/radius/wire"}},
-	{"protocols/radius/...", []string{"protocols/radius/...", "protocols/loop", "engine/..."}},
+	{"protocols/radius/...", []string{"protocols/radius/...", "protocols/internal/...", "protocols/tally", "protocols/loop", "engine/..."}},
 	{"protocols/tacacs/wire", []string{"protocols/md5"}},
+	{"protocols/tacacs", []string{"protocols/tacacs/wire", "protocols/internal/...", "protocols/tally", "protocols/loop", "protocols/stream", "engine/..."}},
 
 	{"engine", []string{"engine/..."}},
 	{"engine/event/field", nil},

@@ -9,7 +9,7 @@ import (
 	"trine/engine"
 	"trine/engine/document"
 	"trine/engine/event"
-	"trine/protocols/radius"
+	"trine/protocols/tally"
 )
 
 // metrics answers /metrics out of what the parts of the node count.
@@ -20,6 +20,7 @@ func (n *Node) metrics(certificate time.Time) http.Handler {
 		Ready:       func() bool { return n.ready() == nil },
 		Log:         n.logStats,
 		Radius:      n.radiusStats,
+		Tacacs:      n.tacacsStats,
 		Loops:       n.loopStats,
 		State:       n.views.Counts,
 		Documents:   n.documentCounts,
@@ -67,17 +68,12 @@ func (n *Node) radiusStats() admin.RadiusStats {
 	s := server.Stats()
 	out := admin.RadiusStats{
 		Requests: counts(s.Requests), Answers: counts(s.Answers), Rejects: counts(s.Rejects), Dropped: counts(s.Dropped),
-		Resent: s.Resent, Logins: s.Logins, Records: s.Records, Remembered: s.Remembered,
-	}
-	bounds := radius.LatencyBuckets()
-	for i := range s.Latencies {
-		l := &s.Latencies[i]
-		out.Latencies = append(out.Latencies, admin.Latency{Kind: l.Kind, Method: l.Method, Bounds: bounds[:], Buckets: l.Buckets[:], Sum: l.Sum})
+		Resent: s.Resent, Logins: s.Logins, Records: s.Records, Remembered: s.Remembered, Latencies: latencies(s.Latencies),
 	}
 	return out
 }
 
-func counts(from []radius.Count) []admin.Count {
+func counts(from []tally.Count) []admin.Count {
 	out := make([]admin.Count, len(from))
 	for i, c := range from {
 		out[i] = admin.Count{Label: c.Label, Count: c.Count}

@@ -18,12 +18,14 @@ import (
 	"trine/appliance/worker"
 	"trine/engine"
 	"trine/engine/credential"
+	"trine/engine/document"
 	"trine/engine/event"
 	"trine/engine/policy"
 	"trine/engine/secret"
 	"trine/engine/state"
 	"trine/protocols/radius"
 	"trine/protocols/radius/dictionary"
+	"trine/protocols/tacacs"
 	"trine/raftstore"
 )
 
@@ -59,6 +61,7 @@ type Node struct {
 	geo       *geoFile // nil: there is no geo database
 	engine    *engine.Engine
 	radius    atomic.Pointer[radius.Server]
+	tacacs    atomic.Pointer[tacacs.Server]
 	admin     *admin.Server
 
 	management net.Listener
@@ -74,6 +77,8 @@ type Node struct {
 type Addresses struct {
 	RadiusAuthentication []string `json:"radiusAuthentication"`
 	RadiusAccounting     []string `json:"radiusAccounting"`
+	Tacacs               []string `json:"tacacs"`
+	TacacsTLS            []string `json:"tacacsTLS"`
 	Management           string   `json:"management"`
 }
 
@@ -159,7 +164,7 @@ func (n *Node) newCompiler() error {
 		return err
 	}
 	n.policies, err = policy.NewCompiler(policy.Config{
-		State: n.views, Wires: map[string]policy.Wire{"radius": radius.NewWire(n.names)}, Keyring: n.keyring, Logger: n.logger, Clock: n.clock,
+		State: n.views, Wires: map[string]policy.Wire{document.TypeRadius: radius.NewWire(n.names), document.TypeTacacs: tacacs.Wire{}}, Keyring: n.keyring, Logger: n.logger, Clock: n.clock,
 	})
 	if err != nil {
 		return fmt.Errorf("compile the policies: %w", err)
@@ -223,7 +228,7 @@ func (n *Node) flush(ctx context.Context) {
 	}
 }
 
-// startListeners opens the management listener, then RADIUS, and records that the node came up.
+// startListeners opens the management listener, then RADIUS and TACACS+, and records that the node came up.
 func (n *Node) startListeners(ctx context.Context) error {
 	if err := n.startAdmin(); err != nil {
 		return err
@@ -237,6 +242,9 @@ func (n *Node) startListeners(ctx context.Context) error {
 		return err
 	}
 	n.radius.Store(server)
+	if err := n.startTacacs(); err != nil {
+		return err
+	}
 	if !n.store.HasLeader() {
 		return nil
 	}
@@ -261,6 +269,14 @@ func (n *Node) Addresses() Addresses {
 	for i := range n.settings.RadiusAccounting {
 		a.RadiusAccounting = append(a.RadiusAccounting, server.AccountingAddr(i).String())
 	}
+	if t := n.tacacs.Load(); t != nil {
+		for i := range n.settings.TacacsListen {
+			a.Tacacs = append(a.Tacacs, t.PlainAddr(i).String())
+		}
+		for i := range n.settings.TacacsTLSListen {
+			a.TacacsTLS = append(a.TacacsTLS, t.SecureAddr(i).String())
+		}
+	}
 	return a
 }
 
@@ -284,11 +300,17 @@ func (n *Node) writeAddresses() error {
 // Wait returns when ctx ends (nil), or when a part of the node has failed.
 func (n *Node) Wait(ctx context.Context) error {
 	server := n.radius.Load()
+	var devices <-chan struct{} // never, where TACACS+ is not answered
+	if t := n.tacacs.Load(); t != nil {
+		devices = t.Done()
+	}
 	select {
 	case <-ctx.Done():
 		return nil
 	case <-server.Done():
 		return fmt.Errorf("the RADIUS server ended: %w", server.Err())
+	case <-devices:
+		return fmt.Errorf("the TACACS+ server ended: %w", n.tacacs.Load().Err())
 	}
 }
 
@@ -296,6 +318,9 @@ func (n *Node) Wait(ctx context.Context) error {
 func (n *Node) Stop(ctx context.Context) error {
 	var failed []error
 	if server := n.radius.Load(); server != nil {
+		failed = append(failed, server.Stop(ctx))
+	}
+	if server := n.tacacs.Load(); server != nil {
 		failed = append(failed, server.Stop(ctx))
 	}
 	if n.admin != nil {

@@ -35,6 +35,6 @@ func (n *Node) quickstart(ctx context.Context) error {
 	if _, err := n.admin.Apply(ctx, "quickstart", files, "quickstart"); err != nil {
 		return fmt.Errorf("apply the quickstart's documents: %w", err)
 	}
-	n.logger.Info("applied the quickstart's documents: client 127.0.0.0/8 with secret testing123, users alice and bob")
+	n.logger.Info("applied the quickstart's documents: client 127.0.0.0/8 with secret testing123 over RADIUS and TACACS+, users alice and bob")
 	return nil
 }

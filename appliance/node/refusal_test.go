@@ -24,7 +24,7 @@ import (
 // arguments are a node's command line over a data directory, on ports of the system's choice, with some settings changed.
 func arguments(data string, changed map[string]string) []string {
 	settings := map[string]string{
-		"data": data, "node-name": "test", "radius-authentication": "127.0.0.1:0", "radius-accounting": "127.0.0.1:0",
+		"data": data, "node-name": "test", "radius-authentication": "127.0.0.1:0", "radius-accounting": "127.0.0.1:0", "tacacs-listen": "127.0.0.1:0",
 		"management-listen": "127.0.0.1:0", "radius-loops": "1", "log-level": "error",
 	}
 	maps.Copy(settings, changed)

@@ -27,6 +27,12 @@ func Version() string {
 	return "unknown"
 }
 
+// sound reports whether what serves devices runs.
+func (n *Node) sound() bool {
+	t := n.tacacs.Load()
+	return n.radius.Load().Err() == nil && (t == nil || t.Err() == nil)
+}
+
 // Serve runs a node until ctx ends, tells the service manager how it does, and stops it in order. The error is nil after an
 // orderly stop.
 func Serve(ctx context.Context, s *Settings) error {
@@ -46,10 +52,10 @@ func Serve(ctx context.Context, s *Settings) error {
 	}
 	addresses := n.Addresses()
 	logger.Info("serving", "version", Version(), "node", s.NodeName, "data", s.Data, "radius_authentication", addresses.RadiusAuthentication,
-		"radius_accounting", addresses.RadiusAccounting, "management", "https://"+addresses.Management)
+		"radius_accounting", addresses.RadiusAccounting, "tacacs", addresses.Tacacs, "tacacs_tls", addresses.TacacsTLS, "management", "https://"+addresses.Management)
 	notify(logger, daemon.SdNotifyReady)
 	watching, stopWatching := context.WithCancel(ctx)
-	go watchdog(watching, logger, func() bool { return n.radius.Load().Err() == nil })
+	go watchdog(watching, logger, n.sound)
 	failed := n.Wait(ctx)
 	stopWatching()
 

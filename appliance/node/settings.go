@@ -30,6 +30,14 @@ type Settings struct {
 	RadiusLoops          int
 	RadiusDictionary     []string
 
+	TacacsListen         []string
+	TacacsTLSListen      []string
+	TacacsTLSCertificate string
+	TacacsTLSKey         string
+	TacacsTLSAuthorities string
+	TacacsProxies        []string
+	TacacsLoops          int
+
 	GeoDatabase string
 
 	ManagementListen      string
@@ -67,6 +75,7 @@ func DefaultSettings() *Settings {
 		NodeName:             name,
 		RadiusAuthentication: []string{"127.0.0.1:1812"},
 		RadiusAccounting:     []string{"127.0.0.1:1813"},
+		TacacsListen:         []string{"127.0.0.1:49"},
 		ManagementListen:     "127.0.0.1:1444",
 		LogFormat:            "text",
 		LogLevel:             "info",
@@ -82,12 +91,19 @@ func DefaultSettings() *Settings {
 func (s *Settings) table() []setting {
 	return []setting{
 		{"data", "the node's data `directory`; it is made if it does not exist", &s.Data},
-		{"quickstart", "on an empty log, apply the example documents: client 127.0.0.0/8 with secret testing123, users alice and bob", &s.Quickstart},
+		{"quickstart", "on an empty log, apply the example documents: client 127.0.0.0/8 with secret testing123 over RADIUS and TACACS+, users alice and bob", &s.Quickstart},
 		{"node-name", "the node's `name` in status and events (default: the host's name)", &s.NodeName},
 		{"radius-authentication", "`addresses` on which RADIUS logins are answered; [::]:1812 and 0.0.0.0:1812 stand for every local address", &s.RadiusAuthentication},
 		{"radius-accounting", "`addresses` on which RADIUS accounting is answered", &s.RadiusAccounting},
 		{"radius-loops", "event `loops` for packets, each with a socket for every address (0: one a core)", &s.RadiusLoops},
 		{"radius-dictionary", "dictionary `files` in FreeRADIUS syntax, read on top of the built-in ones", &s.RadiusDictionary},
+		{"tacacs-listen", "`addresses` on which TACACS+ is answered (with --quickstart: 127.0.0.1:4949)", &s.TacacsListen},
+		{"tacacs-tls-listen", "`addresses` on which TACACS+ over TLS 1.3 is answered (RFC 9887; usual port 300; default: none)", &s.TacacsTLSListen},
+		{"tacacs-tls-certificate", "PEM `file` with the certificate chain of TACACS+ over TLS; it is read again when it changes", &s.TacacsTLSCertificate},
+		{"tacacs-tls-key", "PEM `file` with the private key of tacacs-tls-certificate", &s.TacacsTLSKey},
+		{"tacacs-tls-authorities", "PEM `file` with the authorities whose certificates devices prove over TLS", &s.TacacsTLSAuthorities},
+		{"tacacs-proxies", "`addresses` or prefixes whose connections to TACACS+ begin with a PROXY header (version 1 or 2)", &s.TacacsProxies},
+		{"tacacs-loops", "event `loops` for connections (0: one a core)", &s.TacacsLoops},
 		{"geo-database", "MMDB `file` with the countries and places of addresses, for adaptive rules; it is read again when it changes (default: none)", &s.GeoDatabase},
 		{"management-listen", "`address` of the management listener (HTTPS: API, metrics, health)", &s.ManagementListen},
 		{"management-certificate", "PEM `file` with the management listener's certificate chain (default: self-signed, kept in the data directory)", &s.ManagementCertificate},
@@ -148,14 +164,16 @@ func (s *Settings) Read(flags *pflag.FlagSet, lookup func(string) (string, bool)
 		}
 	}
 	var wrong []error
+	heard := map[string]bool{}
 	for _, t := range s.table() {
 		node := said[t.name]
 		delete(said, t.name)
-		if flags.Changed(t.name) {
+		if heard[t.name] = flags.Changed(t.name) || node != nil; flags.Changed(t.name) {
 			continue
 		}
 		variable := Environment(t.name)
 		if text, ok := lookup(variable); ok {
+			heard[t.name] = true
 			if err := set(t.field, strings.Split(text, ",")); err != nil {
 				wrong = append(wrong, fmt.Errorf("environment variable %s: %w", variable, err))
 			}
@@ -174,6 +192,9 @@ func (s *Settings) Read(flags *pflag.FlagSet, lookup func(string) (string, bool)
 	}
 	for name, node := range said {
 		wrong = append(wrong, fmt.Errorf("%s:%d: no setting is called %q; `trine serve --help` lists them", file, node.Line, name))
+	}
+	if s.Quickstart && !heard["tacacs-listen"] { // 49 is for those who may
+		s.TacacsListen = []string{"127.0.0.1:4949"}
 	}
 	slices.SortFunc(wrong, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(append(wrong, s.check()...)...)
@@ -269,6 +290,8 @@ func (s *Settings) check() []error {
 	}{
 		{"radius-authentication", s.RadiusAuthentication},
 		{"radius-accounting", s.RadiusAccounting},
+		{"tacacs-listen", s.TacacsListen},
+		{"tacacs-tls-listen", s.TacacsTLSListen},
 		{"management-listen", []string{s.ManagementListen}},
 	} {
 		for _, address := range list.addresses {
@@ -308,5 +331,5 @@ func (s *Settings) check() []error {
 	if _, err := s.retention(); err != nil {
 		wrong = append(wrong, err)
 	}
-	return wrong
+	return append(wrong, s.checkTacacs()...)
 }

@@ -61,6 +61,12 @@ func (n *Node) status() api.Status {
 		for _, address := range a.RadiusAccounting {
 			s.Listeners = append(s.Listeners, api.ListenerStatus{Name: "radius accounting", Address: address})
 		}
+		for _, address := range a.Tacacs {
+			s.Listeners = append(s.Listeners, api.ListenerStatus{Name: "tacacs", Address: address})
+		}
+		for _, address := range a.TacacsTLS {
+			s.Listeners = append(s.Listeners, api.ListenerStatus{Name: "tacacs over TLS", Address: address})
+		}
 		s.Listeners = append(s.Listeners, api.ListenerStatus{Name: "management", Address: "https://" + a.Management})
 	}
 	return s

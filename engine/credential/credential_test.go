@@ -471,7 +471,7 @@ func TestChallengeResponsesProveThePassword(t *testing.T) {
 				if (m == MSCHAPv2 || m == MSCHAPCPW) && string(p.AuthenticatorResponse[:2]) != "S=" {
 					t.Errorf("authenticator response %q", p.AuthenticatorResponse[:])
 				}
-				if m == MSCHAPCPW && string(p.Password) != "nëw" {
+				if m == MSCHAPCPW && string(p.NewPassword) != "nëw" {
 					t.Errorf("revealed %q", p.Password)
 				}
 				bad := prove(t, m, "wrong", "nëw")

@@ -113,7 +113,7 @@ func (t *target) change(p *Proof, s *scratch, form Form) Outcome {
 		clear(password)
 		return refused
 	}
-	p.Password = password
+	p.NewPassword = password
 	p.grantV2(&hash)
 	return matched(true, form)
 }

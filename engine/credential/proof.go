@@ -44,7 +44,10 @@ func (m Method) String() string {
 type Proof struct {
 	Method Method
 
-	Password []byte // PAP and ASCII, and the new password that MSCHAPCPW revealed
+	Password []byte // PAP and ASCII
+	// NewPassword is what the password is to be changed to: with PAP and ASCII as it came, nil if it is not to be changed; with MSCHAPCPW what a good
+	// proof revealed.
+	NewPassword []byte
 
 	// CHAP: Identifier, Challenge (1 to 255 bytes), Response (16 bytes).
 	// MSCHAPv1: Challenge (8 bytes), Response: the NT response (24 bytes).
@@ -67,3 +70,6 @@ type Proof struct {
 	NTKey                 [16]byte
 	AuthenticatorResponse [42]byte
 }
+
+// Changes reports whether the proof asks for a new password.
+func (p *Proof) Changes() bool { return p.Method == MSCHAPCPW || p.NewPassword != nil }

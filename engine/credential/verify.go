@@ -224,7 +224,7 @@ func (v *Verifier) SetDecoy(keep Keep, params Params) error {
 
 // Verify verifies an attempt. An unknown user costs what one of the decoy's user type costs. With Pending, a.Done learns the outcome later;
 // only clear text against Argon2id or an imported hash alone is ever pending. A good MS-CHAP fills in the results of a.Proof; MSCHAPCPW also
-// puts the new password into a.Proof.Password, newly allocated.
+// puts the new password into a.Proof.NewPassword, newly allocated.
 func (v *Verifier) Verify(a *Attempt) Outcome {
 	t := target{keyring: v.keyring, stored: a.User}
 	switch {

@@ -39,6 +39,17 @@ func TestQuickstartIsSoundAndComplete(t *testing.T) {
 		}
 		all = append(all, docs...)
 	}
+	there := map[string]bool{}
+	for _, d := range all {
+		there[d.Kind+"/"+d.Name] = true
+	}
+	for _, d := range all {
+		for _, brought := range d.Brings() { // as an apply does
+			if !there[brought.Kind+"/"+brought.Name] {
+				all = append(all, brought)
+			}
+		}
+	}
 	if err := ValidateAll(all, nil, noDocuments{}).Err(); err != nil {
 		t.Fatal(err)
 	}

@@ -45,6 +45,10 @@ type TacacsClient struct {
 	IdleTimeout time.Duration `json:"idleTimeout" default:"5m" min:"10s" max:"24h"`
 	// SecondFactor says how its devices carry a second factor: challenge asks for it in a further round of an ASCII login (GETDATA), appended takes a one-time password that follows the password in the same field, either takes both, and none rejects logins that need one.
 	SecondFactor string `json:"secondFactor" default:"challenge" enum:"challenge,appended,either,none"`
+	// CertificateNames lists the names of which the certificate of a device must have one, within TLS: DNS names or addresses among its alternative names, or else its common name. Without them every certificate of the node's authorities will do.
+	CertificateNames Values `json:"certificateNames"`
+	// StaleAfter is how long after its last accounting record a session counts as ended; devices that restart tell of no end.
+	StaleAfter time.Duration `json:"staleAfter" default:"24h" min:"1m" max:"8760h"`
 	// Quirks are what its devices do against RFC 8907, and what is let pass for their sake. All are off.
 	Quirks TacacsQuirks `json:"quirks"`
 	// AuthorizationRules is a script that has the last word on each authorization: true authorizes, false refuses. JavaScript, or a script of the handbook as it is written. It sees user, priv_level, remote_address, port, authorized (what the roles and the authorization policy decided) and the maps mandatoryArguments and optionalArguments, which it may change. See docs/guides/scripts.md.

@@ -24,6 +24,8 @@ type AccountedView struct {
 	Raw              []byte
 	Source           []byte
 	Class            []byte
+	Protocol         []byte
+	Command          []byte
 	Login            uint64
 	InputOctets      uint64
 	OutputOctets     uint64
@@ -46,6 +48,18 @@ const (
 	StatusOn      uint32 = 7
 	StatusOff     uint32 = 8
 )
+
+// OfSession reports whether the record is about a session: it has the session's id and is not about a single command that somebody gave within it.
+func (v *AccountedView) OfSession() bool {
+	switch v.Status {
+	case StatusStart, StatusStop, StatusInterim:
+		return len(v.SessionID) > 0 && len(v.Command) == 0
+	}
+	return false
+}
+
+// OfDevice reports whether the record says that a device came up, or goes down.
+func (v *AccountedView) OfDevice() bool { return v.Status == StatusOn || v.Status == StatusOff }
 
 // AppendAccounted appends v encoded as the message Accounted. It does not allocate beyond dst.
 func AppendAccounted(dst []byte, v *AccountedView) []byte {
@@ -73,7 +87,9 @@ func AppendAccounted(dst []byte, v *AccountedView) []byte {
 	dst = field.AppendBytes(dst, 22, v.Raw)
 	dst = field.AppendNumber(dst, 23, uint64(v.StaleAfter))
 	dst = field.AppendBytes(dst, 24, v.Source)
-	return field.AppendBytes(dst, 25, v.Class)
+	dst = field.AppendBytes(dst, 25, v.Class)
+	dst = appendText(dst, 26, v.Protocol)
+	return field.AppendBytes(dst, 27, v.Command)
 }
 
 // Decode fills the view from an encoded Accounted without copying. It returns ErrFormat for a field that this release does not
@@ -143,6 +159,10 @@ func (v *AccountedView) Decode(body []byte) error {
 			text = &v.Source
 		case 25:
 			text = &v.Class
+		case 26:
+			text = &v.Protocol
+		case 27:
+			text = &v.Command
 		}
 		if !store(&f, text, small, large, f.Num == 7 || f.Num == 21) {
 			return fmt.Errorf("read accounting record field %d: %w", f.Num, ErrFormat)

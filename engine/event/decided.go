@@ -45,6 +45,7 @@ const (
 	DecidedLogin         DecisionKind = 0
 	DecidedEnable        DecisionKind = 1 // a privilege level that somebody who has logged in asks for
 	DecidedAuthorization DecisionKind = 2 // a service or a command
+	DecidedChange        DecisionKind = 3 // a change of the password that is no login
 )
 
 // String returns the kind's name as people read it.
@@ -56,6 +57,8 @@ func (k DecisionKind) String() string {
 		return "enable"
 	case DecidedAuthorization:
 		return "authorization"
+	case DecidedChange:
+		return "change"
 	}
 	return strconv.FormatUint(uint64(k), 10)
 }

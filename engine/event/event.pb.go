@@ -1221,10 +1221,12 @@ type Accounted struct {
 	TerminateCause   uint32                 `protobuf:"varint,19,opt,name=terminate_cause,json=terminateCause,proto3" json:"terminate_cause,omitempty"`
 	EventUnix        int64                  `protobuf:"varint,20,opt,name=event_unix,json=eventUnix,proto3" json:"event_unix,omitempty"`    // when it happened: Event-Timestamp, else arrival less Acct-Delay-Time; seconds
 	Key              uint64                 `protobuf:"fixed64,21,opt,name=key,proto3" json:"key,omitempty"`                                // idempotence key, see AccountingKey
-	Raw              []byte                 `protobuf:"bytes,22,opt,name=raw,proto3" json:"raw,omitempty"`                                  // the packet's attributes as they came, secrets left out
+	Raw              []byte                 `protobuf:"bytes,22,opt,name=raw,proto3" json:"raw,omitempty"`                                  // the packet's attributes as they came, secrets left out; over TACACS+ the REQUEST's body
 	StaleAfter       uint32                 `protobuf:"varint,23,opt,name=stale_after,json=staleAfter,proto3" json:"stale_after,omitempty"` // seconds without news after which the session counts as stale
 	Source           []byte                 `protobuf:"bytes,24,opt,name=source,proto3" json:"source,omitempty"`                            // packed source address
 	Class            []byte                 `protobuf:"bytes,25,opt,name=class,proto3" json:"class,omitempty"`                              // the Class attribute, as it came
+	Protocol         string                 `protobuf:"bytes,26,opt,name=protocol,proto3" json:"protocol,omitempty"`                        // "tacacs"; empty: radius. It says how raw is to be read
+	Command          []byte                 `protobuf:"bytes,27,opt,name=command,proto3" json:"command,omitempty"`                          // command line that was run, cut off: the record is about no session
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -1430,6 +1432,20 @@ func (x *Accounted) GetSource() []byte {
 func (x *Accounted) GetClass() []byte {
 	if x != nil {
 		return x.Class
+	}
+	return nil
+}
+
+func (x *Accounted) GetProtocol() string {
+	if x != nil {
+		return x.Protocol
+	}
+	return ""
+}
+
+func (x *Accounted) GetCommand() []byte {
+	if x != nil {
+		return x.Command
 	}
 	return nil
 }
@@ -3110,7 +3126,7 @@ const file_event_proto_rawDesc = "" +
 	"\x02by\x18\x02 \x01(\tR\x02by\"B\n" +
 	"\bConsumed\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12$\n" +
-	"\x0enot_after_unix\x18\x02 \x01(\x03R\fnotAfterUnix\"\xdd\x05\n" +
+	"\x0enot_after_unix\x18\x02 \x01(\x03R\fnotAfterUnix\"\x93\x06\n" +
 	"\tAccounted\x12\x16\n" +
 	"\x06client\x18\x01 \x01(\tR\x06client\x12\x10\n" +
 	"\x03nas\x18\x02 \x01(\fR\x03nas\x12\x1d\n" +
@@ -3140,7 +3156,9 @@ const file_event_proto_rawDesc = "" +
 	"\vstale_after\x18\x17 \x01(\rR\n" +
 	"staleAfter\x12\x16\n" +
 	"\x06source\x18\x18 \x01(\fR\x06source\x12\x14\n" +
-	"\x05class\x18\x19 \x01(\fR\x05class\"\xd6\x05\n" +
+	"\x05class\x18\x19 \x01(\fR\x05class\x12\x1a\n" +
+	"\bprotocol\x18\x1a \x01(\tR\bprotocol\x12\x18\n" +
+	"\acommand\x18\x1b \x01(\fR\acommand\"\xd6\x05\n" +
 	"\aDecided\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x18\n" +
 	"\averdict\x18\x02 \x01(\rR\averdict\x12\x16\n" +

@@ -181,7 +181,8 @@ func SessionID[T ~string | ~[]byte](client T, nas, acctSessionID []byte) uint64 
 }
 
 // AccountingKey returns the idempotence key of an accounting record: NAS, Acct-Session-Id, status, and Event-Timestamp where
-// the packet has one (hasEvent), else session time and counters. Acct-Delay-Time, Identifier and authenticators have no part.
+// the packet has one (hasEvent), else session time and counters. Acct-Delay-Time, Identifier and authenticators have no part. Over TACACS+ it is the
+// whole body instead, since a device that tries again sends the same and says of few records when they happened.
 // It does not allocate for fields that fit a RADIUS attribute.
 func AccountingKey(a *AccountedView, hasEvent bool) uint64 {
 	var buf [1024]byte
@@ -189,7 +190,9 @@ func AccountingKey(a *AccountedView, hasEvent bool) uint64 {
 	b = appendField(b, a.NAS)
 	b = appendField(b, a.SessionID)
 	b = binary.BigEndian.AppendUint32(b, a.Status)
-	if hasEvent {
+	if len(a.Protocol) > 0 {
+		b = binary.BigEndian.AppendUint64(append(b, 2), xxh3.Hash(a.Raw))
+	} else if hasEvent {
 		b = append(b, 1)
 		b = binary.BigEndian.AppendUint64(b, uint64(a.EventUnix))
 	} else {

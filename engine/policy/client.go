@@ -254,6 +254,9 @@ func (m *model) link(env *environment, name string, o *clientObject) *Client {
 	if r := c.Spec.Radius; r != nil {
 		c.InterimInterval, c.StaleAfter, c.MACAuthentication = r.InterimInterval, r.StaleAfter(), r.MACAuthentication
 	}
+	if t := c.Spec.Tacacs; t != nil {
+		c.StaleAfter = t.StaleAfter
+	}
 	c.System, c.Authorization = c.Spec.System(name), o.script
 	if o.document != nil {
 		var err error

@@ -70,6 +70,9 @@ func (s *State) view(at Stamp, i int) *event.AccountedView {
 func (s *State) checkAccounted(at Stamp, i int) Result {
 	v := s.view(at, i)
 	w := &s.work
+	if !v.OfSession() && !v.OfDevice() { // there is nothing to know it again by
+		return Result{}
+	}
 	if slices.Contains(w.keys, v.Key) && v.Key != 0 || s.repeated(v) {
 		return Result{Code: event.CodeDuplicate, Detail: "recorded before"}
 	}
@@ -79,7 +82,7 @@ func (s *State) checkAccounted(at Stamp, i int) Result {
 
 func (s *State) repeated(v *event.AccountedView) bool {
 	w := &s.work
-	if v.Status == event.StatusOn || v.Status == event.StatusOff {
+	if v.OfDevice() {
 		var keys ring
 		value, _, ok := s.devices.Peek(idKey(&w.key, deviceID(v)))
 		return ok && len(value) >= 4 && keys.decode(value[4:]) && keys.has(v.Key)
@@ -114,13 +117,13 @@ func (s *State) foldAccounted(at Stamp, i int) {
 	if v.Login != 0 {
 		s.claimReservation(v.Login, v.Client)
 	}
-	switch v.Status {
-	case event.StatusOn, event.StatusOff:
+	switch {
+	case v.OfDevice():
 		s.foldDevice(at, v)
-	case event.StatusStart, event.StatusInterim, event.StatusStop:
+	case v.OfSession():
 		s.foldSession(at, v)
 	}
-	// Other statuses (RFC 2866 section 5.1 leaves room for them) are recorded and change no session.
+	// Other statuses (RFC 2866 section 5.1 leaves room for them), and single commands, are recorded and change no session.
 }
 
 // foldSession applies a Start, Interim or Stop.

@@ -135,6 +135,7 @@ const (
 
 	SessionLimit Reason = "session.limit"
 
+	TacacsActionUnsupported Reason = "tacacs.action.unsupported"
 	TacacsArgumentMalformed Reason = "tacacs.argument.malformed"
 	TacacsArgumentRefused   Reason = "tacacs.argument.refused"
 	TacacsCommandDenied     Reason = "tacacs.command.denied"
@@ -308,6 +309,7 @@ var infos = [...]Info{
 	{ScriptTimeout, ClassConfig, "A script that the login needs took more of the processor's time than it may.", "The trace names the document or the adaptive rule; correct the script, or write an expression instead."},
 	{ScriptWrongType, ClassConfig, "A script that the login needs returned something else than its field takes, such as a number for a text.", "The trace names the document or the adaptive rule, and what came. A condition returns true or false, a value a text, or a list of texts where several values are possible."},
 	{SessionLimit, ClassUser, "The user has as many sessions as he may have at once.", "`trine sessions` lists them. End one, raise the limit, or wait until stale ones expire."},
+	{TacacsActionUnsupported, ClassClient, "The device asks for an action of TACACS+ that is not spoken: SENDAUTH, which would hand it a password, is deprecated.", "Set the device to log people in (LOGIN) instead."},
 	{TacacsArgumentMalformed, ClassClient, "An argument of the authorization request cannot be read: it has no separator, no name, or a value that it cannot have.", "The trace shows it. Where a device leaves the separator out, set `tacacs.quirks.pairsWithoutSeparator` of its ServiceProvider."},
 	{TacacsArgumentRefused, ClassConfig, "The device asks for a mandatory argument that nothing here handles, or with another value than the user gets; RFC 8907 section 6.1 has such a request refused.", "The trace shows the argument. List it, with the value that is granted, for the service in `services` of a Role; or let `tacacs.authorizationRules` decide."},
 	{TacacsCommandDenied, ClassUser, "The command lists of the user's roles do not permit the command.", "The trace names the role and the pattern that denied it, or says that none matched. Change `commands` of the Role if the command should be permitted; mind that the first pattern that matches decides."},

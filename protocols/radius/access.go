@@ -380,7 +380,7 @@ func (h *handler) finish(l *login, v *wire.View) {
 		h.ignore(l.socket, l.from, causeDiscarded, l.Client)
 	}
 	if !leaves {
-		h.stats.latencies[l.Proof.Method].observe(h.loop.Time().Sub(l.Arrived))
+		h.stats.latencies[l.Proof.Method].Observe(h.loop.Time().Sub(l.Arrived))
 	}
 	h.freeLogin(l)
 }

@@ -175,7 +175,7 @@ func (h *handler) committed(r *record) {
 		h.acknowledge(r, e)
 	}
 	if r.Err != nil || e == nil {
-		h.stats.latencies[accountingLatency].observe(h.loop.Time().Sub(r.Arrived))
+		h.stats.latencies[accountingLatency].Observe(h.loop.Time().Sub(r.Arrived))
 	}
 	h.freeRecord(r)
 }

@@ -58,7 +58,7 @@ func (h *handler) dispatch() {
 			answers[d.outcome]++
 			continue
 		}
-		h.stats.latencies[d.latency].observe(now.Sub(d.arrived))
+		h.stats.latencies[d.latency].Observe(now.Sub(d.arrived))
 		e := h.duplicates.get(d.ref)
 		h.duplicates.keep(e, reply)
 		if d.wait > 0 {

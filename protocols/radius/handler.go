@@ -10,6 +10,7 @@ import (
 	"trine/engine/policy"
 	"trine/engine/secret"
 	"trine/engine/trace"
+	"trine/protocols/internal/complaint"
 	"trine/protocols/loop"
 	"trine/protocols/radius/wire"
 )
@@ -75,7 +76,7 @@ type handler struct {
 	challenge  [16]byte                 // scratch for a new MS-CHAP challenge
 	set        []setting                // what the reply under construction has set so far
 	duplicates *duplicates
-	complaints complaints
+	complaints *complaint.Box
 
 	freeLogins  []*login
 	freeRecords []*record
@@ -95,7 +96,7 @@ func newHandler(c *common, p port, lane Lane, stats *counters) *handler {
 		common: c, loop: p, lane: lane, stats: stats,
 		checks: wire.NewChecks(), replies: wire.NewReplies(),
 		duplicates: newDuplicates(int64(c.life), c.entries, c.bytes, rand.Uint64()),
-		complaints: complaints{logger: c.logger},
+		complaints: complaint.NewBox(c.logger),
 	}
 	h.decided = loop.NewMailbox[*login](p)
 	h.stored = loop.NewMailbox[*record](p)
@@ -317,7 +318,9 @@ func (h *handler) ignore(s *loop.Socket, from netip.AddrPort, what cause, client
 	if client != nil {
 		name = client.Name
 	}
-	h.complaints.say(h.loop.Now(), slog.LevelWarn, "RADIUS packet ignored", name, from, s.Local, what)
+	h.complaints.Say(h.loop.Now(), complaint.Complaint{
+		Level: slog.LevelWarn, Message: "RADIUS packet ignored", Client: name, Source: from, Local: s.Local, Cause: int(what), Name: what.name(), What: what.text(),
+	})
 }
 
 // Wake takes the decisions and commits that came from elsewhere.

@@ -183,7 +183,7 @@ func (h *handler) failure(l *login) {
 
 // unrendered says in the log that an accept had to become a reject.
 func (h *handler) unrendered(l *login, reason trace.Reason, err error) {
-	if suppressed, ok := h.complaints.due(h.loop.Now(), l.from.Addr(), cause(wire.PacketFull)); ok {
+	if suppressed, ok := h.complaints.Due(h.loop.Now(), l.from.Addr(), int(wire.PacketFull)); ok {
 		info, _ := reason.Info()
 		h.logger.LogAttrs(context.Background(), slog.LevelError, "RADIUS accept could not be rendered and became a reject",
 			slog.String("client", l.Client.Name), slog.String("user", string(l.Decision.User)), slog.String("reason", string(reason)),

@@ -2,11 +2,11 @@ package radius
 
 import (
 	"sync/atomic"
-	"time"
 
 	"trine/engine/credential"
 	"trine/engine/trace"
 	"trine/protocols/radius/wire"
+	"trine/protocols/tally"
 )
 
 // kind says what a request is, for counting.
@@ -94,18 +94,6 @@ func (c cause) name() string {
 	}[c-causeCode]
 }
 
-// LatencyBuckets are the upper bounds of the latency histogram's buckets; one more has no bound.
-func LatencyBuckets() [latencyBounds]time.Duration {
-	return [...]time.Duration{
-		50 * time.Microsecond, 100 * time.Microsecond, 250 * time.Microsecond, 500 * time.Microsecond,
-		time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond, 10 * time.Millisecond,
-		50 * time.Millisecond, 250 * time.Millisecond, time.Second, 5 * time.Second,
-	}
-}
-
-// latencyBounds is the number of LatencyBuckets.
-const latencyBounds = 12
-
 const methods = int(credential.MAC) + 1
 
 const reasonClasses = int(trace.ClassSystem) + 1
@@ -121,51 +109,21 @@ type counters struct {
 	logins    atomic.Int64 // under way
 	records   atomic.Int64
 	kept      atomic.Int64 // entries of the duplicate cache
-	latencies [methods + 1]histogram
+	latencies [methods + 1]tally.Histogram
 	_         [64]byte
 }
 
 // accountingLatency is the place of accounting among the latencies; logins are at the place of their method.
 const accountingLatency = methods
 
-type histogram struct {
-	buckets [latencyBounds + 1]atomic.Uint64
-	sum     atomic.Int64 // nanoseconds
-}
-
-func (h *histogram) observe(d time.Duration) {
-	d = max(d, 0)
-	i := 0
-	for bounds := LatencyBuckets(); i < len(bounds) && d > bounds[i]; {
-		i++
-	}
-	h.buckets[i].Add(1)
-	h.sum.Add(int64(d))
-}
-
-// Count is one counter with what tells it apart.
-type Count struct {
-	Label string
-	Count uint64
-}
-
-// Latency is one latency histogram: of accounting, or of logins by one method. Buckets count what fell into each, not
-// cumulated; the last has no upper bound.
-type Latency struct {
-	Kind    string // "access" or "accounting"
-	Method  string // of access: "pap", ...; empty for accounting
-	Buckets [latencyBounds + 1]uint64
-	Sum     time.Duration
-}
-
 // Stats are the server's counters, over all loops, since it started. Labels are stable.
 type Stats struct {
-	Requests   []Count // that were authentic, by kind: access, accounting, status
-	Answers    []Count // by outcome: accept, reject, recorded, repeat, status
-	Rejects    []Count // by the reason's class: user, client, config, ...
-	Dropped    []Count // packets that got no answer, by cause
-	Resent     uint64  // answers given again to retransmissions
-	Latencies  []Latency
+	Requests   []tally.Count // that were authentic, by kind: access, accounting, status
+	Answers    []tally.Count // by outcome: accept, reject, recorded, repeat, status
+	Rejects    []tally.Count // by the reason's class: user, client, config, ...
+	Dropped    []tally.Count // packets that got no answer, by cause
+	Resent     uint64        // answers given again to retransmissions
+	Latencies  []tally.Latency
 	Logins     int // under way now
 	Records    int // accounting records that wait for their commit now
 	Remembered int // requests in the duplicate caches now
@@ -174,8 +132,8 @@ type Stats struct {
 // collect adds up the counters of all loops.
 func collect(all []*counters) Stats {
 	s := Stats{
-		Requests: make([]Count, kinds), Answers: make([]Count, outcomes), Rejects: make([]Count, reasonClasses),
-		Dropped: make([]Count, causes-1), Latencies: make([]Latency, methods+1),
+		Requests: make([]tally.Count, kinds), Answers: make([]tally.Count, outcomes), Rejects: make([]tally.Count, reasonClasses),
+		Dropped: make([]tally.Count, causes-1), Latencies: make([]tally.Latency, methods+1),
 	}
 	for i := range s.Requests {
 		s.Requests[i].Label = kindNames[i]
@@ -192,29 +150,19 @@ func collect(all []*counters) Stats {
 	for i := range s.Latencies {
 		s.Latencies[i].Kind, s.Latencies[i].Method = "access", credential.Method(i).String()
 	}
-	s.Latencies[accountingLatency] = Latency{Kind: "accounting"}
+	s.Latencies[accountingLatency] = tally.Latency{Kind: "accounting"}
 	for _, c := range all {
-		add(s.Requests, c.requests[:])
-		add(s.Answers, c.answers[:])
-		add(s.Rejects, c.rejects[:])
-		add(s.Dropped, c.dropped[1:])
+		tally.Add(s.Requests, c.requests[:])
+		tally.Add(s.Answers, c.answers[:])
+		tally.Add(s.Rejects, c.rejects[:])
+		tally.Add(s.Dropped, c.dropped[1:])
 		s.Resent += c.resent.Load()
 		s.Logins += int(c.logins.Load())
 		s.Records += int(c.records.Load())
 		s.Remembered += int(c.kept.Load())
 		for i := range c.latencies {
-			h := &c.latencies[i]
-			for j := range h.buckets {
-				s.Latencies[i].Buckets[j] += h.buckets[j].Load()
-			}
-			s.Latencies[i].Sum += time.Duration(h.sum.Load())
+			s.Latencies[i].Add(&c.latencies[i])
 		}
 	}
 	return s
-}
-
-func add(to []Count, from []atomic.Uint64) {
-	for i := range from {
-		to[i].Count += from[i].Load()
-	}
 }

@@ -30,7 +30,7 @@ type mirror struct{}
 
 func (mirror) Open(c *Conn) Admission {
 	p, _ := c.Remote().Addr().Prefix(8)
-	return Admission{p, 1 << 20}
+	return Admission{Client: p, Limit: 1 << 20}
 }
 
 func (mirror) Frames(c *Conn, frames [][]byte) {

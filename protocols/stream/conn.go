@@ -49,6 +49,8 @@ type Conn struct {
 	writeBy  int64  // for what waits to be sent; never if nothing does
 	armed    int64  // when the loop looks at the deadlines next
 
+	idle time.Duration // Timeouts.Idle of its own
+
 	phase   phase
 	cause   Cause
 	changed bool // it stands in the loop's list
@@ -139,6 +141,9 @@ func (c *Conn) admit() {
 		c.breakOff(RefusedStranger, nil)
 		return
 	}
+	if c.idle = a.Idle; c.idle <= 0 {
+		c.idle = l.config.Timeouts.Idle
+	}
 	if c.client = l.engine.clients.enter(a.Client, a.Limit); c.client == nil {
 		c.breakOff(RefusedClient, nil)
 		return
@@ -159,7 +164,7 @@ func (c *Conn) settle() {
 	switch c.phase {
 	case phaseOpen:
 		if len(c.partial) == 0 && c.spoke {
-			c.deadline = c.loop.at + int64(c.loop.config.Timeouts.Idle)
+			c.deadline = c.loop.at + int64(c.idle)
 		}
 	case phaseClosing:
 		c.linger()

@@ -108,7 +108,7 @@ func (c *Conn) feed(data []byte) {
 		c.keep(data, c.wanted(data))
 		c.deadline = l.at + int64(l.config.Timeouts.Frame)
 	default:
-		c.deadline = l.at + int64(l.config.Timeouts.Idle)
+		c.deadline = l.at + int64(c.idle)
 	}
 }
 

@@ -44,6 +44,8 @@ type Admission struct {
 	Client netip.Prefix
 	// Limit is how many connections the client may have; 0 means that the address is no client's.
 	Limit int
+	// Idle is Timeouts.Idle for this connection; 0 means that of the configuration.
+	Idle time.Duration
 }
 
 // Handle names a connection of a loop also when it is gone: no other ever gets the same. The zero Handle is no connection's.

@@ -160,7 +160,7 @@ func network(limit int) func(netip.AddrPort) Admission {
 		if err != nil {
 			return Admission{}
 		}
-		return Admission{p, limit}
+		return Admission{Client: p, Limit: limit}
 	}
 }
 

@@ -152,8 +152,10 @@ func (b *Builder) ErrorReply(buf []byte, h Header) {
 }
 
 // ServerMsg appends to the text that the person sees. It is sent as printable
-// US-ASCII, which is all that RFC 8907 section 3.7 allows: ends of lines and
-// tabs become spaces, and other characters beyond it question marks.
+// US-ASCII, which is all that RFC 8907 section 3.7 allows: tabs become spaces,
+// and other characters beyond it question marks. Ends of lines stay in an
+// authentication REPLY, where terminals show banners and prompts as they come and
+// every server sends them so; elsewhere they become spaces.
 func (b *Builder) ServerMsg(text string) {
 	if b.reach(inMessage) {
 		b.message += b.text(text)
@@ -334,6 +336,8 @@ func (b *Builder) text(text string) int {
 		switch {
 		case r >= ' ' && r <= '~':
 			b.buf = append(b.buf, byte(r))
+		case r == '\n' && b.kind == KindAuthenReply:
+			b.buf = append(b.buf, '\n')
 		case r == '\n', r == '\r', r == '\t':
 			b.buf = append(b.buf, ' ')
 		default:
