@@ -26,7 +26,7 @@ var arrows = []struct {
 	{"appliance/fetch", []string{"engine/credential/certificate"}},
 	{"appliance/delivery", []string{"engine/document", "engine/message", "engine/secret", "engine/state"}},
 	{"appliance/worker", []string{"engine/credential/...", "engine/script"}},
-	{"appliance/probe", []string{"protocols/radius/wire", "protocols/radius/dictionary", "engine/credential/chap"}},
+	{"appliance/probe", []string{"protocols/radius/wire", "protocols/radius/dictionary", "protocols/tacacs/wire", "engine/credential/chap"}},
 	{"ldapsync/...", []string{"ldapsync/...", "engine/..."}},
 
 	{"protocols/internal/enginetest", []string{"engine/..."}},

@@ -1,4 +1,5 @@
-// Package probe speaks to a RADIUS server as a device does, for `trine radius test`: it sends one login and tells what came
-// back, by name. It is built on layeh.com/radius and not on the server's own codec, so that what the two agree on is not one
-// misunderstanding; only the answer's signature is checked, and named, with what the server uses.
+// Package probe speaks to a RADIUS or TACACS+ server as a device does, for `trine radius test` and `trine tacacs test`: it asks
+// what a device asks and tells what came back, by name. It is built on layeh.com/radius and nwaples/tacplus and not on the server's
+// own codecs, so that what the two sides agree on is not one misunderstanding; only whether an answer is authentic and well formed
+// is checked, and names are given, with what the server uses.
 package probe

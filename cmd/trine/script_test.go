@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"testing"
 	"time"
@@ -62,9 +63,11 @@ func TestScripts(t *testing.T) {
 			return n.Admin.ServeSocket(filepath.Join(dir, client.SocketName))
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":    exits,
-			"decision": decision,
-			"failures": failures,
+			"exits":       exits,
+			"decision":    decision,
+			"failures":    failures,
+			"awaits":      awaits,
+			"cmptimeless": timeless,
 		},
 	})
 }
@@ -103,6 +106,34 @@ func failures(ts *testscript.TestScript, neg bool, args []string) {
 		})
 	}
 	ts.Check(ts.Value(nodeKey{}).(*admintest.Node).Record(&b))
+}
+
+// awaits waits for a file that something started in the background writes when it is ready: awaits FILE
+func awaits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: awaits FILE")
+	}
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("%s was not written in time", args[0])
+		}
+	}
+}
+
+// took is a time that something took.
+var took = regexp.MustCompile(`after [0-9.]+(µ|m|)s`)
+
+// timeless compares files whatever the times in the first one are: cmptimeless FILE FILE
+func timeless(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: cmptimeless FILE FILE")
+	}
+	if got, want := took.ReplaceAllString(ts.ReadFile(args[0]), "after N"), ts.ReadFile(args[1]); got != want {
+		ts.Fatalf("found\n%swant\n%s", got, want)
+	}
 }
 
 // decision records a rejected login with a fixed id: decision ID USER REASON
