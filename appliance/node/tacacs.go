@@ -79,12 +79,12 @@ const lookEvery = 10 * time.Second
 
 // config reads the files and returns a configuration that follows them.
 func (d *deviceTLS) config() (*tls.Config, error) {
+	d.read, _ = d.written() // before they are read, so that a change meanwhile is seen later; a file that is not there fails below
 	c, err := d.load()
 	if err != nil {
 		return nil, err
 	}
 	d.last, d.looked = c, d.clock()
-	d.read, _ = d.written()
 	follow := c.Clone()
 	follow.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return d.current(), nil }
 	return follow, nil
