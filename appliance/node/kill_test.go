@@ -56,11 +56,11 @@ func startBinary(t *testing.T, binary, data string, had *Addresses) *process {
 // tryBinary is startBinary for a node that may refuse to start; the error says why.
 func tryBinary(t *testing.T, binary, data string, had *Addresses) (*process, error) {
 	t.Helper()
-	authentication, accounting := "127.0.0.1:0", "127.0.0.1:0"
+	authentication, accounting, tacacs := "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	if had != nil {
-		authentication, accounting = had.RadiusAuthentication[0], had.RadiusAccounting[0]
+		authentication, accounting, tacacs = had.RadiusAuthentication[0], had.RadiusAccounting[0], had.Tacacs[0]
 	}
-	return tryWith(t, binary, data, "--data", data, "--node-name", "test", "--quickstart", "--tacacs-listen", "127.0.0.1:0", "--radius-authentication", authentication,
+	return tryWith(t, binary, data, "--data", data, "--node-name", "test", "--quickstart", "--tacacs-listen", tacacs, "--radius-authentication", authentication,
 		"--radius-accounting", accounting, "--management-listen", "127.0.0.1:0", "--radius-loops", "1", "--seal-bytes", "2000000", "--log-level", "warn")
 }
 

@@ -38,7 +38,8 @@ func (d *DeviceTLS) config(server string) (*tls.Config, error) {
 		if err != nil {
 			return nil, fmt.Errorf("load the device's certificate: %w", err)
 		}
-		c.Certificates = []tls.Certificate{pair}
+		// It is proved whichever authorities the server names, so that it says itself what it thinks of this one.
+		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	}
 	if d.Authorities != "" {
 		text, err := os.ReadFile(d.Authorities)

@@ -513,6 +513,7 @@ func (f flagless) Accept() (net.Conn, error) {
 type flaglessConn struct{ net.Conn }
 
 func (f flaglessConn) Write(p []byte) (int, error) {
+	p = slices.Clone(p)
 	p[3] = 0
 	return f.Conn.Write(p)
 }
