@@ -7,6 +7,7 @@ import (
 	"iter"
 	"os"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -58,6 +59,63 @@ func TestQuickstartIsSoundAndComplete(t *testing.T) {
 			t.Error(w)
 		}
 	}
+}
+
+// TestExamplesOfDevicesAreSound holds the documents of docs/examples/devices against each other: each file alone with the identity provider and what it
+// refers to, and all of them together.
+func TestExamplesOfDevicesAreSound(t *testing.T) {
+	const folder = "../../docs/examples/devices/"
+	read := func(names ...string) (all []*Document) {
+		t.Helper()
+		for _, name := range names {
+			b, err := os.ReadFile(folder + name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			docs, err := Parse(name, bytes.NewReader(b))
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, docs...)
+		}
+		return all
+	}
+	sound := func(t *testing.T, all []*Document) {
+		t.Helper()
+		for _, d := range all {
+			for _, brought := range d.Brings() { // as an apply does
+				if !slices.ContainsFunc(all, func(o *Document) bool { return o.Key() == brought.Key() }) {
+					all = append(all, brought)
+				}
+			}
+		}
+		if err := ValidateAll(all, nil, noDocuments{}).Err(); err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range all {
+			if w := d.Warnings(); len(w) > 0 {
+				t.Error(w)
+			}
+			roundTrip(t, d)
+		}
+	}
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var together []string
+	for _, e := range entries {
+		switch name := e.Name(); name {
+		case "identityprovider.yaml", "radius.yaml": // the others go with it, and it with the others
+			together = append(together, name)
+		case "two-secrets.yaml": // another version of a document
+		default:
+			together = append(together, name)
+			t.Run(name, func(t *testing.T) { sound(t, read("identityprovider.yaml", name)) })
+		}
+	}
+	t.Run("together", func(t *testing.T) { sound(t, read(together...)) })
+	t.Run("two-secrets.yaml", func(t *testing.T) { sound(t, read("identityprovider.yaml", "two-secrets.yaml")) })
 }
 
 func TestExamplesOfTheReferenceAreSound(t *testing.T) {

@@ -155,7 +155,7 @@ func (h *House) Watch(f func(proposal []byte)) {
 	h.seen = f
 }
 
-// Put applies documents with what they bring, and waits until they are in force.
+// Put applies documents with what they bring that is not there yet, and waits until they are in force.
 func (h *House) Put(text string) {
 	h.t.Helper()
 	docs, err := document.Parse("test.yaml", strings.NewReader(text))
@@ -168,7 +168,8 @@ func (h *House) Put(text string) {
 	}
 	for _, d := range docs {
 		for _, b := range d.Brings() {
-			if key := b.Kind + "/" + b.Name; !given[key] {
+			key := b.Kind + "/" + b.Name
+			if _, present := h.People.Document(b.Kind, b.Name); !present && !given[key] {
 				given[key] = true
 				docs = append(docs, b)
 			}
