@@ -51,6 +51,7 @@ type measurement struct {
 var measurements = []measurement{
 	{"machine", "what the machine itself does: how long its cores stand still, how long an fsync takes", measureMachine},
 	{"radius", "RADIUS beside FreeRADIUS and a bare echo", measureRADIUS},
+	{"tacacs", "TACACS+ beside a bare echo, on connections with and without TLS", measureTACACS},
 	{"passwords", "passwords kept as Argon2id: warm, cold, and under a flood of wrong ones", measurePasswords},
 	{"memory", "a million people and a million sessions: memory, seals, collection", measureMemory},
 	{"restart", "from start to the first answer, with a million people and sessions", measureRestart},
@@ -61,6 +62,11 @@ func main() {
 	switch {
 	case len(os.Args) == 3 && os.Args[1] == "echo": // a server of its own process
 		err = server.ServeEcho(os.Args[2])
+	case len(os.Args) == 4 && os.Args[1] == "mirror": // and one more
+		var answer int
+		if answer, err = strconv.Atoi(os.Args[3]); err == nil {
+			err = server.ServeMirror(os.Args[2], answer)
+		}
 	case len(os.Args) == 3 && os.Args[1] == "flood": // a client of its own process
 		err = flood(os.Args[2])
 	default:

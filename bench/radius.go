@@ -317,6 +317,11 @@ func (x *sample) fill(total *generator.Result, before, after reading) {
 	x.server, x.busy = spent.Seconds()/total.Elapsed.Seconds(), total.Busy.Seconds()/total.Elapsed.Seconds()
 	x.p50, x.p99, x.p999 = quantile(total, 50), quantile(total, 99), quantile(total, 99.9)
 	x.memory, x.repeated, x.lost, x.wrong = after.usage.Memory, total.Repeated, total.Lost, total.Wrong
+	x.more(before, after, spent)
+}
+
+// more computes what a node says of itself; other servers say nothing.
+func (x *sample) more(before, after reading, spent time.Duration) {
 	if after.metrics == nil {
 		return
 	}

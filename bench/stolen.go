@@ -61,11 +61,8 @@ func watched(p *server.Process, run func() error) (c company, err error) {
 		if err != nil {
 			return l, 0, err
 		}
-		var self syscall.Rusage
-		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &self); err != nil {
-			return l, 0, fmt.Errorf("read the generator's processor time: %w", err)
-		}
-		return l, usage.CPU + time.Duration(self.Utime.Nano()+self.Stime.Nano()), nil
+		self, err := ownTime()
+		return l, usage.CPU + self, err
 	}
 	before, spent, err := own()
 	if err != nil {
@@ -82,4 +79,13 @@ func watched(p *server.Process, run func() error) (c company, err error) {
 	c.stolen = (after.stolen - before.stolen).Seconds() / capacity
 	c.others = max(0, (after.busy-before.busy-(all-spent)).Seconds()/capacity)
 	return c, nil
+}
+
+// ownTime returns the processor time that the generator has taken.
+func ownTime() (time.Duration, error) {
+	var self syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &self); err != nil {
+		return 0, fmt.Errorf("read the generator's processor time: %w", err)
+	}
+	return time.Duration(self.Utime.Nano() + self.Stime.Nano()), nil
 }

@@ -23,10 +23,11 @@ import (
 // Trine is a node of ours.
 type Trine struct {
 	*Process
-	Auth, Acct netip.AddrPort
-	binary     string
-	data       string
-	client     *http.Client
+	Auth, Acct        netip.AddrPort
+	Tacacs, TacacsTLS netip.AddrPort
+	binary            string
+	data              string
+	client            *http.Client
 }
 
 // trineDocuments let loopback ask, and keep passwords in the forms that are given for %[2]s.
@@ -43,6 +44,8 @@ spec:
   publicID: https://trine.example.com
   profiles:
     radius:
+      enabled: true
+    tacacs:
       enabled: true
 ---
 kind: ServiceProvider
@@ -72,6 +75,7 @@ type People struct {
 	N         int
 	Forms     string // in which their passwords are kept, separated by commas
 	Typical   bool   // with ten attributes and five groups each
+	Group     string // that everybody is in; empty: none
 	Documents string // more of them
 }
 
@@ -96,6 +100,9 @@ func PrepareTrine(ctx context.Context, binary, data, secret string, people Peopl
 	}
 	if err := t.Command(ctx, documents, "apply", "-f", "-", "--yes"); err != nil {
 		return nil, err
+	}
+	if people.Group != "" {
+		columns += ",groups"
 	}
 	file := data + ".csv"
 	defer os.Remove(file)
@@ -141,6 +148,9 @@ func (p *People) write(file, columns string, from, to int) error {
 			for a := range typicalAttributes {
 				fmt.Fprintf(w, ",value %d", i*a)
 			}
+		}
+		if p.Group != "" {
+			fmt.Fprintf(w, ",%s", p.Group)
 		}
 		fmt.Fprintln(w)
 	}
@@ -192,11 +202,14 @@ func (t *Trine) readAddresses(file string) error {
 	if err != nil {
 		return err
 	}
-	var a struct{ RadiusAuthentication, RadiusAccounting []netip.AddrPort }
+	var a struct{ RadiusAuthentication, RadiusAccounting, Tacacs, TacacsTLS []netip.AddrPort }
 	if err := json.Unmarshal(text, &a); err != nil {
 		return fmt.Errorf("read %s: %w", file, err)
 	}
-	t.Auth, t.Acct = a.RadiusAuthentication[0], a.RadiusAccounting[0]
+	t.Auth, t.Acct, t.Tacacs = a.RadiusAuthentication[0], a.RadiusAccounting[0], a.Tacacs[0]
+	if len(a.TacacsTLS) > 0 {
+		t.TacacsTLS = a.TacacsTLS[0]
+	}
 	return nil
 }
 

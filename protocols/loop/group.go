@@ -14,6 +14,7 @@ import (
 
 	"trine/protocols/internal/listen"
 	"trine/protocols/internal/timer"
+	"trine/protocols/internal/waker"
 )
 
 // group is one gnet engine with its loops: the one that an Engine starts with, or a later one for addresses that came.
@@ -114,6 +115,11 @@ func (g *group) stop() {
 	cancel()
 	_ = g.gnet.Stop(over)
 	g.wait.Wait()
+	for _, l := range g.loops {
+		if r := l.runner.Load(); r != nil {
+			r.waker.Close()
+		}
+	}
 }
 
 // OnBoot is called when the sockets of the first loop are open: from then on nobody else can take the ports.
@@ -129,6 +135,14 @@ func (g *group) OnTick() (delay time.Duration, action gnet.Action) {
 	return 24 * time.Hour, gnet.None
 }
 
+// OnOpen is called for the loop's end of its waker: sockets of datagrams are not opened.
+func (g *group) OnOpen(c gnet.Conn) (out []byte, action gnet.Action) {
+	if w, ok := c.Context().(*waker.Waker); ok {
+		w.Open()
+	}
+	return nil, gnet.None
+}
+
 // OnTraffic is called for every datagram that gnet reads.
 func (g *group) OnTraffic(c gnet.Conn) gnet.Action {
 	fd := c.Fd()
@@ -137,6 +151,10 @@ func (g *group) OnTraffic(c gnet.Conn) gnet.Action {
 			s.owner.traffic(s, c)
 			return gnet.None
 		}
+	}
+	if w, ok := c.Context().(*waker.Waker); ok {
+		w.Run(c)
+		return gnet.None
 	}
 	if s := g.meet(fd, c); s != nil {
 		s.owner.traffic(s, c)
@@ -158,7 +176,12 @@ func (g *group) meet(fd int, c gnet.Conn) *Socket {
 	if l == nil {
 		l = g.loops[len(g.runners)]
 		g.runners[c.EventLoop()] = l
-		l.runner.Store(&runner{c.EventLoop()})
+		r := &runner{loop: c.EventLoop()}
+		var err error
+		if r.waker, err = waker.New(r.loop, func() { _ = l.run(context.Background()) }); err != nil {
+			g.engine.config.Logger.Warn("a loop is woken the slow way", slog.Any("error", err))
+		}
+		l.runner.Store(r)
 	}
 	s := l.attach(fd, g.listeners[local], local)
 	var known []*Socket

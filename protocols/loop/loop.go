@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"trine/protocols/internal/timer"
+	"trine/protocols/internal/waker"
 )
 
 // drainRounds is how many full batches a loop takes from one socket before it looks at the others.
@@ -81,7 +82,11 @@ type Loop struct {
 	pending  atomic.Int64
 }
 
-type runner struct{ loop gnet.EventLoop }
+// runner is what gnet has of a loop.
+type runner struct {
+	loop  gnet.EventLoop
+	waker *waker.Waker // nil: there is none
+}
 
 func newLoop(index int, config *Config, start time.Time, alarm *timer.Alarm) *Loop {
 	l := &Loop{
@@ -136,6 +141,9 @@ func (l *Loop) execute() {
 	r := l.runner.Load()
 	if r == nil {
 		l.woken.Store(false)
+		return
+	}
+	if r.waker.Wake() {
 		return
 	}
 	// The only error is that the engine has stopped; then nobody waits for what the loop would have sent.

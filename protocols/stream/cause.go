@@ -18,6 +18,7 @@ const (
 	ClosedByPeer    // an orderly end
 	ClosedByNetwork // a connection that broke
 	ClosedByStop    // the engine stopped
+	Evicted         // it had brought no whole frame when room was needed for another
 	ProxyMalformed  // what a listed proxy sent is no PROXY header
 	ProxyUnlisted   // a PROXY header from an address that is not a listed proxy's
 	HandshakeFailed // TLS: no certificate, an old version, not TLS at all, ...
@@ -48,6 +49,7 @@ func (c Cause) String() string {
 		ClosedByPeer:       "closed_by_peer",
 		ClosedByNetwork:    "closed_by_network",
 		ClosedByStop:       "closed_by_stop",
+		Evicted:            "evicted",
 		ProxyMalformed:     "proxy_malformed",
 		ProxyUnlisted:      "proxy_unlisted",
 		HandshakeFailed:    "handshake_failed",

@@ -51,7 +51,8 @@ type Framing struct {
 // Limits bound what connections cost. Zero means the default.
 type Limits struct {
 	// Connections is how many may be open in all, 65,536 by default. When the process may open fewer files than that, the last
-	// of them are refused to connections, so that logs and databases can still be opened.
+	// of them are refused to connections, so that logs and databases can still be opened. At either limit a new connection takes the place of
+	// the oldest that has not brought a whole frame; it is refused where there is none.
 	Connections int
 	// Handshakes is how many TLS handshakes may be under way, 256 by default.
 	Handshakes int

@@ -15,6 +15,7 @@ import (
 
 	"trine/protocols/internal/listen"
 	"trine/protocols/internal/timer"
+	"trine/protocols/internal/waker"
 )
 
 // group is the gnet engine with its loops.
@@ -184,6 +185,11 @@ func (g *group) stop() {
 	cancel()
 	_ = g.gnet.Stop(over)
 	g.wait.Wait()
+	for _, l := range g.loops {
+		if r := l.runner.Load(); r != nil {
+			r.waker.Close()
+		}
+	}
 }
 
 // OnBoot is called when the sockets of the first loop are open: from then on nobody else can take the ports.
@@ -201,6 +207,10 @@ func (g *group) OnTick() (delay time.Duration, action gnet.Action) {
 
 // OnOpen is called for every connection that gnet accepted.
 func (g *group) OnOpen(c gnet.Conn) (out []byte, action gnet.Action) {
+	if w, ok := c.Context().(*waker.Waker); ok {
+		w.Open()
+		return nil, gnet.None
+	}
 	l := g.loop(c.EventLoop())
 	remote, ok1 := addrPort(c.RemoteAddr())
 	local, ok2 := c.LocalAddr().(*net.TCPAddr)
@@ -218,6 +228,10 @@ func (g *group) OnOpen(c gnet.Conn) (out []byte, action gnet.Action) {
 func (g *group) OnTraffic(c gnet.Conn) gnet.Action {
 	conn, ok := c.Context().(*Conn)
 	if !ok {
+		if w, ok := c.Context().(*waker.Waker); ok {
+			w.Run(c)
+			return gnet.None
+		}
 		return gnet.Close
 	}
 	if data, err := c.Next(-1); err == nil {
@@ -242,7 +256,12 @@ func (g *group) loop(runs gnet.EventLoop) *Loop {
 	if l == nil {
 		l = g.loops[len(g.runners)]
 		g.runners[runs] = l
-		l.runner.Store(&runner{runs})
+		r := &runner{loop: runs}
+		var err error
+		if r.waker, err = waker.New(runs, func() { _ = l.run(context.Background()) }); err != nil {
+			g.engine.config.Logger.Warn("a loop is woken the slow way", slog.Any("error", err))
+		}
+		l.runner.Store(r)
 	}
 	return l
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/panjf2000/gnet/v2"
 
 	"trine/protocols/internal/timer"
+	"trine/protocols/internal/waker"
 	"trine/protocols/loop"
 )
 
@@ -68,17 +69,19 @@ type Loop struct {
 	now         time.Time
 	at          int64 // now, nanoseconds since the engine's start
 	slots       []slot
-	free        []uint32     // slots without a connection
-	timers      *timer.Wheel // the handler's
-	deadlines   *timer.Wheel // of connections, by handle
-	fire        func(uint64) // handler.Expired, made once
-	check       func(uint64) // a connection's deadline, made once
-	frames      [][]byte     // of a batch
-	plain       []byte       // decrypted bytes of a batch, made at the first TLS connection
-	changed     []*Conn      // connections with something to send or to end, in this batch
-	outs, parts pool         // buffers of answers, and of incomplete frames
-	held        int          // bytes that incomplete frames hold
-	stuck       int          // connections whose clients do not take what waits for them
+	free        []uint32          // slots without a connection
+	silent      []Handle          // connections from which no whole frame has come, the oldest first, and some that are past that
+	timers      *timer.Wheel      // the handler's
+	deadlines   *timer.Wheel      // of connections, by handle
+	task        gnet.RunnableFunc // run, made once
+	fire        func(uint64)      // handler.Expired, made once
+	check       func(uint64)      // a connection's deadline, made once
+	frames      [][]byte          // of a batch
+	plain       []byte            // decrypted bytes of a batch, made at the first TLS connection
+	changed     []*Conn           // connections with something to send or to end, in this batch
+	outs, parts pool              // buffers of answers, and of incomplete frames
+	held        int               // bytes that incomplete frames hold
+	stuck       int               // connections whose clients do not take what waits for them
 	news        *loop.Mailbox[news]
 	draining    bool // the handler was told
 
@@ -88,7 +91,11 @@ type Loop struct {
 	pending atomic.Int64
 }
 
-type runner struct{ loop gnet.EventLoop }
+// runner is what gnet has of a loop.
+type runner struct {
+	loop  gnet.EventLoop
+	waker *waker.Waker // nil: there is none
+}
 
 // slot is a place for a connection. Its generation changes with each connection that it had.
 type slot struct {
@@ -106,6 +113,7 @@ func newLoop(index int, e *Engine, alarm *timer.Alarm) *Loop {
 	l.news = loop.NewMailbox[news](l)
 	l.handler = e.config.NewHandler(l)
 	l.fire = l.handler.Expired
+	l.task = gnet.RunnableFunc(l.run)
 	l.check = func(token uint64) {
 		if c := l.Conn(Handle(token)); c != nil {
 			c.checkDeadline()
@@ -144,8 +152,11 @@ func (l *Loop) Wake() {
 	if r == nil || !l.woken.CompareAndSwap(false, true) {
 		return
 	}
+	if r.waker.Wake() {
+		return
+	}
 	// The only error is that the engine has stopped; then nobody waits for what the loop would have sent.
-	if err := r.loop.Execute(context.Background(), gnet.RunnableFunc(l.run)); err != nil {
+	if err := r.loop.Execute(context.Background(), l.task); err != nil {
 		l.woken.Store(false)
 	}
 }
@@ -217,16 +228,19 @@ func (l *Loop) end() {
 // accept takes a connection that gnet accepted, or says that it is to be closed at once.
 func (l *Loop) accept(gc gnet.Conn, d *door, remote netip.AddrPort) bool {
 	e := l.engine
-	switch {
-	case e.draining.Load():
+	if e.draining.Load() {
 		return l.refuse(RefusedStopping)
-	case gc.Fd() >= e.descriptors: // the kernel gives the lowest free one, so all below it are in use
-		return l.refuse(RefusedDescriptors)
-	case e.connections.Add(1) > int64(l.config.Limits.Connections):
-		e.connections.Add(-1)
-		return l.refuse(RefusedFull)
 	}
 	l.begin()
+	switch {
+	case gc.Fd() >= e.descriptors && l.evict(2) < 2: // the kernel gives the lowest free one, so all below it are in use; the next connection gets one of those
+		l.end()
+		return l.refuse(RefusedDescriptors)
+	case e.connections.Add(1) > int64(l.config.Limits.Connections) && l.evict(1) < 1:
+		e.connections.Add(-1)
+		l.end()
+		return l.refuse(RefusedFull)
+	}
 	c := l.insert(gc, d, remote)
 	if !listed(d.proxies, remote.Addr()) { // from those that are, a header comes first
 		c.admit()
@@ -234,6 +248,32 @@ func (l *Loop) accept(gc gnet.Conn, d *door, remote netip.AddrPort) bool {
 	c.arm()
 	l.end()
 	return true
+}
+
+// evict closes so many of the oldest connections of the loop that have not brought a whole frame yet, so that whoever only opens connections keeps nobody
+// out who has something to say. It returns how many there were.
+func (l *Loop) evict(n int) (evicted int) {
+	for evicted < n && len(l.silent) > 0 {
+		c := l.Conn(l.silent[0])
+		l.silent = l.silent[1:]
+		if c != nil && !c.spoke && c.phase < phaseClosing {
+			c.breakOff(Evicted, nil)
+			evicted++
+		}
+	}
+	return evicted
+}
+
+// remember notes that a connection was silent so far. Those at the front that are so no more are forgotten.
+func (l *Loop) remember(c *Conn) {
+	for len(l.silent) > 0 {
+		first := l.Conn(l.silent[0])
+		if first != nil && !first.spoke {
+			break
+		}
+		l.silent = l.silent[1:]
+	}
+	l.silent = append(l.silent, c.handle)
 }
 
 func (l *Loop) refuse(cause Cause) bool {
@@ -264,6 +304,7 @@ func (l *Loop) insert(gc gnet.Conn, d *door, remote netip.AddrPort) *Conn {
 	}
 	l.slots[i].conn = c
 	gc.SetContext(c)
+	l.remember(c)
 	return c
 }
 

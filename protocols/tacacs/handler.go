@@ -71,6 +71,8 @@ type handler struct {
 	authorized *loop.Mailbox[*authorization]
 	stored     *loop.Mailbox[*record]
 	unflushed  bool // the lane's journal may hold something
+	timed      bool // a timer will flush it
+	flushed    time.Time
 	draining   bool
 }
 
@@ -97,6 +99,7 @@ type peer struct {
 	secret   *wire.Secret // under which the last packet made sense
 	sessions []*session
 	begun    bool // it brought a packet
+	carried  bool // it carried a session
 	single   bool // it carries many sessions, RFC 8907 section 4.3
 	agree    bool // the next answer, which is the first, says so
 	doomed   bool // it takes no new sessions, RFC 8907 section 4.4
@@ -258,18 +261,21 @@ func (h *handler) spoiled(p *peer, a *arrival) bool {
 		}
 		return false
 	case wire.TypeUnknown:
+		h.negotiate(p, &a.header)
 		h.ignore(p.remote, cause(a.fault), p.client)
 		h.refuseType(p, &a.header)
 		return true
 	case wire.MajorVersion:
 		p.doomed = true
 	}
+	h.negotiate(p, &a.header)
 	h.fail(p, &a.header, cause(a.fault))
 	return true
 }
 
 // take handles a packet whose header is sound.
 func (h *handler) take(p *peer, a *arrival, packet []byte) {
+	h.negotiate(p, &a.header)
 	if a.header.Seq%2 == 0 {
 		h.fail(p, &a.header, cause(wire.SequenceUnexpected))
 		return
@@ -335,13 +341,25 @@ func (h *handler) reopen(p *peer, a *arrival, packet []byte, f wire.Fault) bool 
 	return false
 }
 
+// negotiate looks at the first packet of a connection, and at no other, for whether the device wants to have many sessions on it (RFC 8907 section 4.3).
+func (h *handler) negotiate(p *peer, header *wire.Header) {
+	if p.begun {
+		return
+	}
+	p.begun = true
+	if header.Flags&wire.SingleConnect != 0 && p.own.singleConnect {
+		p.single, p.agree = true, true
+		h.stats.single.Add(1)
+	}
+}
+
 // begin begins the session of a first packet.
 func (h *handler) begin(p *peer, a *arrival, body []byte) {
 	switch {
 	case p.doomed:
 		h.fail(p, &a.header, causeDoomed)
 		return
-	case p.begun && !p.single: // RFC 8907 section 4.3: a connection carries one session unless both have agreed on more
+	case p.carried && !p.single: // RFC 8907 section 4.3: a connection carries one session unless both have agreed on more
 		p.doomed = true
 		h.fail(p, &a.header, causeSingle)
 		return
@@ -353,13 +371,7 @@ func (h *handler) begin(p *peer, a *arrival, body []byte) {
 		h.fail(p, &a.header, causeSessions)
 		return
 	}
-	if !p.begun {
-		p.begun = true
-		if a.header.Flags&wire.SingleConnect != 0 && p.own.singleConnect {
-			p.single, p.agree = true, true
-			h.stats.single.Add(1)
-		}
-	}
+	p.carried = true
 	s := h.newSession(p, a)
 	s.packet = append(s.packet[:0], body...)
 	switch a.header.Type {
@@ -389,7 +401,7 @@ func (h *handler) complaint(from netip.AddrPort, what cause, client *policy.Clie
 	return c
 }
 
-// Wake takes the decisions and commits that came from elsewhere, and hands those of the batches before to the log.
+// Wake takes the decisions and commits that came from elsewhere.
 func (h *handler) Wake() {
 	for _, l := range h.decided.Take() {
 		h.finish(l)
@@ -400,14 +412,36 @@ func (h *handler) Wake() {
 	for _, r := range h.stored.Take() {
 		h.committed(r)
 	}
-	if h.unflushed {
-		h.unflushed = false
+}
+
+// flushToken is the timer's that hands decisions to the log; no session has the question 0.
+const flushToken = 0
+
+// flushEvery is how long decisions wait for company at least; at most it is that and a tick of the timers.
+const flushEvery = time.Millisecond
+
+// flush hands the decisions of the batches so far to the log: at once where the last time is long ago, else together with those to come. Gnet calls for
+// each connection by itself and does not tell when none has traffic any more, so a timer sees to the last.
+func (h *handler) flush() {
+	if !h.unflushed {
+		return
+	}
+	if now := h.loop.Now(); now.Sub(h.flushed) >= flushEvery {
+		h.flushed, h.unflushed = now, false
 		h.lane.Flush()
+	} else if !h.timed {
+		h.timed = true
+		h.loop.After(flushEvery, flushToken)
 	}
 }
 
-// Expired forgets a login whose person did not answer.
+// Expired forgets a login whose person did not answer, or hands decisions to the log.
 func (h *handler) Expired(token uint64) {
+	if token == flushToken {
+		h.timed = false
+		h.flush()
+		return
+	}
 	s := h.all[uint32(token)]
 	if s.question != uint32(token>>32) || s.asked == askedNothing {
 		return
@@ -416,12 +450,10 @@ func (h *handler) Expired(token uint64) {
 	h.end(s)
 }
 
-// EndBatch sends the batch's answers. Its decisions go to the log when the loop has looked after its other connections.
+// EndBatch sends the batch's answers and hands its decisions to the log.
 func (h *handler) EndBatch() {
 	h.dispatch()
-	if h.unflushed {
-		h.loop.Wake()
-	}
+	h.flush()
 	h.stats.sessions.Store(int64(h.open))
 	h.stats.logins.Store(int64(h.decisions))
 	h.stats.records.Store(int64(h.recording))

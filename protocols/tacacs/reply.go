@@ -120,7 +120,6 @@ func (h *handler) fail(p *peer, header *wire.Header, what cause) {
 // sendError answers a packet with an error: the device goes on as if this server could not be reached, RFC 8907 section 4.4. A
 // session under way that has its id is over.
 func (h *handler) sendError(p *peer, header *wire.Header) {
-	p.begun = true
 	answer := header.Answer()
 	if answer.Seq%2 == 0 && answer.Seq != 0 {
 		if p.agree {
@@ -142,7 +141,6 @@ func (h *handler) sendError(p *peer, header *wire.Header) {
 
 // refuseType answers a packet whose type is unknown by its header alone, RFC 8907 section 3.6.
 func (h *handler) refuseType(p *peer, header *wire.Header) {
-	p.begun = true
 	h.send() // so that the order of answers is that of packets
 	var buf [wire.HeaderLen]byte
 	if packet, f := wire.Refusal(buf[:0], header); f == wire.OK {

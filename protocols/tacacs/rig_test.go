@@ -58,6 +58,9 @@ type rig struct {
 	server *Server
 	to     netip.AddrPort
 	logs   *lockedText
+
+	once    sync.Once
+	stopped error
 }
 
 type lockedText struct {
@@ -106,14 +109,22 @@ func newRigOver(t testing.TB, tune func(*engine.Config), change ...func(*Config)
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		if err := r.server.Stop(ctx); err != nil {
+		if err := r.stop(); err != nil {
 			t.Errorf("stop: %v", err)
 		}
 	})
 	r.to = r.server.PlainAddr(0)
 	return r
+}
+
+// stop stops the server, once.
+func (r *rig) stop() error {
+	r.once.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		r.stopped = r.server.Stop(ctx)
+	})
+	return r.stopped
 }
 
 // device is a client of the server, made of the codec.

@@ -212,10 +212,22 @@ func (h *House) commit(proposal []byte) uint64 {
 // Password gives a user a password, kept in every form that is verified at once.
 func (h *House) Password(user, password string) {
 	h.t.Helper()
+	h.setPassword(user, password, false)
+}
+
+// PasswordToChange gives a user a password that he has to change when he logs in.
+func (h *House) PasswordToChange(user, password string) {
+	h.t.Helper()
+	h.setPassword(user, password, true)
+}
+
+func (h *House) setPassword(user, password string, mustChange bool) {
+	h.t.Helper()
 	set, err := credential.BuildForms(context.Background(), user, []byte(password), credential.Keep{Keyed: true, NT: true, Clear: true}, credential.Params{}, h.Keys, nil)
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	set.MustChange = mustChange
 	var b event.Builder
 	if err := b.Add(event.TypePasswordSet, event.ClassIdentity, nil, set); err != nil {
 		h.t.Fatal(err)
