@@ -488,14 +488,9 @@ func TestProxiesTellTheAddressOfTheDevice(t *testing.T) {
 // secureRig is a server that answers within TLS as well.
 func secureRig(t *testing.T) (*rig, func(serial string) *tls.Config) {
 	t.Helper()
-	authority := newAuthority(t)
-	r := newRig(t, func(c *Config) {
-		c.Secure = []string{"127.0.0.1:0"}
-		c.TLS = &tls.Config{Certificates: []tls.Certificate{authority.issue(t, "node")}, ClientCAs: authority.pool, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS13}
-	})
-	return r, func(name string) *tls.Config {
-		return &tls.Config{RootCAs: authority.pool, ServerName: "node", Certificates: []tls.Certificate{authority.issue(t, name)}, MinVersion: tls.VersionTLS13}
-	}
+	a := newAuthority(t)
+	r := newRig(t, func(c *Config) { c.Secure, c.TLS = []string{"127.0.0.1:0"}, a.server() })
+	return r, func(name string) *tls.Config { return a.device(t, name) }
 }
 
 func (r *rig) dialTLS(config *tls.Config) *device {
