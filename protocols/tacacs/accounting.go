@@ -38,9 +38,6 @@ func (h *handler) account(s *session) {
 	r.session = s
 	s.busy = true
 	q := &h.acct
-	if f := wire.ParseAcctRequest(s.packet, s.own.quirks, q); f != wire.OK { // anew, over the session's own memory
-		panic("tacacs: a packet that was parsed before does not parse again: " + f.Error())
-	}
 	r.Cache, r.Client, r.Arrived, r.Done = s.cache, s.client, s.arrived, r
 	r.fill(s, q)
 	h.lane.Account(&r.Accounting)

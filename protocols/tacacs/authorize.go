@@ -34,9 +34,6 @@ func (h *handler) authorize(s *session) {
 	a.session = s
 	s.busy = true
 	r := &h.author
-	if f := wire.ParseAuthorRequest(s.packet, s.own.quirks, r); f != wire.OK { // anew, over the session's own memory
-		panic("tacacs: a packet that was parsed before does not parse again: " + f.Error())
-	}
 	a.args = a.args[:0]
 	for text := range r.Args.Raw() {
 		a.args = append(a.args, text)

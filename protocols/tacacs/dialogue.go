@@ -50,12 +50,9 @@ const (
 	differ     = "The passwords differ.\n"
 )
 
-// begin takes over what a START says.
-func (s *session) begin() {
-	// The message is read anew: the first time it was over the connection's own memory.
-	if f := wire.ParseAuthenStart(&s.header, s.packet, s.own.quirks, &s.start); f != wire.OK {
-		panic("tacacs: a packet that was parsed before does not parse again: " + f.Error())
-	}
+// begin takes over what a START says, whose texts are parts of the session's packet.
+func (s *session) begin(start *wire.AuthenStart) {
+	s.start = *start
 	s.asked, s.changes, s.greeted, s.refused = askedNothing, s.start.Action == wire.ChangePassword, false, 0
 	s.name = append(s.name[:0], s.start.User...)
 	s.password, s.fresh, s.state = s.password[:0], s.fresh[:0], s.state[:0]

@@ -20,6 +20,7 @@ const protocol = document.TypeTacacs
 
 // Lane is what a loop needs of the engine. *engine.Lane is one.
 type Lane interface {
+	Expect(logins [][]byte)
 	Authenticate(r *engine.Request) (decided bool)
 	Refuse(r *engine.Request, reason trace.Reason) (decided bool)
 	Authorize(a *engine.Authorization) (decided bool)
@@ -49,6 +50,7 @@ type handler struct {
 	stats *counters
 
 	arrivals   [stream.BatchSize]arrival
+	expected   [stream.BatchSize][]byte // whom a batch is about
 	opening    *wire.Pads // takes the obfuscation off what came
 	start      wire.AuthenStart
 	proceed    wire.AuthenContinue
@@ -196,6 +198,7 @@ func (h *handler) Frames(c *stream.Conn, frames [][]byte) {
 		}
 	}
 	h.opening.Run()
+	h.expect(frames)
 	for i, packet := range frames {
 		a := &h.arrivals[i]
 		if a.fault != wire.OK {
@@ -206,6 +209,26 @@ func (h *handler) Frames(c *stream.Conn, frames [][]byte) {
 		}
 		h.take(p, a, packet)
 	}
+}
+
+// worthExpecting is how many requests have to come together for it to pay to look ahead.
+const worthExpecting = 4
+
+// expect tells the engine whom the packets that came together are about.
+func (h *handler) expect(frames [][]byte) {
+	if len(frames) < worthExpecting {
+		return
+	}
+	names := h.expected[:0]
+	for i, packet := range frames {
+		a := &h.arrivals[i]
+		if a.fault == wire.OK {
+			if name := wire.User(&a.header, packet[wire.HeaderLen:]); len(name) > 0 {
+				names = append(names, name)
+			}
+		}
+	}
+	h.lane.Expect(names)
 }
 
 // meet finds out whose connection it is by the configuration in force. Without one, or without a way to read what comes, it ends.
@@ -280,15 +303,16 @@ func (h *handler) take(p *peer, a *arrival, packet []byte) {
 		h.fail(p, &a.header, cause(wire.SequenceUnexpected))
 		return
 	}
-	body := packet[wire.HeaderLen:]
-	if f := h.parse(&a.header, body, p.own.quirks); f != wire.OK && !h.reopen(p, a, packet, f) {
+	s := p.find(a.header.Session)
+	if a.header.Seq == 1 && s == nil {
+		h.begin(p, a, packet)
+		return
+	}
+	if f := h.parse(&a.header, packet[wire.HeaderLen:], p.own.quirks); f != wire.OK && !h.reopen(p, a, packet, f) {
 		return
 	}
 	h.stats.requests[kindOf(a.header.Type)].Add(1)
-	s := p.find(a.header.Session)
 	switch {
-	case a.header.Seq == 1 && s == nil:
-		h.begin(p, a, body)
 	case s == nil || !s.awaits(&a.header):
 		h.fail(p, &a.header, causeSession)
 	default:
@@ -354,7 +378,7 @@ func (h *handler) negotiate(p *peer, header *wire.Header) {
 }
 
 // begin begins the session of a first packet.
-func (h *handler) begin(p *peer, a *arrival, body []byte) {
+func (h *handler) begin(p *peer, a *arrival, packet []byte) {
 	switch {
 	case p.doomed:
 		h.fail(p, &a.header, causeDoomed)
@@ -373,10 +397,20 @@ func (h *handler) begin(p *peer, a *arrival, body []byte) {
 	}
 	p.carried = true
 	s := h.newSession(p, a)
-	s.packet = append(s.packet[:0], body...)
+	s.packet = append(s.packet[:0], packet[wire.HeaderLen:]...) // what is read lasts as long as the session
+	if f := h.parse(&a.header, s.packet, p.own.quirks); f != wire.OK {
+		if !h.reopen(p, a, packet, f) {
+			return // the session went with the error
+		}
+		s.packet = append(s.packet[:0], packet[wire.HeaderLen:]...)
+		if f := h.parse(&a.header, s.packet, p.own.quirks); f != wire.OK {
+			panic("tacacs: a packet that was parsed before does not parse again: " + f.Error())
+		}
+	}
+	h.stats.requests[kindOf(a.header.Type)].Add(1)
 	switch a.header.Type {
 	case wire.Authentication:
-		s.begin()
+		s.begin(&h.start)
 		h.started(s)
 	case wire.Authorization:
 		h.authorize(s)
