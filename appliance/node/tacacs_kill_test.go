@@ -40,6 +40,7 @@ func tacacsLoad(t *testing.T, to string, devices, sessions int, stop <-chan stru
 							}
 						}
 						acked.add(record{task, status, uint32(step * 60)})
+						time.Sleep(time.Millisecond) // so that whoever reads the log keeps up
 					}
 				}
 			})
