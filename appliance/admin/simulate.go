@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -17,7 +18,7 @@ import (
 	"trine/engine/state"
 )
 
-// Simulator tries out logins.
+// Simulator tries out logins and authorizations.
 type Simulator interface {
 	// Simulate has a login decided by the engine that decides, without recording anything. What is wrong with the login itself, so that no
 	// device could ask for it, wraps ErrSimulation.
@@ -27,18 +28,37 @@ type Simulator interface {
 // ErrSimulation means that a login cannot be tried out as it was described; the error that wraps it says why.
 var ErrSimulation = errors.New("this login cannot be tried out")
 
-// Simulation is a login to try out.
+// Simulation is a login to try out, or over TACACS+ an authorization.
 type Simulation struct {
 	User       string
 	Client     string     // name of the service provider; empty: the one that claims the source
 	Source     netip.Addr // the zero Addr: one of the service provider's
-	Method     string     // "pap", ...; empty: pap
+	Protocol   string     // "radius" or "tacacs"; empty: the service provider's, or what the other fields make likely
+	Method     string     // "pap", ...; empty: the usual one of the protocol
 	Password   string
 	Assumed    Assumption
 	Attributes []string        // of the request, such as "NAS-Port-Type = Ethernet"
 	At         time.Time       // zero: now
 	Policies   *policy.Cache   // nil: what is in force
 	Users      []state.Drafted // laid over those that there are
+
+	// What TACACS+ alone has.
+	Enable              int    // the privilege level asked for by enable; NoLevel: it is none
+	Service, Command    string // one of them makes it an authorization
+	Arguments           []string
+	Level               int // that the device says that the user has, in an authorization; NoLevel: not said
+	Port, RemoteAddress string
+}
+
+// NoLevel is where no privilege level is given.
+const NoLevel = -1
+
+// Authorizes reports whether it is an authorization, to which nobody proves anything.
+func (q *Simulation) Authorizes() bool { return q.Service != "" || q.Command != "" }
+
+// OfTacacs reports whether something is given that TACACS+ alone has.
+func (q *Simulation) OfTacacs() bool {
+	return q.Authorizes() || q.Enable != NoLevel || q.Level != NoLevel || q.Port != "" || q.RemoteAddress != "" || q.Method == "ascii"
 }
 
 // Assumption is what is taken for granted of a password.
@@ -51,11 +71,13 @@ const (
 	PasswordWrong
 )
 
-// Simulated is what a login would get.
+// Simulated is what a login or an authorization would get.
 type Simulated struct {
 	Decided    *event.Decided  // the record that it would leave
-	Answer     string          // the code of the answer; empty if there would be none
-	Attributes []api.Attribute // of the answer
+	Answer     string          // the code or status of the answer; empty if there would be none
+	Attributes []api.Attribute // of the answer, over RADIUS
+	Message    string          // over TACACS+, what the answer has for the user to read
+	Arguments  []string        // over TACACS+, of the answer
 }
 
 // Simulations a second, and how many may come together: enough for people and scripts, and too few to guess many passwords with.
@@ -66,8 +88,8 @@ const (
 
 func (s *Server) registerSimulation(a huma.API) {
 	register(a, operation{
-		id: "simulateLogin", method: http.MethodPost, path: "/simulate", tag: "Events", summary: "Say what a login would get, and why",
-		about: "Decided by the code that decides logins, with the configuration in force or a draft of it, now or at another time. Nothing is recorded, " +
+		id: "simulateLogin", method: http.MethodPost, path: "/simulate", tag: "Events", summary: "Say what a login or an authorization would get, and why",
+		about: "Decided by the code that decides logins and authorizations, with the configuration in force or a draft of it, now or at another time. Nothing is recorded, " +
 			"and no failure counts against anybody. Documents of the kinds that decide, and users, can be drafted.",
 		scopes: []string{ScopeSimulate},
 	}, s.simulate)
@@ -103,6 +125,7 @@ func (s *Server) simulate(ctx context.Context, in *simulateInput) (*answer[api.S
 		return nil, err
 	}
 	told.Decision, told.Answer, told.Attributes = decisionOf(found.Decided), found.Answer, found.Attributes
+	told.Message, told.Arguments = found.Message, found.Arguments
 	for i := range told.Steps {
 		told.Steps[i].Nanos = 0 // it has a clock of its own
 	}
@@ -117,7 +140,10 @@ func (s *Server) simulate(ctx context.Context, in *simulateInput) (*answer[api.S
 
 // simulationOf reads a request.
 func simulationOf(r *api.SimulationRequest) (Simulation, error) {
-	q := Simulation{User: r.User, Client: r.Client, Method: r.Method, Password: r.Password, Attributes: r.Attributes}
+	q := Simulation{
+		User: r.User, Client: r.Client, Protocol: r.Protocol, Method: r.Method, Password: r.Password, Attributes: r.Attributes,
+		Enable: levelOr(r.Enable), Service: r.Service, Command: strings.TrimSpace(r.Command), Arguments: r.Arguments, Level: levelOr(r.Level), Port: r.Port, RemoteAddress: r.Remote,
+	}
 	if r.Source != "" {
 		source, err := netip.ParseAddr(r.Source)
 		if err != nil {
@@ -139,10 +165,30 @@ func simulationOf(r *api.SimulationRequest) (Simulation, error) {
 			q.Assumed = PasswordWrong
 		}
 	}
+	switch {
+	case q.Service != "" && q.Command != "":
+		return q, badParameter("command", "give either a service or a command; a shell without a command is the service shell")
+	case !q.Authorizes() && len(q.Arguments) > 0:
+		return q, badParameter("arguments", "say what is to be authorized, with service or command")
+	case !q.Authorizes() && q.Level != NoLevel:
+		return q, badParameter("level", "it is part of an authorization; the level that a login asks for is enable")
+	case q.Authorizes() && (q.Password != "" || q.Assumed != NothingAssumed || q.Method != "" || q.Enable != NoLevel):
+		return q, badParameter("service", "an authorization has no password and no method, and is no enable: the user has logged in before")
+	case q.Authorizes():
+		return q, nil
+	}
 	if proved := q.Method != "none"; proved && (q.Password == "") != (q.Assumed != NothingAssumed) {
 		return q, badParameter("password", "give either the password, or in assume whether it is right")
 	}
 	return q, nil
+}
+
+// levelOr returns a privilege level, or NoLevel where none is given.
+func levelOr(level *int) int {
+	if level == nil {
+		return NoLevel
+	}
+	return *level
 }
 
 // layOver lays drafted documents over those in force.

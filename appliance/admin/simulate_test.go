@@ -33,6 +33,36 @@ func TestSimulationHandsOnWhatIsAsked(t *testing.T) {
 	}
 }
 
+func TestSimulationHandsOnWhatTACACSAloneHas(t *testing.T) {
+	n, c := start(t)
+	n.Told = admin.Simulated{
+		Decided: &event.Decided{Protocol: "tacacs", Verdict: uint32(event.Accept), Reason: "ok"}, Answer: "PASS_REPL", Message: "Welcome", Arguments: []string{"service=shell", "priv-lvl=1"},
+	}
+	level, none := 7, 0
+	told, err := c.Simulate(t.Context(), api.SimulationRequest{
+		User: "alice", Source: "192.0.2.7", Protocol: "tacacs", Service: "shell", Arguments: []string{"priv-lvl*15"}, Level: &level, Port: "tty1", Remote: "192.0.2.9",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q := n.Simulated; !q.Authorizes() || !q.OfTacacs() || q.Protocol != "tacacs" || q.Service != "shell" || len(q.Arguments) != 1 || q.Level != 7 || q.Enable != admin.NoLevel ||
+		q.Port != "tty1" || q.RemoteAddress != "192.0.2.9" || q.Assumed != admin.NothingAssumed || q.Password != "" {
+		t.Errorf("%+v", q)
+	}
+	if told.Answer != "PASS_REPL" || told.Message != "Welcome" || len(told.Arguments) != 2 || told.Arguments[1] != "priv-lvl=1" {
+		t.Errorf("%+v", told)
+	}
+	if _, err = c.Simulate(t.Context(), api.SimulationRequest{User: "alice", Client: "core", Enable: &none, Password: "hush-hush"}); err != nil {
+		t.Fatal(err)
+	}
+	if q := n.Simulated; q.Authorizes() || !q.OfTacacs() || q.Enable != 0 || q.Level != admin.NoLevel {
+		t.Errorf("%+v", q)
+	}
+	if _, err = c.Simulate(t.Context(), api.SimulationRequest{User: "alice", Client: "core", Command: " show version "}); err != nil || n.Simulated.Command != "show version" {
+		t.Errorf("%+v, %v", n.Simulated, err)
+	}
+}
+
 func TestSimulationLaysDocumentsOver(t *testing.T) {
 	n, c := start(t)
 	mustApply(t, c, "kind: Group\nname: staff\n---\nkind: User\nname: alice\nspec: {firstName: Alice, primaryGroup: staff}")
@@ -65,7 +95,7 @@ func TestSimulationLaysDocumentsOver(t *testing.T) {
 func TestSimulationRefusesWhatItCannotDo(t *testing.T) {
 	_, c := start(t)
 	mustApply(t, c, "kind: User\nname: alice")
-	ok := &api.Assumptions{Password: "ok"}
+	ok, level, beyond := &api.Assumptions{Password: "ok"}, 15, 16
 	for _, x := range []struct {
 		name string
 		q    api.SimulationRequest
@@ -77,6 +107,13 @@ func TestSimulationRefusesWhatItCannotDo(t *testing.T) {
 		{"two passwords", api.SimulationRequest{User: "alice", Client: "core", Password: "x", Assume: ok}, "either the password"},
 		{"unknown method", api.SimulationRequest{User: "alice", Client: "core", Method: "eap", Assume: ok}, "method"},
 		{"unknown client", api.SimulationRequest{User: "alice", Client: "nowhere", Assume: ok}, "no such service provider"},
+		{"service and command", api.SimulationRequest{User: "alice", Client: "core", Service: "shell", Command: "show"}, "either a service or a command"},
+		{"arguments of nothing", api.SimulationRequest{User: "alice", Client: "core", Assume: ok, Arguments: []string{"x=1"}}, "say what is to be authorized"},
+		{"a level of a login", api.SimulationRequest{User: "alice", Client: "core", Assume: ok, Level: &level}, "is enable"},
+		{"a password of an authorization", api.SimulationRequest{User: "alice", Client: "core", Assume: ok, Service: "shell"}, "has no password"},
+		{"a method of an authorization", api.SimulationRequest{User: "alice", Client: "core", Method: "pap", Service: "shell"}, "has no password"},
+		{"no such level", api.SimulationRequest{User: "alice", Client: "core", Assume: ok, Enable: &beyond}, "15"},
+		{"no such protocol", api.SimulationRequest{User: "alice", Client: "core", Assume: ok, Protocol: "ldap"}, "protocol"},
 		{"bad draft", api.SimulationRequest{User: "alice", Client: "core", Assume: ok, Documents: []api.DraftFile{{Name: "x.yaml", Text: "kind: Nothing"}}}, "x.yaml"},
 		{"dangling draft", api.SimulationRequest{User: "alice", Client: "core", Assume: ok, Documents: []api.DraftFile{{Text: "kind: User\nname: alice\nspec: {primaryGroup: nowhere}"}}}, "nowhere"},
 		{"draft of what is no part of the cache", api.SimulationRequest{User: "alice", Client: "core", Assume: ok, Documents: []api.DraftFile{{

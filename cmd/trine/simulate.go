@@ -17,21 +17,35 @@ func (c *cli) simulateCommand() *cobra.Command {
 	var at string
 	var assume, paths []string
 	var stdin bool
+	var enable, level int
 	cmd := &cobra.Command{
 		Use:   "simulate USER",
-		Short: "Say what a login would get, and why",
+		Short: "Say what a login or an authorization would get, and why",
 		Long: "Have a login decided by the engine that decides logins, and tell the verdict, the reason, what was looked at and what would be\n" +
 			"answered. Nothing is recorded, and nothing counts against anybody. The password is asked for, read with --stdin, or assumed to be\n" +
-			"right or wrong. Documents given with -f are laid over those in force; limits, locks and sessions are those that there are.",
+			"right or wrong. Documents given with -f are laid over those in force; limits, locks and sessions are those that there are.\n" +
+			"Where the service provider asks over TACACS+, --enable has the privilege level decided, and --service or --command an authorization,\n" +
+			"for which nobody logs in.",
 		Example: "  trine simulate alice --client wlan --assume password=ok\n" +
 			"  trine simulate alice --source 192.0.2.7 --attribute 'NAS-Port-Type=Ethernet' --at '2026-12-24 20:00'\n" +
-			"  trine simulate bob --client vpn --assume password=ok -f draft.yaml",
+			"  trine simulate bob --client vpn --assume password=ok -f draft.yaml\n" +
+			"  trine simulate bob --client core-routers --command 'show version'\n" +
+			"  trine simulate bob --client core-routers --service ppp --argument protocol=ip",
 		Args:              args(cobra.ExactArgs(1)),
 		ValidArgsFunction: c.completeUser,
 		RunE: func(cmd *cobra.Command, words []string) error {
 			q.User = words[0]
 			if q.Client == "" && q.Source == "" {
 				return usagef("say who asks: the service provider with --client, or an address of its with --source")
+			}
+			if q.Service != "" && q.Command != "" {
+				return usagef("give either --service or --command; a shell without a command is --service shell")
+			}
+			if cmd.Flags().Changed("enable") {
+				q.Enable = &enable
+			}
+			if cmd.Flags().Changed("level") {
+				q.Level = &level
 			}
 			if err := readAssumptions(&q, assume); err != nil {
 				return err
@@ -48,7 +62,7 @@ func (c *cli) simulateCommand() *cobra.Command {
 					q.Documents = append(q.Documents, api.DraftFile{Name: f.Name, Text: string(f.Data)})
 				}
 			}
-			if q.Assume == nil && q.Method != "none" {
+			if authorizes := q.Service != "" || q.Command != ""; q.Assume == nil && q.Method != "none" && !authorizes {
 				var err error
 				if q.Password, err = c.password(stdin, false); err != nil {
 					return err
@@ -69,13 +83,22 @@ func (c *cli) simulateCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&q.Client, "client", "", "service provider that asks")
 	f.StringVar(&q.Source, "source", "", "address that the request comes from (default one of the service provider's)")
-	f.StringVar(&q.Method, "method", "pap", "how the password is proved: pap, chap, mschapv1, mschapv2 or none")
+	f.StringVar(&q.Protocol, "protocol", "", "radius or tacacs, where --source alone does not say it (default the service provider's, and else radius)")
+	f.StringVar(&q.Method, "method", "", "how the password is proved: pap, chap, mschapv1, mschapv2, over RADIUS none, over TACACS+ ascii (default pap, over TACACS+ ascii)")
 	f.BoolVar(&stdin, "stdin", false, "read the password from standard input")
 	f.StringArrayVar(&assume, "assume", nil, "take for granted instead of looking: password=ok or password=wrong")
 	f.StringArrayVar(&q.Attributes, "attribute", nil, "further attribute of the request, such as 'NAS-Port-Type=Ethernet'; can be given more than once")
+	f.IntVar(&enable, "enable", 0, "TACACS+: the privilege `level` that is asked for (enable), 0 to 15")
+	f.StringVar(&q.Service, "service", "", "TACACS+: `service` to have authorized, such as shell or junos-exec")
+	f.StringVar(&q.Command, "command", "", "TACACS+: `line` to have authorized as a command, such as 'show version'")
+	f.StringArrayVar(&q.Arguments, "argument", nil, "TACACS+: further `argument` of the authorization, such as protocol=ip; can be given more than once")
+	f.IntVar(&level, "level", 0, "TACACS+: privilege `level` that the device says that the user has, in an authorization (default 1)")
+	f.StringVar(&q.Port, "port", "", "TACACS+: `line` on the device")
+	f.StringVar(&q.Remote, "remote-address", "", "TACACS+: `address` that the user comes from")
 	f.StringVar(&at, "at", "", "when the login comes: a time (RFC 3339), a date, or a duration from now such as +24h (default now)")
 	fileFlag(cmd, &paths)
-	mustRegister(cmd, "method", fixed("pap", "chap", "mschapv1", "mschapv2", "none"))
+	mustRegister(cmd, "protocol", fixed("radius", "tacacs"))
+	mustRegister(cmd, "method", fixed("ascii", "pap", "chap", "mschapv1", "mschapv2", "none"))
 	mustRegister(cmd, "assume", fixed("password=ok", "password=wrong"))
 	return cmd
 }
@@ -138,12 +161,21 @@ func (c *cli) showSimulation(w io.Writer, s *api.Simulation) error {
 		return err
 	}
 	end := ":"
-	if len(s.Attributes) == 0 {
+	switch tacacs := s.Protocol == "tacacs"; {
+	case !tacacs && len(s.Attributes) == 0:
 		end = ", without attributes."
+	case tacacs && len(s.Arguments) == 0 && s.Message == "":
+		end = "."
 	}
 	fmt.Fprintf(w, "\nThe device would get %s%s\n", printable(s.Answer), end)
 	for _, a := range s.Attributes {
 		fmt.Fprintf(w, "  %s = %s\n", printable(a.Name), printable(a.Value))
+	}
+	for _, argument := range s.Arguments {
+		fmt.Fprintf(w, "  %s\n", printable(argument))
+	}
+	if s.Message != "" {
+		fmt.Fprintf(w, "  message: %s\n", printable(s.Message))
 	}
 	_, err := fmt.Fprintln(w, "Nothing was recorded.")
 	return err

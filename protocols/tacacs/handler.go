@@ -30,6 +30,17 @@ type Lane interface {
 
 var _ Lane = (*engine.Lane)(nil)
 
+// port is what a handler needs of its loop. *stream.Loop is one.
+type port interface {
+	Now() time.Time  // when the present batch began
+	Time() time.Time // now
+	Conn(h stream.Handle) *stream.Conn
+	After(d time.Duration, token uint64)
+	Wake()
+}
+
+var _ port = (*stream.Loop)(nil)
+
 // common is what the handlers of all loops share; nothing in it changes.
 type common struct {
 	lookup   func(netip.Addr) (*policy.Cache, *policy.Client)
@@ -45,7 +56,7 @@ type common struct {
 // handler is the TACACS+ server on one loop.
 type handler struct {
 	*common
-	loop  *stream.Loop
+	loop  port
 	lane  Lane
 	stats *counters
 
@@ -80,7 +91,7 @@ type handler struct {
 
 var _ stream.Handler = (*handler)(nil)
 
-func newHandler(c *common, l *stream.Loop, lane Lane, stats *counters) *handler {
+func newHandler(c *common, l port, lane Lane, stats *counters) *handler {
 	h := &handler{common: c, loop: l, lane: lane, stats: stats, opening: wire.NewPads(), complaints: complaint.NewBox(c.logger)}
 	h.departures.init()
 	h.decided = loop.NewMailbox[*login](l)

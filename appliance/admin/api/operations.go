@@ -180,15 +180,23 @@ type Decision struct {
 	Steps     []Step    `json:"steps,omitempty" doc:"What was looked at, in order"`
 }
 
-// SimulationRequest asks what a login would get.
+// SimulationRequest asks what a login would get, or over TACACS+ an authorization.
 type SimulationRequest struct {
 	User       string       `json:"user" maxLength:"1024" doc:"Login name as the device would send it"`
 	Client     string       `json:"client,omitempty" maxLength:"512" doc:"Service provider that asks. This or source is given, or both"`
 	Source     string       `json:"source,omitempty" maxLength:"64" doc:"Address that the request comes from; absent: one of the service provider's"`
-	Method     string       `json:"method,omitempty" enum:"pap,chap,mschapv1,mschapv2,none" doc:"How the password is proved; absent: pap"`
+	Protocol   string       `json:"protocol,omitempty" enum:"radius,tacacs" doc:"Protocol that it comes by; absent: the service provider's, or with source alone tacacs where something is given that TACACS+ alone has, and else radius"`
+	Method     string       `json:"method,omitempty" enum:"ascii,pap,chap,mschapv1,mschapv2,none" doc:"How the password is proved; absent: pap, and over TACACS+ ascii. RADIUS has no ascii, TACACS+ no none"`
 	Password   string       `json:"password,omitempty" maxLength:"1024" doc:"The password; absent where it is assumed" writeOnly:"true"`
 	Assume     *Assumptions `json:"assume,omitempty" doc:"What is taken for granted instead of looked at"`
-	Attributes []string     `json:"attributes,omitempty" maxItems:"512" doc:"Further attributes of the request by their names in the dictionary, such as NAS-Port-Type = Ethernet"`
+	Attributes []string     `json:"attributes,omitempty" maxItems:"512" doc:"Further attributes of a RADIUS request by their names in the dictionary, such as NAS-Port-Type = Ethernet"`
+	Enable     *int         `json:"enable,omitempty" minimum:"0" maximum:"15" doc:"TACACS+: the privilege level that is asked for by enable; absent: it is a login"`
+	Service    string       `json:"service,omitempty" maxLength:"247" doc:"TACACS+: has this service authorized, such as shell; nobody logs in then"`
+	Command    string       `json:"command,omitempty" maxLength:"4096" doc:"TACACS+: has this command line authorized, such as show version; nobody logs in then"`
+	Arguments  []string     `json:"arguments,omitempty" maxItems:"255" doc:"TACACS+: further arguments of the authorization, such as protocol=ip"`
+	Level      *int         `json:"level,omitempty" minimum:"0" maximum:"15" doc:"TACACS+: privilege level that the device says that the user has, in an authorization; absent: 1"`
+	Port       string       `json:"port,omitempty" maxLength:"255" doc:"TACACS+: the line on the device"`
+	Remote     string       `json:"remoteAddress,omitempty" maxLength:"255" doc:"TACACS+: where the user is"`
 	At         *time.Time   `json:"at,omitempty" doc:"When the login comes; absent: now"`
 	Documents  []DraftFile  `json:"documents,omitempty" maxItems:"1000" doc:"Documents as they would be, laid over those in force"`
 }
@@ -210,8 +218,10 @@ type Simulation struct {
 	Assumed    []string    `json:"assumed,omitempty" doc:"What was taken for granted, in plain words"`
 	Draft      []string    `json:"draft,omitempty" doc:"Documents that were laid over those in force, as Kind/name; those that change nothing are left out"`
 	Warnings   []Finding   `json:"warnings,omitempty" doc:"What an apply of the draft would warn about"`
-	Answer     string      `json:"answer,omitempty" doc:"Code of the answer, such as Access-Accept; absent: the device would get none"`
-	Attributes []Attribute `json:"attributes,omitempty" doc:"Attributes of the answer, in its order; secrets are redacted"`
+	Answer     string      `json:"answer,omitempty" doc:"Code or status of the answer, such as Access-Accept, PASS, GETDATA or PASS_ADD; absent: the device would get none"`
+	Attributes []Attribute `json:"attributes,omitempty" doc:"Attributes of a RADIUS answer, in its order; secrets are redacted"`
+	Message    string      `json:"message,omitempty" doc:"What a TACACS+ answer has for the user to read"`
+	Arguments  []string    `json:"arguments,omitempty" doc:"Arguments of a TACACS+ answer, in its order"`
 }
 
 // Attribute is an attribute of an answer by its name in the dictionary.
