@@ -18,17 +18,21 @@ type grantedArgument struct {
 // read reads the arguments of a request: what service or which command it is about (RFC 8907 sections 6.1 and 8.2).
 func (e *Engine) read(r *Request) trace.Reason {
 	a := r.work.action
-	a.asked, a.line = a.asked[:0], a.line[:0]
+	a.asked, a.line, a.spelled = a.asked[:0], a.line[:0], a.spelled[:0]
 	if len(a.Args) > document.MaxArguments {
 		r.trace.Add(trace.ArgumentsTooMany, strconv.Itoa(len(a.Args)), "")
 		return trace.TacacsArgumentMalformed
 	}
+	bare := r.Client.Spec.Tacacs.Quirks.PairsWithoutSeparator
 	hasService, hasCommand := false, false
 	for _, text := range a.Args {
 		arg, ok := policy.NewArgument(text)
 		switch {
 		case ok:
-		case len(text) > 0 && len(arg.Name) == len(text) && r.Client.Spec.Tacacs.Quirks.PairsWithoutSeparator:
+		case bare && len(text) == 0:
+			continue
+		case bare && len(arg.Name) == len(text) && len(text) < document.MaxArgument:
+			arg = a.optional(text)
 		default:
 			r.trace.AddName(trace.ArgumentIsBad, text, "it has no = or * behind a name")
 			return trace.TacacsArgumentMalformed
@@ -66,6 +70,14 @@ func (e *Engine) read(r *Request) trace.Reason {
 		r.trace.AddName(trace.CommandWanted, a.Command, "")
 	}
 	return trace.OK
+}
+
+// optional returns what an argument without a separator stands for: an optional one without a value. It is written out, so that an answer can repeat it.
+func (a *action) optional(name []byte) policy.Argument {
+	from := len(a.spelled)
+	a.spelled = append(append(a.spelled, name...), '*') // those before keep their memory where this finds more
+	arg, _ := policy.NewArgument(a.spelled[from:])
+	return arg
 }
 
 var carriageReturn = []byte("<cr>")

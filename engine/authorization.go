@@ -50,6 +50,7 @@ type AuthorizationDelivery interface {
 type action struct {
 	asked   []policy.Argument // as they came
 	line    []byte            // of the command
+	spelled []byte            // the arguments that came without a separator, each with one
 	roles   []*policy.Role    // in the client's information system, in the order of their precedence
 	granted []grantedArgument // what the configuration gives for the service
 	level   [len("priv-lvl=15")]byte

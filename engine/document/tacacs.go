@@ -77,7 +77,7 @@ type TacacsQuirks struct {
 	RemoteAddressText bool `json:"remoteAddressText"`
 	// ShortBody accepts a body that is shorter than its header says.
 	ShortBody bool `json:"shortBody"`
-	// PairsWithoutSeparator takes an argument without = or * for an optional one without a value.
+	// PairsWithoutSeparator takes an argument without = or * for an optional one without a value, and passes over one without a single byte. An answer that repeats such an argument writes it with the *.
 	PairsWithoutSeparator bool `json:"pairsWithoutSeparator"`
 }
 

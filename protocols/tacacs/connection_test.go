@@ -437,6 +437,43 @@ func TestQuirksAreLetPassWhereTheyAreSwitchedOn(t *testing.T) {
 	}
 }
 
+// asks returns the body of an authorization REQUEST of a user, with arguments as they are given.
+func asks(user string, args ...string) []byte {
+	body := []byte{byte(wire.MethodTACACSPlus), 1, byte(wire.TypeASCII), byte(wire.ServiceLogin), byte(len(user)), 0, 0, byte(len(args))}
+	for _, a := range args {
+		body = append(body, byte(len(a)))
+	}
+	return append(append(body, user...), strings.Join(args, "")...)
+}
+
+// TestArgumentsAgainstTheRFCAreReadAndRepeatedWithinIt sends arguments without a separator and without a byte, and has the server repeat what it takes them for.
+func TestArgumentsAgainstTheRFCAreReadAndRepeatedWithinIt(t *testing.T) {
+	r := newRig(t)
+	d := r.dial("testing123")
+	d.raw(wire.Authorization, wire.Version0, 1, 1, asks("bob", "", "service=shell", "cmd="))
+	d.response(1, wire.AuthorError)
+	d.ended()
+	r.house.Put(coreDocument(", quirks: {pairsWithoutSeparator: true}"))
+	d = r.dial("testing123")
+	d.flags = wire.SingleConnect
+	d.raw(wire.Authorization, wire.Version0, 1, 2, asks("bob", "", "service=shell", "cmd=", "", "roles"))
+	d.response(2, wire.AuthorPassAdd, "idletime=5", "autocmd*menu", "priv-lvl=1")
+	d.raw(wire.Authorization, wire.Version0, 1, 3, asks("bob", "", "service=shell", "cmd=", "roles", "idletime*9")) // which is replaced, so that all of them are repeated
+	d.response(3, wire.AuthorPassRepl, "service=shell", "cmd=", "roles*", "idletime=5", "autocmd*menu", "priv-lvl=1")
+	longest := strings.Repeat("x", 254)
+	d.raw(wire.Authorization, wire.Version0, 1, 4, asks("bob", "service=shell", "cmd=", longest, "idletime*9"))
+	d.response(4, wire.AuthorPassRepl, "service=shell", "cmd=", longest+"*", "idletime=5", "autocmd*menu", "priv-lvl=1")
+	d.raw(wire.Authorization, wire.Version0, 1, 5, asks("bob", "service=shell", "cmd=", longest+"x")) // there is no room for its separator
+	d.response(5, wire.AuthorFail)
+	records := len(r.accounted(func() {
+		d.raw(wire.Accounting, wire.Version0, 1, 6, append([]byte{byte(wire.AcctStart)}, asks("bob", "", "task_id=1", "service=shell", "roles")...))
+		d.acct(6, wire.AcctSuccess)
+	}))
+	if records != 1 {
+		t.Errorf("%d records", records)
+	}
+}
+
 func TestTextBehindTheRemoteAddressIsCutOff(t *testing.T) {
 	r := newRig(t)
 	r.house.Put(coreDocument(", quirks: {remoteAddressText: true}"))

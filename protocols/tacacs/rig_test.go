@@ -230,6 +230,22 @@ func (d *device) account(session uint32, flags wire.AcctFlags, user string, args
 	d.send(d.packet())
 }
 
+// raw sends a packet whose body is given byte by byte, whatever it says.
+func (d *device) raw(kind wire.Type, version wire.Version, seq uint8, session uint32, body []byte) {
+	d.t.Helper()
+	p := make([]byte, wire.HeaderLen, wire.HeaderLen+len(body))
+	h := header(kind, version, seq, session, d.flags)
+	if h.Length = uint32(len(body)); d.secret == nil {
+		h.Flags |= wire.Unencrypted
+	}
+	h.Put(p)
+	p = append(p, body...)
+	if d.secret != nil {
+		d.secret.Obfuscate(p)
+	}
+	d.send(p)
+}
+
 // read returns the next packet, its obfuscation taken off, and fails after five seconds.
 func (d *device) read() (wire.Header, []byte) {
 	d.t.Helper()

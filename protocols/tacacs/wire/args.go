@@ -111,6 +111,8 @@ func (a Args) check(q Quirks) Fault {
 func checkArg(text []byte, q Quirks) Fault {
 	arg := split(text)
 	switch {
+	case len(text) == 0 && q&BareArguments != 0:
+		return OK
 	case len(arg.Name) == 0:
 		return ArgumentEmpty
 	case arg.Value == nil && q&BareArguments == 0:
@@ -122,9 +124,13 @@ func checkArg(text []byte, q Quirks) Fault {
 }
 
 // demand holds the arguments of an authorization against RFC 8907 section 8.2.
+// Those of no byte, where they are let pass, are as if they were not there.
 func (a Args) demand() Fault {
 	var service, protocol, command, shell, first bool
 	for arg := range a.All() {
+		if len(arg.Name) == 0 {
+			continue
+		}
 		var seen *bool
 		switch string(arg.Name) {
 		case "service":

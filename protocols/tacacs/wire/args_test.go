@@ -18,8 +18,9 @@ func TestRFC8907_6_1_Arguments(t *testing.T) {
 		{"255 bytes", "a=" + strings.Repeat("x", 253), 0, OK},
 		{"value beyond US-ASCII", "cmd-arg=büro", 0, OK},
 		{"empty", "", 0, ArgumentEmpty},
-		{"empty, from a device that leaves separators out", "", BareArguments, ArgumentEmpty},
+		{"empty, from a device that sends such", "", BareArguments, OK},
 		{"no name", "=b", 0, ArgumentEmpty},
+		{"no name, from a device that leaves separators out", "=b", BareArguments, ArgumentEmpty},
 		{"no separator", "ab", 0, SeparatorMissing},
 		{"no separator, from a device that leaves them out", "ab", BareArguments, OK},
 		{"name with a control character", "a\x00=b", 0, TextUnprintable},
@@ -89,6 +90,14 @@ func TestRFC8907_8_2_ServiceComesFirstAndShellHasACommand(t *testing.T) {
 		_, f := b.Finish(nil)
 		check(t, c.name+", built", f, c.want)
 	}
+}
+
+// TestArgumentsOfNoByteArePassedOver puts them before, between and behind what counts.
+func TestArgumentsOfNoByteArePassedOver(t *testing.T) {
+	check(t, "before service", parseRequestBody(request("", "service=shell", "", "cmd=", ""), BareArguments), OK)
+	check(t, "before service, without the quirk", parseRequestBody(request("", "service=shell", "cmd="), 0), ArgumentEmpty)
+	check(t, "before another argument", parseRequestBody(request("", "cmd=", "service=shell"), BareArguments), ServiceMissing)
+	check(t, "alone", parseRequestBody(request("", ""), BareArguments), ServiceMissing)
 }
 
 func TestRFC8907_8_1_NumbersThatDoNotFitAreNotHandled(t *testing.T) {

@@ -83,8 +83,8 @@ const (
 	// LooseLength accepts a body with bytes behind the last field, which are
 	// ignored: a header whose length is more than the body has.
 	LooseLength Quirks = 1 << iota
-	// BareArguments accepts arguments without a separator, as mandatory ones
-	// with no value.
+	// BareArguments accepts arguments without a separator, which are names with
+	// no value, and arguments of no byte, which mean nothing.
 	BareArguments
 	// MinorOne accepts minor version 1 on authorization and accounting.
 	MinorOne
