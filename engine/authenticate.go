@@ -132,7 +132,7 @@ func (r *Request) remark(reason trace.Reason) {
 		remark = string(reason)
 	}
 	switch reason {
-	case trace.ProofMalformed, trace.EndpointMismatch, trace.PasswordPolicy:
+	case trace.ProofMalformed, trace.EndpointMismatch, trace.PasswordPolicy, trace.UserMissing:
 		r.trace.Add(trace.ProofIsBad, remark, "")
 	case trace.RadiusServiceUnsupported, trace.TacacsActionUnsupported:
 		r.trace.Add(trace.ServiceAsked, remark, "")

@@ -62,7 +62,11 @@ func (r *record) fill(s *session, q *wire.AcctRequest) {
 	var began, ended time.Time
 	system := false
 	command := r.command[:0]
+	running := q.Flags == wire.AcctWatchdog // without START nothing is told but that the task goes on: arguments are ignored, RFC 8907 section 7.2
 	for arg := range q.Args.All() {
+		if running && string(arg.Name) != "task_id" { // which says what task
+			continue
+		}
 		n, isNumber := arg.Uint32()
 		switch string(arg.Name) {
 		case "task_id":

@@ -73,7 +73,7 @@ func TestRecordsHoldWhatTheArgumentsSay(t *testing.T) {
 	if lines, ok := Describe(v.Raw); !ok || !slices.Contains(lines, `arg = "start_time=1790000000"`) || !slices.Contains(lines, "flags = start") {
 		t.Errorf("told as %q", lines)
 	}
-	v = account(wire.AcctWatchdog, "task_id=9", "service=shell", "elapsed_time=60", "bytes_in=1000", "bytes_out=2000", "paks_in=10", "paks_out=20")
+	v = account(wire.AcctWatchdog|wire.AcctStart, "task_id=9", "service=shell", "elapsed_time=60", "bytes_in=1000", "bytes_out=2000", "paks_in=10", "paks_out=20")
 	if v.Status != event.StatusInterim || v.SessionTime != 60 || v.InputOctets != 1000 || v.OutputOctets != 2000 || v.InputPackets != 10 || v.OutputPackets != 20 {
 		t.Errorf("%+v", v)
 	}

@@ -317,12 +317,15 @@ func TestPeopleWhoDoNotAnswerAreForgotten(t *testing.T) {
 	r = newRig(t, func(c *Config) { c.Patience = 2 * time.Second })
 	busy := r.dial("testing123") // who answers in time is not
 	busy.flags = wire.SingleConnect
-	busy.start(1, wire.AuthenStart{Type: wire.TypeASCII})
+	busy.start(1, wire.AuthenStart{Action: wire.ChangePassword, Type: wire.TypeASCII})
 	busy.reply(1, wire.AuthenGetUser)
-	for i := range 6 { // longer in all than one question may wait
+	for i, round := range []struct { // longer in all than one question may wait
+		said  string
+		asked wire.AuthenStatus
+	}{{"", wire.AuthenGetUser}, {"", wire.AuthenGetUser}, {"bob", wire.AuthenGetData}, {"builder", wire.AuthenGetPass}, {"", wire.AuthenGetPass}, {"", wire.AuthenGetPass}} {
 		time.Sleep(400 * time.Millisecond)
-		busy.say(1, uint8(3+2*i), "")
-		busy.reply(1, wire.AuthenGetUser)
+		busy.say(1, uint8(3+2*i), round.said)
+		busy.reply(1, round.asked)
 	}
 }
 

@@ -27,6 +27,7 @@ type dialogue struct {
 	asked    question
 	changes  bool   // it is about a new password
 	greeted  bool   // the banner was shown
+	nameless int    // how often he gave no name
 	refused  int    // how many new passwords were
 	name     []byte // as the person typed it, or as the device said
 	password []byte
@@ -37,6 +38,8 @@ type dialogue struct {
 const (
 	// maxName is how long a login name is that somebody types, in bytes: as long as the other messages of the protocol could carry it.
 	maxName = 255
+	// maxNameless is how often somebody is asked for a name, as RFC 8907 section 5.4.2.1 recommends.
+	maxNameless = 3
 	// maxRefused is how many new passwords somebody may try in one session.
 	maxRefused = 3
 )
@@ -53,7 +56,7 @@ const (
 // begin takes over what a START says, whose texts are parts of the session's packet.
 func (s *session) begin(start *wire.AuthenStart) {
 	s.start = *start
-	s.asked, s.changes, s.greeted, s.refused = askedNothing, s.start.Action == wire.ChangePassword, false, 0
+	s.asked, s.changes, s.greeted, s.nameless, s.refused = askedNothing, s.start.Action == wire.ChangePassword, false, 0, 0
 	s.name = append(s.name[:0], s.start.User...)
 	s.password, s.fresh, s.state = s.password[:0], s.fresh[:0], s.state[:0]
 }
@@ -126,6 +129,10 @@ func (h *handler) continued(s *session, header *wire.Header) {
 		case len(said) > maxName:
 			h.refuse(s, trace.ProofMalformed, "a login name of more than 255 bytes")
 		case len(said) == 0:
+			if s.nameless++; s.nameless == maxNameless {
+				h.refuse(s, trace.UserMissing, "no name, though it was asked for three times")
+				return
+			}
 			h.ask(s, wire.AuthenGetUser, askedName, s.own.askUser)
 		default:
 			s.name = append(s.name[:0], said...)

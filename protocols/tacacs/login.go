@@ -137,7 +137,7 @@ func (h *handler) finish(l *login) {
 	case (d.Reason == trace.PasswordPolicy || d.Reason == trace.PasswordReused) && len(s.fresh) > 0 && s.refused < maxRefused:
 		s.fresh = s.fresh[:0]
 		h.askNewPassword(s, "Not taken: "+d.Message+".\n")
-	case d.Reason == trace.TacacsMethodDisabled: // RFC 8907 section 5.4.3: another type of authentication may do
+	case d.Reason == trace.TacacsMethodDisabled && s.typed(): // RFC 8907 section 5.4.3: another type of authentication may do; to one of a single START there is no such answer (sections 5.4.2.2 to 5.4.2.5)
 		h.stats.rejects[d.Reason.Class()].Add(1)
 		h.conclude(s, wire.AuthenRestart, outcomeRestart, "")
 	default:

@@ -147,6 +147,16 @@ func (r *rig) dial(secret string) *device {
 	return newDevice(r.t, conn, secret)
 }
 
+// dialFrom connects a device from an address of loopback.
+func (r *rig) dialFrom(ip, secret string) *device {
+	r.t.Helper()
+	conn, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}).Dial("tcp", r.to.String())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return newDevice(r.t, conn, secret)
+}
+
 func newDevice(t testing.TB, conn net.Conn, secret string) *device {
 	t.Helper()
 	t.Cleanup(func() { _ = conn.Close() })

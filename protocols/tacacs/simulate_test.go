@@ -102,9 +102,11 @@ func TestSimulationTellsWhatIsAskedFor(t *testing.T) {
 	if err != nil || told.Status != "PASS_ADD" || string(told.Decided.Command) != "show version" || told.Decided.Level != 16 || string(told.Decided.Port) != "tty1" {
 		t.Errorf("%+v, %v", told, err)
 	}
-	r.house.Put("kind: IdentityProvider\nname: local\nspec: {type: local, publicID: \"https://idp.example.com\", profiles: {tacacs: {enabled: true, pap: false}}}")
-	if told, err = r.try(func(a *Attempt) { a.Method = credential.PAP }); err != nil || told.Status != "RESTART" || told.Decided.Reason != string(trace.TacacsMethodDisabled) {
-		t.Errorf("%+v, %v", told, err)
+	r.house.Put(challengesAlone)
+	for method, status := range map[credential.Method]string{credential.PAP: "FAIL", credential.ASCII: "RESTART"} {
+		if told, err = r.try(func(a *Attempt) { a.Method = method }); err != nil || told.Status != status || told.Decided.Reason != string(trace.TacacsMethodDisabled) {
+			t.Errorf("%+v, %v", told, err)
+		}
 	}
 	r.house.Put("kind: ServiceProvider\nname: core\nspec: {type: tacacs, tacacs: {sourceIPs: [127.0.0.0/16], secrets: [{value: testing123, notAfter: 2020-01-01T00:00:00Z}]}}")
 	if told, err = r.try(func(*Attempt) {}); !errors.Is(err, ErrSecret) {
