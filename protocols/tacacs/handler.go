@@ -62,7 +62,7 @@ type handler struct {
 
 	arrivals   [stream.BatchSize]arrival
 	expected   [stream.BatchSize][]byte // whom a batch is about
-	opening    *wire.Pads // takes the obfuscation off what came
+	opening    *wire.Pads               // takes the obfuscation off what came
 	start      wire.AuthenStart
 	proceed    wire.AuthenContinue
 	author     wire.AuthorRequest
