@@ -35,6 +35,7 @@ type MetricSources struct {
 	Delivery    func() []DeliveryStats // a channel each
 	Geo         func() GeoStats
 	Certificate func() time.Time // when the management certificate expires
+	Devices     func() time.Time // when the certificate of TACACS+ over TLS expires; zero: there is none
 }
 
 // LogStats are the counters and the state of the record log.
@@ -200,9 +201,15 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		e.counter("trine_geo_database_reads_total", "Times that the file of the geo database was read, by result.", float64(g.Reads), "result", "used")
 		e.counter("trine_geo_database_reads_total", "Times that the file of the geo database was read, by result.", float64(g.Failures), "result", "refused")
 	}
-	if s.Certificate != nil {
-		if at := s.Certificate(); !at.IsZero() {
-			e.gauge("trine_cert_expiry_timestamp_seconds", "When a certificate expires, in seconds since 1970.", seconds(at), "use", "management")
+	for _, c := range [...]struct {
+		use     string
+		expires func() time.Time
+	}{{"management", s.Certificate}, {"tacacs", s.Devices}} {
+		if c.expires == nil {
+			continue
+		}
+		if at := c.expires(); !at.IsZero() {
+			e.gauge("trine_cert_expiry_timestamp_seconds", "When a certificate expires, in seconds since 1970.", seconds(at), "use", c.use)
 		}
 	}
 }

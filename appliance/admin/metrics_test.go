@@ -47,6 +47,7 @@ func sources() MetricSources {
 		},
 		Geo:         func() GeoStats { return GeoStats{Built: time.Unix(1700000000, 0), Reads: 2, Failures: 1} },
 		Certificate: func() time.Time { return time.Unix(1800000000, 0) },
+		Devices:     func() time.Time { return time.Unix(1900000000, 0) },
 	}
 }
 
@@ -102,7 +103,7 @@ func TestMetricsSayWhatTheSourcesSay(t *testing.T) {
 		`trine_loops 2`,
 		`trine_loop_sockets 4`,
 		`trine_loop_receive_dropped_total 3`,
-		`trine_cert_expiry_timestamp_seconds{use="management"} 1.8e+09`,
+		`trine_cert_expiry_timestamp_seconds{use="management"} 1.8e+09`, `trine_cert_expiry_timestamp_seconds{use="tacacs"} 1.9e+09`,
 	} {
 		if !strings.Contains(body, want+"\n") {
 			t.Errorf("no line %q", want)

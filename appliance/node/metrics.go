@@ -31,6 +31,7 @@ func (n *Node) metrics(certificate time.Time) http.Handler {
 		Delivery:    n.deliveryStats,
 		Geo:         n.geoStats(),
 		Certificate: func() time.Time { return certificate },
+		Devices:     n.devicesExpire,
 	})
 }
 

@@ -62,6 +62,7 @@ type Node struct {
 	engine    *engine.Engine
 	radius    atomic.Pointer[radius.Server]
 	tacacs    atomic.Pointer[tacacs.Server]
+	devices   atomic.Pointer[deviceTLS] // nil: TACACS+ is not answered within TLS
 	admin     *admin.Server
 
 	management net.Listener

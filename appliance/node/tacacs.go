@@ -37,6 +37,7 @@ func (n *Node) startTacacs() error {
 		if c.TLS, err = files.config(); err != nil {
 			return err
 		}
+		n.devices.Store(files)
 	}
 	server, err := tacacs.Start(c)
 	if err != nil {
@@ -44,6 +45,15 @@ func (n *Node) startTacacs() error {
 	}
 	n.tacacs.Store(server)
 	return nil
+}
+
+// devicesExpire returns when the certificate of TACACS+ over TLS expires that is in use; zero if there is none. Like tacacsStats it may be called early.
+func (n *Node) devicesExpire() time.Time {
+	files := n.devices.Load()
+	if files == nil {
+		return time.Time{}
+	}
+	return files.current().Certificates[0].Leaf.NotAfter
 }
 
 // prefixes reads addresses and prefixes.

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
@@ -181,6 +182,13 @@ func TestDevicesWithCertificatesAreAnsweredWithinTLSAlone(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the files that changed are not in use: %+v, %v", v, err)
 		}
+	}
+	leaf, err := tls.LoadX509KeyPair(at("node.pem"), at("node.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("trine_cert_expiry_timestamp_seconds{use=\"tacacs\"} %g\n", float64(leaf.Leaf.NotAfter.Unix())); !strings.Contains(n.metrics(), want) {
+		t.Errorf("the metrics do not hold %s", want)
 	}
 	refused("the authority before", probe.DeviceTLS{Certificate: at("switch.pem"), Key: at("switch.key"), Authorities: others.file}, "unknown certificate authority")
 	node.quit(t)
