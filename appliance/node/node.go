@@ -235,7 +235,7 @@ func (n *Node) startListeners(ctx context.Context) error {
 		return err
 	}
 	server, err := radius.Start(radius.Config{
-		Authentication: n.settings.RadiusAuthentication, Accounting: n.settings.RadiusAccounting, Loops: n.settings.RadiusLoops,
+		Authentication: n.settings.RadiusAuthentication, Accounting: n.settings.RadiusAccounting, Loops: loopsOf(n.settings.RadiusLoops),
 		NewLane:  func() radius.Lane { return n.engine.NewLane() },
 		Policies: n.policies.Holder(), Cluster: n.store.Status().Cluster, Keyring: n.keyring, Clock: n.clock, Logger: n.logger,
 	})

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -95,7 +96,7 @@ func (s *Settings) table() []setting {
 		{"node-name", "the node's `name` in status and events (default: the host's name)", &s.NodeName},
 		{"radius-authentication", "`addresses` on which RADIUS logins are answered; [::]:1812 and 0.0.0.0:1812 stand for every local address", &s.RadiusAuthentication},
 		{"radius-accounting", "`addresses` on which RADIUS accounting is answered", &s.RadiusAccounting},
-		{"radius-loops", "event `loops` for packets, each with a socket for every address (0: one a core)", &s.RadiusLoops},
+		{"radius-loops", "event `loops` for packets, each with a socket for every address (0: three for four cores, the rest is the log's)", &s.RadiusLoops},
 		{"radius-dictionary", "dictionary `files` in FreeRADIUS syntax, read on top of the built-in ones", &s.RadiusDictionary},
 		{"tacacs-listen", "`addresses` on which TACACS+ is answered (with --quickstart: 127.0.0.1:4949)", &s.TacacsListen},
 		{"tacacs-tls-listen", "`addresses` on which TACACS+ over TLS 1.3 is answered (RFC 9887; usual port 300; default: none)", &s.TacacsTLSListen},
@@ -103,7 +104,7 @@ func (s *Settings) table() []setting {
 		{"tacacs-tls-key", "PEM `file` with the private key of tacacs-tls-certificate", &s.TacacsTLSKey},
 		{"tacacs-tls-authorities", "PEM `file` with the authorities whose certificates devices prove over TLS", &s.TacacsTLSAuthorities},
 		{"tacacs-proxies", "`addresses` or prefixes whose connections to TACACS+ begin with a PROXY header (version 1 or 2)", &s.TacacsProxies},
-		{"tacacs-loops", "event `loops` for connections (0: one a core)", &s.TacacsLoops},
+		{"tacacs-loops", "event `loops` for connections (0: three for four cores)", &s.TacacsLoops},
 		{"geo-database", "MMDB `file` with the countries and places of addresses, for adaptive rules; it is read again when it changes (default: none)", &s.GeoDatabase},
 		{"management-listen", "`address` of the management listener (HTTPS: API, metrics, health)", &s.ManagementListen},
 		{"management-certificate", "PEM `file` with the management listener's certificate chain (default: self-signed, kept in the data directory)", &s.ManagementCertificate},
@@ -275,6 +276,15 @@ func set(field any, values []string) error {
 		}
 	}
 	return nil
+}
+
+// loopsOf returns how many event loops run: as many as are asked for, else three for four cores. What decisions and records cost beside the loops,
+// to apply them, to seal the log, to collect garbage, is a quarter of it all; a loop that shares its core with that holds up whoever was assigned to it.
+func loopsOf(asked int) int {
+	if asked > 0 {
+		return asked
+	}
+	return max(1, runtime.GOMAXPROCS(0)*3/4)
 }
 
 // check returns what is wrong with the settings as a whole.

@@ -24,7 +24,7 @@ func (n *Node) startTacacs() error {
 		return nil
 	}
 	c := tacacs.Config{
-		Plain: s.TacacsListen, Secure: s.TacacsTLSListen, Loops: s.TacacsLoops,
+		Plain: s.TacacsListen, Secure: s.TacacsTLSListen, Loops: loopsOf(s.TacacsLoops),
 		NewLane:  func() tacacs.Lane { return n.engine.NewLane() },
 		Policies: n.policies.Holder(), Clock: n.clock, Logger: n.logger,
 	}

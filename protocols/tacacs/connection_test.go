@@ -303,6 +303,18 @@ func TestBoundsOfSessionsDecisionsAndRecords(t *testing.T) {
 	if r.dropped("records_full") != 1 || r.dropped("sessions_full") != 1 {
 		t.Error("they are not counted")
 	}
+	r = newRig(t, func(c *Config) { c.MaxAll = 2 })
+	for i := range uint32(2) {
+		d := r.dial("testing123")
+		d.start(i, wire.AuthenStart{Type: wire.TypeASCII})
+		d.reply(i, wire.AuthenGetUser)
+	}
+	d = r.dial("testing123")
+	d.start(2, wire.AuthenStart{Type: wire.TypeASCII})
+	d.reply(2, wire.AuthenError) // more sessions than a loop may have
+	if r.dropped("sessions_full") != 1 {
+		t.Error("they are not counted")
+	}
 }
 
 func TestPeopleWhoDoNotAnswerAreForgotten(t *testing.T) {

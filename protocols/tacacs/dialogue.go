@@ -123,6 +123,9 @@ func (h *handler) continued(s *session, header *wire.Header) {
 		return
 	}
 	said := h.proceed.UserMsg
+	if asked != askedName { // what is longer is no password, and needs no more room to be refused
+		said = said[:min(len(said), credential.MaxPassword+1)]
+	}
 	switch asked {
 	case askedName:
 		switch {

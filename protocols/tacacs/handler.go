@@ -49,6 +49,7 @@ type common struct {
 	patience time.Duration // with a person who is asked something
 	clients  int           // connections from one address
 	sessions int           // of one connection
+	most     int           // sessions of one loop
 	logins   int           // of one loop, that are being decided
 	records  int           // of one loop, that wait for their commit
 }
@@ -402,7 +403,7 @@ func (h *handler) begin(p *peer, a *arrival, packet []byte) {
 		p.doomed = true
 		h.fail(p, &a.header, causeDraining)
 		return
-	case len(p.sessions) >= h.common.sessions:
+	case len(p.sessions) >= h.sessions || h.open >= h.most:
 		h.fail(p, &a.header, causeSessions)
 		return
 	}

@@ -36,9 +36,9 @@ type Config struct {
 	// MaxConnections bounds the connections of all clients together, and MaxClient those from one address (of IPv6, one /64); 0
 	// means 65,536 and 1,024.
 	MaxConnections, MaxClient int
-	// MaxSessions bounds the sessions under way on one connection, MaxLogins the decisions and MaxRecords the accounting records
-	// under way on one loop; 0 means 1,024, 4,096 and 8,192.
-	MaxSessions, MaxLogins, MaxRecords int
+	// MaxSessions bounds the sessions under way on one connection, MaxAll those on one loop, people's answers awaited included; of
+	// these MaxLogins the decisions and MaxRecords the accounting records. 0 means 1,024, 65,536, 4,096 and 8,192.
+	MaxSessions, MaxAll, MaxLogins, MaxRecords int
 	// Timeouts are those of connections; Idle is each service provider's own.
 	Timeouts stream.Timeouts
 	// Clock gives the time; nil means time.Now.
@@ -65,7 +65,7 @@ func Start(c Config) (*Server, error) {
 			return cache, cache.ClientFor(protocol, addr)
 		},
 		logger: c.Logger, deadline: c.Deadline, patience: c.Patience,
-		clients: c.MaxClient, sessions: c.MaxSessions, logins: c.MaxLogins, records: c.MaxRecords,
+		clients: c.MaxClient, sessions: c.MaxSessions, most: c.MaxAll, logins: c.MaxLogins, records: c.MaxRecords,
 	}
 	s := &Server{plain: len(c.Plain)}
 	var listeners []stream.Listener
@@ -129,7 +129,7 @@ func (c *Config) complete() error {
 	for _, d := range []struct {
 		value *int
 		or    int
-	}{{&c.MaxConnections, 65536}, {&c.MaxClient, 1024}, {&c.MaxSessions, 1024}, {&c.MaxLogins, 4096}, {&c.MaxRecords, 8192}} {
+	}{{&c.MaxConnections, 65536}, {&c.MaxClient, 1024}, {&c.MaxSessions, 1024}, {&c.MaxAll, 65536}, {&c.MaxLogins, 4096}, {&c.MaxRecords, 8192}} {
 		if *d.value <= 0 {
 			*d.value = d.or
 		}

@@ -78,7 +78,7 @@ func (c cause) text() string {
 		"a session that is not under way, or that waits for something else",
 		"a second session on a connection without single-connect",
 		"a new session on a connection that is to end, since a packet before made no sense",
-		"the connection has as many sessions under way as it may",
+		"as many sessions are under way as may be, on the connection or in all",
 		"too many logins are waiting",
 		"too many accounting records are waiting for their commit",
 		"the node is stopping",
