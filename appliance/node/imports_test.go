@@ -30,6 +30,7 @@ var arrows = []struct {
 	{"ldapsync/...", []string{"ldapsync/...", "engine/..."}},
 
 	{"protocols/internal/enginetest", []string{"engine/..."}},
+	{"protocols/internal/shared", []string{"engine/document"}},
 	{"protocols/internal/...", nil},
 	{"protocols/tally", nil},
 	{"protocols/loop", []string{"protocols/internal/..."}},

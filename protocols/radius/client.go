@@ -1,18 +1,18 @@
 package radius
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
 	"trine/engine/document"
+	"trine/protocols/internal/shared"
 	"trine/protocols/radius/wire"
 )
 
 // Client is a service provider as the packet path needs it: its secrets with the work done that depends on them alone, and
 // its rules. It is immutable.
 type Client struct {
-	secrets         []clientSecret
+	secrets         []shared.Secret[*wire.Secret]
 	requireSigned   bool // Message-Authenticator in every Access-Request
 	limitProxyState bool
 	rejectDelay     time.Duration
@@ -21,12 +21,6 @@ type Client struct {
 	devices         bool    // let in by their MAC addresses
 	appends         bool    // its devices append one-time passwords to passwords
 	userName        setting // User-Name, as templates set it
-}
-
-// clientSecret is a shared secret and the time in which it is good, in Unix nanoseconds.
-type clientSecret struct {
-	key      *wire.Secret
-	from, to int64
 }
 
 func newClient(sp *document.ServiceProvider) (*Client, error) {
@@ -39,33 +33,9 @@ func newClient(sp *document.ServiceProvider) (*Client, error) {
 		rejectDelay: r.RejectDelay, chargeable: r.ChargeableUserIdentity, devices: r.MACAuthentication,
 		continues: r.Challenges(), appends: r.Appends(),
 	}
-	secrets := r.Secrets
-	if len(secrets) == 0 && !r.Secret.IsZero() {
-		secrets = []document.SharedSecret{{Value: r.Secret}}
-	}
-	if len(secrets) == 0 {
-		return nil, errors.New("radius.secrets: there is no shared secret")
-	}
-	for i, s := range secrets {
-		if !s.Value.IsPlain() {
-			return nil, fmt.Errorf("radius.secrets[%d]: the secret could not be opened", i)
-		}
-		clear, err := s.Value.Open(nil, nil, nil)
-		if err != nil {
-			return nil, fmt.Errorf("radius.secrets[%d]: open secret: %w", i, err)
-		}
-		key, err := wire.NewSecret(clear)
-		if err != nil {
-			return nil, fmt.Errorf("radius.secrets[%d]: %w", i, err)
-		}
-		entry := clientSecret{key: key, to: 1<<63 - 1}
-		if !s.NotBefore.IsZero() {
-			entry.from = s.NotBefore.UnixNano()
-		}
-		if !s.NotAfter.IsZero() {
-			entry.to = s.NotAfter.UnixNano()
-		}
-		c.secrets = append(c.secrets, entry)
+	var err error
+	if c.secrets, err = shared.Compile(document.TypeRadius, &r.SharedSecrets, wire.NewSecret); err != nil {
+		return nil, err
 	}
 	return c, nil
 }
@@ -73,8 +43,8 @@ func newClient(sp *document.ServiceProvider) (*Client, error) {
 // present returns the first secret that is good at a time, in Unix nanoseconds, or nil.
 func (c *Client) present(at int64) *wire.Secret {
 	for i := range c.secrets {
-		if s := &c.secrets[i]; at >= s.from && at < s.to {
-			return s.key
+		if s := &c.secrets[i]; s.Good(at) {
+			return s.Key
 		}
 	}
 	return nil
@@ -106,12 +76,12 @@ func (c *Client) verify(v *wire.View, now time.Time) (*wire.Secret, cause) {
 	wrong := causeSecret
 	for i := range c.secrets {
 		s := &c.secrets[i]
-		if at < s.from || at >= s.to {
+		if !s.Good(at) {
 			continue
 		}
-		switch fault := s.key.Verify(v, require); fault {
+		switch fault := s.Key.Verify(v, require); fault {
 		case wire.OK:
-			return s.key, 0
+			return s.Key, 0
 		case wire.SignatureMissing:
 			return nil, missing
 		default:

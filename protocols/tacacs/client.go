@@ -2,7 +2,6 @@ package tacacs
 
 import (
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +9,7 @@ import (
 
 	"trine/engine/document"
 	"trine/engine/policy"
+	"trine/protocols/internal/shared"
 	"trine/protocols/tacacs/wire"
 )
 
@@ -23,7 +23,7 @@ func (Wire) Client(sp *document.ServiceProvider) (any, error) { return newClient
 
 // Client is a service provider as the packet path needs it. It is immutable.
 type Client struct {
-	secrets         []clientSecret
+	secrets         []shared.Secret[*wire.Secret]
 	quirks          wire.Quirks
 	passwordInStart bool // data of an ASCII START is the password
 	addressText     bool // text follows the remote address behind a blank
@@ -36,12 +36,6 @@ type Client struct {
 	// What people read: the first question of a login has the banner before it.
 	askUser, askPassword           string
 	askUserFirst, askPasswordFirst string
-}
-
-// clientSecret is a shared secret and the time in which it is good, in Unix nanoseconds.
-type clientSecret struct {
-	key      *wire.Secret
-	from, to int64
 }
 
 func newClient(sp *document.ServiceProvider) (*Client, error) {
@@ -67,33 +61,9 @@ func newClient(sp *document.ServiceProvider) (*Client, error) {
 		banner += "\n"
 	}
 	c.askUserFirst, c.askPasswordFirst = banner+c.askUser, banner+c.askPassword
-	secrets := t.Secrets
-	if len(secrets) == 0 && !t.Secret.IsZero() {
-		secrets = []document.SharedSecret{{Value: t.Secret}}
-	}
-	if len(secrets) == 0 {
-		return nil, errors.New("tacacs.secrets: there is no shared secret")
-	}
-	for i, s := range secrets {
-		if !s.Value.IsPlain() {
-			return nil, fmt.Errorf("tacacs.secrets[%d]: the secret could not be opened", i)
-		}
-		clear, err := s.Value.Open(nil, nil, nil)
-		if err != nil {
-			return nil, fmt.Errorf("tacacs.secrets[%d]: open secret: %w", i, err)
-		}
-		key, err := wire.NewSecret(clear)
-		if err != nil {
-			return nil, fmt.Errorf("tacacs.secrets[%d]: %w", i, err)
-		}
-		entry := clientSecret{key: key, to: 1<<63 - 1}
-		if !s.NotBefore.IsZero() {
-			entry.from = s.NotBefore.UnixNano()
-		}
-		if !s.NotAfter.IsZero() {
-			entry.to = s.NotAfter.UnixNano()
-		}
-		c.secrets = append(c.secrets, entry)
+	var err error
+	if c.secrets, err = shared.Compile(document.TypeTacacs, &t.SharedSecrets, wire.NewSecret); err != nil {
+		return nil, err
 	}
 	return c, nil
 }
@@ -101,8 +71,8 @@ func newClient(sp *document.ServiceProvider) (*Client, error) {
 // active appends the secrets that are good at a time, in Unix nanoseconds.
 func (c *Client) active(dst []*wire.Secret, at int64) []*wire.Secret {
 	for i := range c.secrets {
-		if s := &c.secrets[i]; at >= s.from && at < s.to {
-			dst = append(dst, s.key)
+		if s := &c.secrets[i]; s.Good(at) {
+			dst = append(dst, s.Key)
 		}
 	}
 	return dst
