@@ -156,7 +156,7 @@ func (l *Lane) newID() uint64 {
 // Flush hands the decisions made since the last Flush to the log. A loop calls it once a millisecond and before it sleeps.
 func (l *Lane) Flush() { l.journal.flush(l.decided, &l.engine.missing) }
 
-// Expect says which login names the next calls of Authenticate are about. It changes nothing but how long they take: together they are found faster
+// Expect says which login names the next calls of Authenticate, Authorize and Account are about. It changes nothing but how long they take: together they are found faster
 // than one by one.
 func (l *Lane) Expect(logins [][]byte) { l.engine.config.People.WarmUsers(logins) }
 

@@ -162,15 +162,15 @@ func (h *handler) packets(s *loop.Socket, batch []loop.Datagram) {
 	}
 }
 
-// worthExpecting is how many logins have to come together for it to pay to look ahead.
+// worthExpecting is how many requests have to come together for it to pay to look ahead.
 const worthExpecting = 4
 
-// expect tells the engine of the logins among the first n arrivals.
+// expect tells the engine whom the first n arrivals are about.
 func (h *handler) expect(n int) {
 	names := h.expected[:0]
 	for i := range h.arrivals[:n] {
 		a := &h.arrivals[i]
-		if a.wrong != 0 || a.kind != kindAccess || a.check < 0 || !h.checks.Authentic(a.check) {
+		if a.wrong != 0 || a.kind == kindStatus || a.check < 0 || !h.checks.Authentic(a.check) {
 			continue
 		}
 		if name, ok := a.view.First(wire.UserName); ok {
