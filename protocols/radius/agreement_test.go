@@ -59,8 +59,8 @@ func TestPacketPathSimulationAndExplanationAgree(t *testing.T) {
 func (w *town) packet(seen map[string]int) {
 	w.t.Helper()
 	at := w.port.now
-	if w.latest.After(at) { // the clock was set back
-		at = w.latest
+	if w.Latest().After(at) { // the clock was set back
+		at = w.Latest()
 	}
 	a := &attempted{at: at, client: w.IntN(len(w.clients))}
 	q := &Attempt{Time: w.port.now}
@@ -76,7 +76,7 @@ func (w *town) packet(seen map[string]int) {
 	}
 	client := w.clients[a.client]
 	w.from = netip.AddrPortFrom(client.address, 50000)
-	q.Cache = w.policies.Holder().Load()
+	q.Cache = w.Policies.Holder().Load()
 	q.Client, q.Source = q.Cache.ClientFor(protocol, client.address), client.address
 	q.Attributes = append(q.Attributes, fmt.Sprintf("NAS-Identifier = ap%d", w.IntN(9)), "NAS-Port-Type = "+pick(w, "Virtual", "Ethernet"),
 		"Called-Station-Id = 02-10-00-00-00-01:"+pick(w, "guest", "corp", "corp-2"), "Chargeable-User-Identity = 0x00")
@@ -105,7 +105,7 @@ func (w *town) packet(seen map[string]int) {
 	w.recorded = nil
 	w.give(w.auth, packet)
 	w.wake()
-	w.engine.Flush()
+	w.Engine.Flush()
 	if w.recorded == nil {
 		w.t.Fatal("no decision was recorded")
 	}
@@ -148,7 +148,7 @@ func (w *town) packet(seen map[string]int) {
 func (w *town) simulate(q *Attempt, packet []byte, answers bool) *Answer {
 	w.t.Helper()
 	proposed, codes := w.proposed, len(w.post.codes)
-	sim := w.engine.Simulate(engine.Circumstances{Verifier: w.aside})
+	sim := w.Engine.Simulate(engine.Circumstances{Verifier: w.aside})
 	told, err := (*Answer)(nil), error(nil)
 	if own := q.Client.Wire.(*Client); answers {
 		told, err = w.sim.answer(context.Background(), sim, q, own, own.present(q.Time.UnixNano()), bytes.Clone(packet))
@@ -218,8 +218,8 @@ func (w *town) good(p *person, factor string) string {
 		}
 		var u state.User
 		var list state.Factors
-		w.house.people.UserNamed(&u, p.name)
-		w.house.people.Factors(&list, u.ID)
+		w.People.UserNamed(&u, p.name)
+		w.People.Factors(&list, u.ID)
 		for _, f := range list.List {
 			if string(f.ID) == "token" {
 				return p.otp.Code(f.Next)
@@ -307,9 +307,9 @@ func (w *town) after(a *attempted, reply *wire.View, found *event.Decided) {
 	}
 	switch w.IntN(20) {
 	case 0:
-		w.put(strings.TrimPrefix(w.groupDocument(w.IntN(len(w.groups))), "---\n"))
+		w.Put(strings.TrimPrefix(w.groupDocument(w.IntN(len(w.groups))), "---\n"))
 	case 1:
-		w.put(strings.TrimPrefix(w.personDocument(w.persons[w.IntN(len(w.persons))]), "---\n"))
+		w.Put(strings.TrimPrefix(w.personDocument(w.persons[w.IntN(len(w.persons))]), "---\n"))
 	}
 }
 

@@ -59,10 +59,10 @@ func newTown(t *testing.T, seed uint64) *town {
 		}
 		c.Verifier, c.TraceAccepts, c.Messenger, c.Scripts = verifier, pick(w, 1, 1, 1, 3), w.post, scripts{script.NewHost()}
 	})
-	w.verifier, w.aside = verifier, verifier.Aside()
+	w.Verifier, w.aside = verifier, verifier.Aside()
 	w.sim = NewSimulator(standard(t), "test", w.h.keys)
-	w.seen = w.readBack
-	w.put(w.configuration())
+	w.watch(w.readBack)
+	w.Put(w.configuration())
 	for _, p := range w.persons {
 		w.enrol(p, cheap)
 	}
@@ -394,7 +394,7 @@ func (w *town) enrol(p *person, cost credential.Params) {
 		if keep == (credential.Keep{}) {
 			keep.Argon2id = true
 		}
-		set, err := credential.BuildForms(context.Background(), p.name, []byte(p.password), keep, cost, w.keys, hasher{})
+		set, err := credential.BuildForms(context.Background(), p.name, []byte(p.password), keep, cost, w.Keys, hasher{})
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -418,10 +418,10 @@ func (w *town) enrol(p *person, cost credential.Params) {
 			w.t.Fatal(err)
 		}
 		p.otp = &s
-		messages = append(messages, &event.FactorPut{User: p.name, Id: "token", Kind: uint32(factors.OTP), Data: must(factors.SealOTP(w.keys, p.name, "token", &s))})
+		messages = append(messages, &event.FactorPut{User: p.name, Id: "token", Kind: uint32(factors.OTP), Data: must(factors.SealOTP(w.Keys, p.name, "token", &s))})
 	}
 	if w.one(3) {
-		codes, kept, err := recovery.New(8, w.keys, factors.FactorContext(nil, p.name, "codes"))
+		codes, kept, err := recovery.New(8, w.Keys, factors.FactorContext(nil, p.name, "codes"))
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -430,7 +430,7 @@ func (w *town) enrol(p *person, cost credential.Params) {
 	}
 	if !w.one(4) {
 		p.pin = "739152"
-		messages = append(messages, &event.FactorPut{User: p.name, Id: "pin", Kind: uint32(factors.PIN), Data: must(pin.DefaultPolicy().Keep([]byte(p.pin), w.keys, factors.FactorContext(nil, p.name, "pin")))})
+		messages = append(messages, &event.FactorPut{User: p.name, Id: "pin", Kind: uint32(factors.PIN), Data: must(pin.DefaultPolicy().Keep([]byte(p.pin), w.Keys, factors.FactorContext(nil, p.name, "pin")))})
 	}
 	for _, m := range messages {
 		w.commitOne(m)
@@ -442,7 +442,7 @@ func (w *town) commitOne(m proto.Message) {
 	if err := b.Add(event.TypeOf(m), event.ClassIdentity, nil, m); err != nil {
 		w.t.Fatal(err)
 	}
-	if r := w.commit(b.Bytes()); r.Code != 0 {
+	if r := w.Commit(b.Bytes()); r.Code != 0 {
 		w.t.Fatalf("void: %s", r.Detail)
 	}
 }

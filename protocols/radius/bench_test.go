@@ -29,7 +29,8 @@ func BenchmarkPacket(b *testing.B) {
 	for name, fill := range fills {
 		b.Run(name, func(b *testing.B) {
 			h := newHouse(b)
-			h.port.keep, h.apply = false, false
+			h.port.keep = false
+			h.Void()
 			code, s := wire.AccessRequest, h.auth
 			switch name {
 			case "accounting":
@@ -83,13 +84,14 @@ func BenchmarkEstate(b *testing.B) {
 	var packets [2][][]byte
 	for i, documents := range []string{"kind: User\nname: alice\n", strings.TrimPrefix(estate.String(), "---\n")} {
 		h := newHouse(b)
-		h.put(documents)
+		h.Put(documents)
 		h.packet(h.auth, h.request(wire.AccessRequest, proofs(b, "alice", "wonderland")["PAP"]))
 		h.h.EndBatch(true)
 		if reply := h.port.sent[0].data; wire.Code(reply[0]) != wire.AccessAccept || bytes.Count(reply, []byte("value")) != i*len(sent) {
 			b.Fatalf("%q", reply)
 		}
-		h.port.keep, h.apply = false, false
+		h.port.keep = false
+		h.Void()
 		for range 256 {
 			packets[i] = append(packets[i], h.request(wire.AccessRequest, proofs(b, "alice", "wonderland")["PAP"]))
 		}

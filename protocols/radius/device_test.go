@@ -30,8 +30,8 @@ spec:
 func TestDevicesAreLetInByTheirAddress(t *testing.T) {
 	h := newHouse(t)
 	const known = "0010.a423.19c0"
-	h.put("{kind: User, name: \"001122334455\"}\n")
-	h.password("001122334455", "001122334455")
+	h.Put("{kind: User, name: \"001122334455\"}\n")
+	h.Password("001122334455", "001122334455")
 	callCheck := func(name, password string) func(*wire.Builder) {
 		return func(b *wire.Builder) {
 			b.Uint32(wire.ServiceType, 10)
@@ -89,7 +89,7 @@ func TestDevicesAreLetInByTheirAddress(t *testing.T) {
 		{"rule that refuses", with(pap("alice", "wonderland"), func(b *wire.Builder) { b.Uint32(61, 5) }), wire.AccessReject, wire.AccessReject, ""},
 	} {
 		for on, want := range map[bool]wire.Code{true: c.on, false: c.off} {
-			h.put(strings.Replace(devices, "MAC", fmt.Sprint(on), 1))
+			h.Put(strings.Replace(devices, "MAC", fmt.Sprint(on), 1))
 			p := h.request(wire.AccessRequest, c.fill)
 			h.give(h.auth, p)
 			if len(h.port.sent) == 0 && want == wire.AccessReject {

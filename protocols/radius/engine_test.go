@@ -1,7 +1,6 @@
 package radius
 
 import (
-	"context"
 	"crypto/md5"
 	"net/netip"
 	"strings"
@@ -11,28 +10,18 @@ import (
 	"layeh.com/radius/rfc2759"
 
 	"trine/engine"
-	"trine/engine/credential"
-	"trine/engine/document"
 	"trine/engine/event"
 	"trine/engine/policy"
-	"trine/engine/secret"
 	"trine/engine/state"
+	"trine/protocols/internal/enginetest"
 	"trine/protocols/radius/wire"
 )
 
-// house is the real engine over real state and policies, with a log that commits at once.
+// house is the real engine behind a handler.
 type house struct {
 	*rig
-	people   *state.State
-	keys     *secret.Keyring
-	policies *policy.Compiler
-	verifier *credential.Verifier
-	engine   *engine.Engine
-	index    uint64
-	latest   time.Time // of a record
+	*enginetest.House
 	proposed int
-	seen     func(proposal []byte) // told of each proposal, if it is set
-	apply    bool                  // proposals take effect; off where allocations are counted
 }
 
 const houseDocuments = `
@@ -61,123 +50,27 @@ spec:
   radius: {sourceIPs: [192.0.2.0/24, "2001:db8::/32"], secret: testing123, reply: ["Session-Timeout = 3600"], rejectDelay: 0s}
 `
 
-// Proposer implements engine.Log.
-func (h *house) Proposer(c engine.Completion) engine.Proposer { return houseProposer{h, c} }
-
-// HasLeader implements engine.Log.
-func (h *house) HasLeader() bool { return true }
-
-type houseProposer struct {
-	h *house
-	c engine.Completion
-}
-
-func (p houseProposer) Propose(proposal []byte, token uint64) error {
-	p.h.proposed++
-	if p.h.seen != nil {
-		p.h.seen(proposal)
-	}
-	var r state.Result
-	if p.h.apply {
-		r = p.h.commit(proposal)
-	}
-	p.c.Committed(token, engine.Outcome{Index: p.h.index, Code: r.Code, Value: r.Value, Detail: r.Detail})
-	return nil
-}
-
-func (h *house) commit(proposal []byte) state.Result {
-	h.index++
-	if h.port.now.After(h.latest) { // record time never goes backwards
-		h.latest = h.port.now
-	}
-	return h.people.Apply(state.Stamp{Index: h.index, Time: h.latest, Node: 1}, proposal)
-}
-
-// noHasher refuses slow work: nobody here keeps Argon2id.
-type noHasher struct{}
-
-func (noHasher) Submit(*credential.Job) error { return credential.ErrQueueFull }
-
 func newHouse(t testing.TB, change ...func(*engine.Config)) *house {
 	t.Helper()
-	h := &house{rig: newRig(t), people: state.New(), keys: secret.NewKeyring(), apply: true}
-	if err := h.keys.Add(1, secret.NewClusterKey()); err != nil {
-		t.Fatal(err)
-	}
-	h.put(houseDocuments)
-	h.password("alice", "wonderland")
-	var err error
-	h.policies, err = policy.NewCompiler(policy.Config{State: h.people, Wires: map[string]policy.Wire{"radius": NewWire(standard(t))}, Keyring: h.keys})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	t.Cleanup(cancel)
-	go func() { _ = h.policies.Run(ctx) }()
-	if h.verifier, err = credential.New(credential.Config{Keyring: h.keys, Hasher: noHasher{}}); err != nil {
-		t.Fatal(err)
-	}
-	clock := func() time.Time { return h.port.now }
-	config := engine.Config{People: h.people, Policies: h.policies.Holder(), Log: h, Verifier: h.verifier, Keyring: h.keys, Clock: clock}
-	for _, c := range change {
-		c(&config)
-	}
-	h.engine = engine.New(config)
+	h := &house{rig: newRig(t)}
+	h.House = enginetest.New(t, map[string]policy.Wire{"radius": NewWire(standard(t))}, houseDocuments, func() time.Time { return h.port.now }, change...)
+	h.Password("alice", "wonderland")
+	h.watch(func([]byte) {})
 	shared := *h.h.common
 	shared.lookup = func(a netip.Addr) (*policy.Cache, *policy.Client) {
-		cache := h.policies.Holder().Load()
+		cache := h.Policies.Holder().Load()
 		return cache, cache.ClientFor(protocol, a)
 	}
-	h.h = newHandler(&shared, h.port, h.engine.NewLane(), new(counters))
+	h.h = newHandler(&shared, h.port, h.Engine.NewLane(), new(counters))
 	return h
 }
 
-// put applies documents and, once there are policies, waits until they are in force.
-func (h *house) put(text string) {
-	h.t.Helper()
-	docs, err := document.Parse("test.yaml", strings.NewReader(text))
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	var b event.Builder
-	for _, d := range docs {
-		d.EachSecret(func(_ string, s *secret.Text) {
-			if *s, err = s.Seal(h.keys, d.SecretContext()); err != nil {
-				h.t.Fatal(err)
-			}
-		})
-		spec, err := d.Stored()
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		put := &event.DocumentPut{Kind: d.Kind, Name: d.Name, Spec: spec, Refs: d.Refs(), Claims: d.Claims()}
-		if err := b.Add(event.TypeDocumentPut, event.ClassOf(d.Kind), nil, put); err != nil {
-			h.t.Fatal(err)
-		}
-	}
-	if r := h.commit(b.Bytes()); r.Code != 0 {
-		h.t.Fatalf("void: %s", r.Detail)
-	}
-	if h.policies != nil {
-		if err := h.policies.WaitPublished(context.Background(), h.index); err != nil {
-			h.t.Fatal(err)
-		}
-	}
-}
-
-func (h *house) password(user, password string) {
-	h.t.Helper()
-	set, err := credential.BuildForms(context.Background(), user, []byte(password), credential.Keep{Keyed: true, NT: true, Clear: true}, credential.Params{}, h.keys, nil)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	var b event.Builder
-	if err := b.Add(event.TypePasswordSet, event.ClassIdentity, nil, set); err != nil {
-		h.t.Fatal(err)
-	}
-	if r := h.commit(b.Bytes()); r.Code != 0 {
-		h.t.Fatalf("void: %s", r.Detail)
-	}
+// watch counts proposals and tells them.
+func (h *house) watch(f func(proposal []byte)) {
+	h.Watch(func(proposal []byte) {
+		h.proposed++
+		f(proposal)
+	})
 }
 
 // proofs returns how each method proves a password.
@@ -269,7 +162,7 @@ func TestAccountingTiesToItsLoginAndCountsOnce(t *testing.T) {
 	record(event.StatusStart, 0)
 	record(event.StatusStart, 5) // to the engine the same record; to the loop a new packet
 	var s state.Session
-	if !h.people.Session(&s, event.SessionID([]byte("core"), []byte("nas"), []byte("s-1"))) {
+	if !h.People.Session(&s, event.SessionID([]byte("core"), []byte("nas"), []byte("s-1"))) {
 		t.Fatal("there is no session")
 	}
 	if h.h.stats.answers[outcomeRecorded].Load() != 1 || h.h.stats.answers[outcomeRepeat].Load() != 1 {
@@ -282,21 +175,21 @@ func TestChangesTakeEffectOnTheNextPacket(t *testing.T) {
 	if v := h.login(pap("alice", "wonderland")); v.Code() != wire.AccessAccept {
 		t.Fatal(v.Code())
 	}
-	h.password("alice", "looking-glass")
+	h.Password("alice", "looking-glass")
 	if v := h.login(pap("alice", "wonderland")); v.Code() != wire.AccessReject {
 		t.Error("the old password is still good")
 	}
 	if v := h.login(pap("alice", "looking-glass")); v.Code() != wire.AccessAccept {
 		t.Error("the new password is not good")
 	}
-	h.put(strings.ReplaceAll(houseDocuments[strings.Index(houseDocuments, "kind: ServiceProvider"):], "testing123", "rotated"))
+	h.Put(strings.ReplaceAll(houseDocuments[strings.Index(houseDocuments, "kind: ServiceProvider"):], "testing123", "rotated"))
 	h.give(h.auth, h.request(wire.AccessRequest, pap("alice", "looking-glass")))
 	h.silent(cause(wire.SignatureMismatch))
 	h.key = mustKey(t, "rotated")
 	if v := h.login(pap("alice", "looking-glass")); v.Code() != wire.AccessAccept {
 		t.Error("the new secret is not good")
 	}
-	h.put("kind: Group\nname: staff\nspec: {reply: [\"Tunnel-Private-Group-Id:1 = 30\"]}")
+	h.Put("kind: Group\nname: staff\nspec: {reply: [\"Tunnel-Private-Group-Id:1 = 30\"]}")
 	if v := h.login(pap("alice", "looking-glass")); v.Count(wire.TunnelType) != 0 || v.Count(wire.TunnelPrivateGroupID) != 1 {
 		t.Error("the old reply is still sent")
 	}
@@ -313,7 +206,8 @@ func TestWholePathAllocatesNothing(t *testing.T) {
 	for name, fill := range fills {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t)
-			h.port.keep, h.apply = false, false
+			h.port.keep = false
+			h.Void()
 			code, s := wire.AccessRequest, h.auth
 			if name == "accounting" {
 				code, s = wire.AccountingRequest, h.acct

@@ -33,7 +33,7 @@ func standard(t testing.TB) *dictionary.Dictionary {
 
 // attempt returns an attempt of alice's from the house's device, changed.
 func (h *house) attempt(change func(*Attempt)) *Attempt {
-	cache := h.policies.Holder().Load()
+	cache := h.Policies.Holder().Load()
 	q := &Attempt{
 		Cache: cache, Client: cache.ClientFor(protocol, h.from.Addr()), Source: h.from.Addr(), Time: h.port.now,
 		User: "alice", Method: credential.PAP, Password: "wonderland",
@@ -46,12 +46,12 @@ func (h *house) attempt(change func(*Attempt)) *Attempt {
 
 func (h *house) try(c engine.Circumstances, q *Attempt) (*Answer, error) {
 	if c.Verifier == nil {
-		c.Verifier = h.verifier.Aside()
+		c.Verifier = h.Verifier.Aside()
 	}
 	if c.Clock == nil {
 		c.Clock = func() time.Time { return h.port.now }
 	}
-	return NewSimulator(standard(h.t), "test", h.keys).Try(context.Background(), h.engine.Simulate(c), q)
+	return NewSimulator(standard(h.t), "test", h.Keys).Try(context.Background(), h.Engine.Simulate(c), q)
 }
 
 // toldOf returns the attributes of an answer as text, without those that differ from one answer to the next.
@@ -114,12 +114,12 @@ func TestAttemptThatNoDeviceCanSendIsRefused(t *testing.T) {
 // TestSimulatedChallengeCannotBeAnswered keeps whoever may simulate from going on from a password that he only assumed.
 func TestSimulatedChallengeCannotBeAnswered(t *testing.T) {
 	h := newHouse(t)
-	h.put("kind: IdentityProvider\nname: local\nspec: {type: local, authentication: {matrix: [{first: Password, second: OTP}]}, profiles: {radius: {enabled: true}}}")
+	h.Put("kind: IdentityProvider\nname: local\nspec: {type: local, authentication: {matrix: [{first: Password, second: OTP}]}, profiles: {radius: {enabled: true}}}")
 	device, err := otp.New(otp.DefaultParams())
 	if err != nil {
 		t.Fatal(err)
 	}
-	sealed, err := factors.SealOTP(h.keys, "alice", "token", &device)
+	sealed, err := factors.SealOTP(h.Keys, "alice", "token", &device)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,10 +127,10 @@ func TestSimulatedChallengeCannotBeAnswered(t *testing.T) {
 	if err := b.Add(event.TypeFactorPut, event.ClassIdentity, nil, &event.FactorPut{User: "alice", Id: "token", Kind: uint32(factors.OTP), Data: sealed}); err != nil {
 		t.Fatal(err)
 	}
-	if r := h.commit(b.Bytes()); r.Code != 0 {
+	if r := h.Commit(b.Bytes()); r.Code != 0 {
 		t.Fatalf("void: %s", r.Detail)
 	}
-	answer, err := h.try(engine.Circumstances{Verifier: h.verifier.Assuming(true)}, h.attempt(nil))
+	answer, err := h.try(engine.Circumstances{Verifier: h.Verifier.Assuming(true)}, h.attempt(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestSimulatedChallengeCannotBeAnswered(t *testing.T) {
 
 func TestSimulationNeedsASecretThatIsGoodThen(t *testing.T) {
 	h := newHouse(t)
-	h.put("kind: ServiceProvider\nname: core\nspec: {type: radius, radius: {sourceIPs: [192.0.2.0/24], secrets: [{value: testing123, notAfter: 2030-01-01T00:00:00Z}]}}")
+	h.Put("kind: ServiceProvider\nname: core\nspec: {type: radius, radius: {sourceIPs: [192.0.2.0/24], secrets: [{value: testing123, notAfter: 2030-01-01T00:00:00Z}]}}")
 	for year, want := range map[int]error{2029: nil, 2030: ErrSecret} {
 		if _, err := h.try(engine.Circumstances{}, h.attempt(func(q *Attempt) { q.Time = time.Date(year, 6, 1, 0, 0, 0, 0, time.UTC) })); !errors.Is(err, want) {
 			t.Errorf("%d: %v", year, err)
@@ -158,10 +158,10 @@ func TestSimulationNeedsASecretThatIsGoodThen(t *testing.T) {
 
 func TestSimulationWaitsForSlowVerificationUntilItsContextEnds(t *testing.T) {
 	h := newHouse(t)
-	h.put("kind: UserType\nname: default\nspec: {password: {keep: [argon2id]}}")
+	h.Put("kind: UserType\nname: default\nspec: {password: {keep: [argon2id]}}")
 	release := make(chan struct{})
 	var err error
-	if h.verifier, err = credential.New(credential.Config{Keyring: h.keys, Hasher: hasherFunc(func(j *credential.Job) {
+	if h.Verifier, err = credential.New(credential.Config{Keyring: h.Keys, Hasher: hasherFunc(func(j *credential.Job) {
 		<-release
 		j.Match = string(j.Password) == "wonderland"
 		j.Done.Hashed(j)
@@ -170,14 +170,14 @@ func TestSimulationWaitsForSlowVerificationUntilItsContextEnds(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	sim := NewSimulator(standard(t), "test", h.keys)
+	sim := NewSimulator(standard(t), "test", h.Keys)
 	q := h.attempt(func(q *Attempt) { q.User = "nobody" }) // whose decoy is slow
-	c := engine.Circumstances{Verifier: h.verifier.Aside(), Clock: func() time.Time { return time.Unix(0, 0) }}
-	if _, err := sim.Try(ctx, h.engine.Simulate(c), q); !errors.Is(err, context.Canceled) {
+	c := engine.Circumstances{Verifier: h.Verifier.Aside(), Clock: func() time.Time { return time.Unix(0, 0) }}
+	if _, err := sim.Try(ctx, h.Engine.Simulate(c), q); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 	close(release)
-	answer, err := sim.Try(context.Background(), h.engine.Simulate(c), q)
+	answer, err := sim.Try(context.Background(), h.Engine.Simulate(c), q)
 	if err != nil || answer.Decided.Reason != string(trace.UserUnknown) {
 		t.Errorf("%v, %v", answer, err)
 	}

@@ -24,6 +24,7 @@ type House struct {
 	People   *state.State
 	Policies *policy.Compiler
 	Keys     *secret.Keyring
+	Verifier *credential.Verifier // that is used unless the configuration was changed
 
 	t      testing.TB
 	mu     sync.Mutex
@@ -55,11 +56,10 @@ func New(t testing.TB, wires map[string]policy.Wire, documents string, clock fun
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	go func() { _ = h.Policies.Run(ctx) }()
-	verifier, err := credential.New(credential.Config{Keyring: h.Keys, Hasher: noHasher{}})
-	if err != nil {
+	if h.Verifier, err = credential.New(credential.Config{Keyring: h.Keys, Hasher: noHasher{}}); err != nil {
 		t.Fatal(err)
 	}
-	config := engine.Config{People: h.People, Policies: h.Policies.Holder(), Log: h, Verifier: verifier, Keyring: h.Keys, Clock: clock}
+	config := engine.Config{People: h.People, Policies: h.Policies.Holder(), Log: h, Verifier: h.Verifier, Keyring: h.Keys, Clock: clock}
 	for _, c := range change {
 		c(&config)
 	}
@@ -199,6 +199,14 @@ func (h *House) Put(text string) {
 	}
 }
 
+// Commit commits a proposal and applies it.
+func (h *House) Commit(proposal []byte) state.Result {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.apply(proposal)
+}
+
+// commit is Commit for a proposal that must take effect; it returns the log index.
 func (h *House) commit(proposal []byte) uint64 {
 	h.t.Helper()
 	h.mu.Lock()
@@ -207,6 +215,13 @@ func (h *House) commit(proposal []byte) uint64 {
 		h.t.Fatalf("void: %s", r.Detail)
 	}
 	return h.index
+}
+
+// Latest returns the time of the latest record.
+func (h *House) Latest() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.latest
 }
 
 // Password gives a user a password, kept in every form that is verified at once.
