@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"sync/atomic"
+	"time"
 
 	"trine/protocols/tacacs/wire"
 )
@@ -93,7 +94,7 @@ func (l *line) dial(ctx context.Context, network, address string) (net.Conn, err
 		return nil, err
 	}
 	l.dialled.Add(1)
-	return &packets{Conn: conn, line: l}, nil
+	return &packets{Conn: conn, line: l, broken: make(chan struct{})}, nil
 }
 
 // packets is a connection that looks at each packet on its way: what comes must make sense under the secret, to the byte, which the library does
@@ -103,17 +104,28 @@ type packets struct {
 	line *line
 	rest []byte // of a packet that came
 	some bool   // that one came
+
+	broken  chan struct{} // closed when nothing comes any more, for failure
+	failure error
 }
 
 // Write sends a whole packet, as the library hands it over.
 func (p *packets) Write(packet []byte) (int, error) {
-	if p.line.tls == nil {
-		return p.Conn.Write(packet)
+	if p.line.tls != nil {
+		packet = append([]byte(nil), packet...)
+		p.line.shared.Obfuscate(packet)
+		packet[3] |= byte(wire.Unencrypted) // RFC 9887 section 4
 	}
-	inClear := append([]byte(nil), packet...)
-	p.line.shared.Obfuscate(inClear)
-	inClear[3] |= byte(wire.Unencrypted) // RFC 9887 section 4
-	return p.Conn.Write(inClear)
+	n, err := p.Conn.Write(packet)
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		// What came last says why: within TLS 1.3 a certificate is refused after the handshake.
+		select {
+		case <-p.broken:
+			return n, p.failure
+		case <-time.After(time.Second):
+		}
+	}
+	return n, err
 }
 
 // Read returns what came, a packet at a time.
@@ -121,6 +133,8 @@ func (p *packets) Read(b []byte) (int, error) {
 	if len(p.rest) == 0 {
 		packet, err := p.next()
 		if err != nil {
+			p.failure = err
+			close(p.broken) // the library reads nothing after an error
 			return 0, err
 		}
 		p.rest = packet
