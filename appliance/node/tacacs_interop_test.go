@@ -341,7 +341,7 @@ func TestTacplusIsToldAsItHappened(t *testing.T) {
 		args  []string
 	}{
 		{tacplus.AcctFlagStart, []string{"task_id=17", "start_time=1790000000", "service=shell"}},
-		{tacplus.AcctFlagWatchdog, []string{"task_id=17", "service=shell", "elapsed_time=60", "bytes_in=1000", "bytes_out=2000"}},
+		{tacplus.AcctFlagWatchdog | tacplus.AcctFlagStart, []string{"task_id=17", "service=shell", "elapsed_time=60", "bytes_in=1000", "bytes_out=2000"}},
 		{tacplus.AcctFlagStop, []string{"task_id=18", "service=shell", "priv-lvl=15", "cmd=show", "cmd-arg=version", "cmd-arg=<cr>"}},
 	} {
 		if err := p.account(t.Context(), r.flags, "alice", r.args...); err != nil {

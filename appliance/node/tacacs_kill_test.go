@@ -13,7 +13,7 @@ import (
 	"trine/appliance/admin/client"
 )
 
-// tacacsLoad has devices, each with one connection, send the records of several sessions at a time (start, three watchdogs, stop) until stop is closed. A
+// tacacsLoad has devices, each with one connection, send the records of several sessions at a time (start, three watchdogs that update it, stop) until stop is closed. A
 // record is sent again, the same bytes, until it is answered SUCCESS.
 func tacacsLoad(t *testing.T, to string, devices, sessions int, stop <-chan struct{}) (*acknowledged, *sync.WaitGroup) {
 	t.Helper()
@@ -31,7 +31,7 @@ func tacacsLoad(t *testing.T, to string, devices, sessions int, stop <-chan stru
 				for s := 0; ; s++ {
 					task := fmt.Sprintf("%d-%d-%d", d, line, s)
 					for step, status := range []string{"start", "interim", "interim", "interim", "stop"} {
-						flags := map[string]uint8{"start": tacplus.AcctFlagStart, "interim": tacplus.AcctFlagWatchdog, "stop": tacplus.AcctFlagStop}[status]
+						flags := map[string]uint8{"start": tacplus.AcctFlagStart, "interim": tacplus.AcctFlagWatchdog | tacplus.AcctFlagStart, "stop": tacplus.AcctFlagStop}[status]
 						for p.account(ctx, flags, "alice", "task_id="+task, "service=shell", fmt.Sprintf("elapsed_time=%d", step*60)) != nil {
 							select {
 							case <-stop:
