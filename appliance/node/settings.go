@@ -14,6 +14,8 @@ import (
 
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
+
+	"trine/protocols/tacacs"
 )
 
 // Settings are what one node is told at its start. Everything else is documents, which the cluster shares.
@@ -38,6 +40,7 @@ type Settings struct {
 	TacacsTLSAuthorities string
 	TacacsProxies        []string
 	TacacsLoops          int
+	TacacsMaxBody        int
 
 	GeoDatabase string
 
@@ -77,6 +80,7 @@ func DefaultSettings() *Settings {
 		RadiusAuthentication: []string{"127.0.0.1:1812"},
 		RadiusAccounting:     []string{"127.0.0.1:1813"},
 		TacacsListen:         []string{"127.0.0.1:49"},
+		TacacsMaxBody:        tacacs.DefaultMaxBody,
 		ManagementListen:     "127.0.0.1:1444",
 		LogFormat:            "text",
 		LogLevel:             "info",
@@ -105,6 +109,7 @@ func (s *Settings) table() []setting {
 		{"tacacs-tls-authorities", "PEM `file` with the authorities whose certificates devices prove over TLS", &s.TacacsTLSAuthorities},
 		{"tacacs-proxies", "`addresses` or prefixes whose connections to TACACS+ begin with a PROXY header (version 1 or 2)", &s.TacacsProxies},
 		{"tacacs-loops", "event `loops` for connections (0: three for four cores)", &s.TacacsLoops},
+		{"tacacs-max-body", "longest body of a TACACS+ packet that is accepted, in `bytes`; a longer one ends its connection", &s.TacacsMaxBody},
 		{"geo-database", "MMDB `file` with the countries and places of addresses, for adaptive rules; it is read again when it changes (default: none)", &s.GeoDatabase},
 		{"management-listen", "`address` of the management listener (HTTPS: API, metrics, health)", &s.ManagementListen},
 		{"management-certificate", "PEM `file` with the management listener's certificate chain (default: self-signed, kept in the data directory)", &s.ManagementCertificate},

@@ -14,6 +14,7 @@ import (
 	"trine/appliance/admin"
 	"trine/protocols/stream"
 	"trine/protocols/tacacs"
+	"trine/protocols/tacacs/wire"
 	"trine/protocols/tally"
 )
 
@@ -24,7 +25,7 @@ func (n *Node) startTacacs() error {
 		return nil
 	}
 	c := tacacs.Config{
-		Plain: s.TacacsListen, Secure: s.TacacsTLSListen, Loops: loopsOf(s.TacacsLoops),
+		Plain: s.TacacsListen, Secure: s.TacacsTLSListen, Loops: loopsOf(s.TacacsLoops), MaxBody: s.TacacsMaxBody,
 		NewLane:  func() tacacs.Lane { return n.engine.NewLane() },
 		Policies: n.policies.Holder(), Clock: n.clock, Logger: n.logger,
 	}
@@ -173,6 +174,9 @@ func (s *Settings) checkTacacs() (wrong []error) {
 	}
 	if _, err := prefixes(s.TacacsProxies); err != nil {
 		wrong = append(wrong, fmt.Errorf("tacacs-proxies: %w", err))
+	}
+	if s.TacacsMaxBody < tacacs.MinBody || s.TacacsMaxBody > wire.MaxBody {
+		wrong = append(wrong, fmt.Errorf("tacacs-max-body: expected %d to %d, found %d", tacacs.MinBody, wire.MaxBody, s.TacacsMaxBody))
 	}
 	if s.TacacsLoops < 0 || s.TacacsLoops > 256 {
 		wrong = append(wrong, fmt.Errorf("tacacs-loops: expected 0 to 256, found %d", s.TacacsLoops))

@@ -47,7 +47,7 @@ func (h *handler) account(s *session) {
 func (r *record) fill(s *session, q *wire.AcctRequest) {
 	a := &r.Record
 	*a = event.AccountedView{
-		Protocol: protocolText, UserName: q.User, Calling: s.address(q.RemAddr), NASPortID: q.Port, Raw: s.packet, Status: statusOf(q.Flags),
+		Protocol: protocolText, UserName: username(q.User), Calling: s.address(q.RemAddr), NASPortID: q.Port, Raw: s.packet, Status: statusOf(q.Flags),
 	}
 	addr := s.peer.remote.Addr().Unmap()
 	if addr.Is4() {

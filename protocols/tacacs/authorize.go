@@ -39,7 +39,7 @@ func (h *handler) authorize(s *session) {
 		a.args = append(a.args, text)
 	}
 	q := &a.Authorization
-	q.Protocol, q.Cache, q.Client, q.Source, q.Name = protocol, s.cache, s.client, s.peer.remote, r.User
+	q.Protocol, q.Cache, q.Client, q.Source, q.Name = protocol, s.cache, s.client, s.peer.remote, username(r.User)
 	q.Level, q.Args, q.Port, q.RemoteAddress = int8(r.PrivLvl), a.args, r.Port, s.address(r.RemAddr)
 	q.Arrived, q.Deadline, q.Done = s.arrived, s.arrived.Add(h.deadline), a
 	h.unflushed = true

@@ -57,7 +57,7 @@ const (
 func (s *session) begin(start *wire.AuthenStart) {
 	s.start = *start
 	s.asked, s.changes, s.greeted, s.nameless, s.refused = askedNothing, s.start.Action == wire.ChangePassword, false, 0, 0
-	s.name = append(s.name[:0], s.start.User...)
+	s.name = append(s.name[:0], username(s.start.User)...)
 	s.password, s.fresh, s.state = s.password[:0], s.fresh[:0], s.state[:0]
 }
 
@@ -138,7 +138,7 @@ func (h *handler) continued(s *session, header *wire.Header) {
 			}
 			h.ask(s, wire.AuthenGetUser, askedName, s.own.askUser)
 		default:
-			s.name = append(s.name[:0], said...)
+			s.name = append(s.name[:0], username(said)...)
 			h.named(s)
 		}
 	case askedPassword:

@@ -47,6 +47,7 @@ type common struct {
 	logger   *slog.Logger
 	deadline time.Duration // of a decision
 	patience time.Duration // with a person who is asked something
+	body     uint32        // the longest that is accepted
 	clients  int           // connections from one address
 	sessions int           // of one connection
 	most     int           // sessions of one loop
@@ -202,7 +203,7 @@ func (h *handler) Frames(c *stream.Conn, frames [][]byte) {
 	}
 	for i, packet := range frames {
 		a := &h.arrivals[i]
-		if a.header, a.fault = wire.ParseHeader(packet, maxBody, p.own.quirks); a.fault == wire.OK {
+		if a.header, a.fault = wire.ParseHeader(packet, h.body, p.own.quirks); a.fault == wire.OK {
 			a.fault = a.header.Check(p.secure)
 		}
 		if a.fault == wire.OK && !p.secure {

@@ -47,7 +47,7 @@ func (h *handler) prove(s *session) {
 		}
 		p.Response = response[24:48]
 	default:
-		p.PeerChallenge, p.Response, p.HashName = response[:16], response[24:48], chap.WithoutDomain(s.name)
+		p.PeerChallenge, p.Response, p.HashName = response[:16], response[24:48], chap.WithoutDomain(s.start.User) // as it was hashed
 	}
 	h.login(s, p)
 }

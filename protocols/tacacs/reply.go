@@ -9,8 +9,11 @@ import (
 )
 
 const (
-	// maxBody is the longest body that is accepted, as RFC 8907 section 4.1 recommends; requests have up to 66,805 bytes if every field is full.
-	maxBody = 1 << 16
+	// DefaultMaxBody is the longest body that is accepted where nothing else is configured, as RFC 8907 section 4.1 recommends; requests have up to 66,805 bytes if
+	// every field is full.
+	DefaultMaxBody = 1 << 16
+	// MinBody is the least that the longest body may be set to: there must be room for a login, and for a command with its arguments.
+	MinBody = 1 << 10
 	// maxReply is the longest packet that is ever sent.
 	maxReply = wire.HeaderLen + wire.MaxBody
 )

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"trine/engine/event"
+	"trine/engine/policy"
 	"trine/protocols/tacacs/wire"
 )
 
@@ -552,6 +553,45 @@ func TestRFC8907_3_7_UnprintableTextsAreAnError(t *testing.T) {
 	r.flow(t, 0xc1, wire.Authentication, []exchange{{"\x01\x01\x02\x01\x05\x04\x09\x0aalice" + "tty1192.0.2.\xb9" + "wonderland", "\x07" + plain}})
 }
 
+// TestRFC8907_3_7_NamesAreUsernameCasePreserved writes one name in the ways that RFC 8265 has be the same, and in others. Names of people have no case here.
+func TestRFC8907_3_7_NamesAreUsernameCasePreserved(t *testing.T) {
+	r := newRig(t)
+	r.house.Put("{kind: User, name: Jürgen, spec: {roles: [{role: 1@core}]}}")
+	r.house.Password("Jürgen", "wonderland")
+	d := r.dial("testing123")
+	d.flags = wire.SingleConnect
+	for i, tc := range []struct {
+		name string
+		same bool
+	}{
+		{"J\u00fcrgen", true}, {"Ju\u0308rgen", true}, {"\uff2a\u00fcrgen", true}, {"J\u00dcRGEN", true}, {"Jurgen", false}, {"J\u00fc rgen", false},
+	} {
+		session, may := uint32(10*i), wire.AuthorFail
+		if tc.same {
+			may = wire.AuthorPassAdd
+			for _, start := range proofs(t, tc.name, "wonderland") { // MS-CHAPv2 has the name in its proof, as it was typed
+				d.start(session, start)
+				d.reply(session, wire.AuthenPass)
+			}
+			d.start(session, wire.AuthenStart{Type: wire.TypeASCII})
+			d.reply(session, wire.AuthenGetUser)
+			d.say(session, 3, tc.name)
+			d.reply(session, wire.AuthenGetPass)
+			d.say(session, 5, "wonderland")
+			d.reply(session, wire.AuthenPass)
+		}
+		d.authorize(session, tc.name, "service=shell", "cmd=show", "cmd-arg=all")
+		d.response(session, may)
+		records := r.accounted(func() {
+			d.account(session, wire.AcctStart, tc.name, fmt.Sprintf("task_id=%d", i), "service=shell")
+			d.acct(session, wire.AcctSuccess)
+		})
+		if len(records) != 1 || (string(records[0].User) == "Jürgen") != tc.same {
+			t.Errorf("%q is accounted as %+v", tc.name, records)
+		}
+	}
+}
+
 // TestRFC8907_4_1_TheFirstPacketHasNumber1 begins with every other number.
 func TestRFC8907_4_1_TheFirstPacketHasNumber1(t *testing.T) {
 	r := newRig(t)
@@ -589,6 +629,45 @@ func TestRFC8907_4_1_OtherFlagsAreIgnored(t *testing.T) {
 		t.Errorf("answered %q", got)
 	}
 	d.ended() // none of them is that of single connections
+}
+
+// TestRFC8907_4_1_TheLongestPacketIsConfigured sends records around a bound, and around the one that the RFC recommends.
+func TestRFC8907_4_1_TheLongestPacketIsConfigured(t *testing.T) {
+	for _, limit := range []int{0, MinBody, 4096} {
+		r := newRig(t, func(c *Config) { c.MaxBody = limit })
+		longest := limit
+		if limit == 0 {
+			longest = 65536
+		}
+		for _, length := range []int{longest, longest + 1} {
+			body := []byte("\x02\x06\x01\x01\x01\x03\xff\xff\x01\x09bob" + strings.Repeat("p", 255) + strings.Repeat("r", 255) + "task_id=1")
+			for i := 0; len(body) < length; i++ { // arguments of 255 bytes, each with its length in front of all of them
+				at := 9 + int(body[8])
+				n := min(255, length-len(body)-1)
+				if n < 2 { // what is left is added to the last one
+					body[at-1] -= 2
+					body = body[:len(body)-2]
+					continue
+				}
+				body = append(body[:at], append([]byte{byte(n)}, body[at:]...)...)
+				body[8]++
+				body = append(append(body, "a="...), strings.Repeat("x", n-2)...)
+			}
+			d := r.dial("testing123")
+			d.flags = wire.SingleConnect
+			d.raw(wire.Accounting, wire.Version0, 1, 1, body)
+			if length > longest {
+				d.ended()
+				continue
+			}
+			d.acct(1, wire.AcctSuccess)
+		}
+	}
+	for _, limit := range []int{MinBody - 1, wire.MaxBody + 1} {
+		if _, err := Start(Config{Plain: []string{"127.0.0.1:0"}, MaxBody: limit, NewLane: func() Lane { return nil }, Policies: new(policy.Holder)}); err == nil {
+			t.Errorf("a bound of %d is taken", limit)
+		}
+	}
 }
 
 // TestRFC8907_4_3_TheFlagIsIgnoredAfterTheFirstExchange asks for many sessions when it is too late.

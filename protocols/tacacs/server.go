@@ -39,6 +39,8 @@ type Config struct {
 	// MaxSessions bounds the sessions under way on one connection, MaxAll those on one loop, people's answers awaited included; of
 	// these MaxLogins the decisions and MaxRecords the accounting records. 0 means 1,024, 65,536, 4,096 and 8,192.
 	MaxSessions, MaxAll, MaxLogins, MaxRecords int
+	// MaxBody is the longest body of a packet that is accepted, in bytes, MinBody to wire.MaxBody; 0 means DefaultMaxBody.
+	MaxBody int
 	// Timeouts are those of connections; Idle is each service provider's own.
 	Timeouts stream.Timeouts
 	// Clock gives the time; nil means time.Now.
@@ -65,7 +67,7 @@ func Start(c Config) (*Server, error) {
 			return cache, cache.ClientFor(protocol, addr)
 		},
 		logger: c.Logger, deadline: c.Deadline, patience: c.Patience,
-		clients: c.MaxClient, sessions: c.MaxSessions, most: c.MaxAll, logins: c.MaxLogins, records: c.MaxRecords,
+		body: uint32(c.MaxBody), clients: c.MaxClient, sessions: c.MaxSessions, most: c.MaxAll, logins: c.MaxLogins, records: c.MaxRecords,
 	}
 	s := &Server{plain: len(c.Plain)}
 	var listeners []stream.Listener
@@ -77,7 +79,7 @@ func Start(c Config) (*Server, error) {
 	}
 	var err error
 	s.loops, err = stream.Start(stream.Config{
-		Listeners: listeners, Loops: c.Loops, Clock: c.Clock, Logger: c.Logger, Framing: framing(),
+		Listeners: listeners, Loops: c.Loops, Clock: c.Clock, Logger: c.Logger, Framing: framing(uint32(c.MaxBody)),
 		Limits: stream.Limits{Connections: c.MaxConnections}, Timeouts: c.Timeouts,
 		NewHandler: func(l *stream.Loop) stream.Handler {
 			stats := new(counters)
@@ -94,12 +96,12 @@ func Start(c Config) (*Server, error) {
 }
 
 // framing cuts a connection into packets. A body above the limit ends the connection before anything of it is kept.
-func framing() stream.Framing {
+func framing(limit uint32) stream.Framing {
 	return stream.Framing{
-		Header: wire.HeaderLen, Max: wire.HeaderLen + maxBody,
+		Header: wire.HeaderLen, Max: wire.HeaderLen + int(limit),
 		Length: func(header []byte) int {
-			h, _ := wire.ParseHeader(header, maxBody, 0) // what else is wrong is answered by the handler
-			if h.Length > maxBody {
+			h, _ := wire.ParseHeader(header, limit, 0) // what else is wrong is answered by the handler
+			if h.Length > limit {
 				return -1
 			}
 			return wire.HeaderLen + int(h.Length)
@@ -115,6 +117,8 @@ func (c *Config) complete() error {
 		return errors.New("there is no certificate to listen with over TLS")
 	case c.NewLane == nil:
 		return errors.New("there is no engine")
+	case c.MaxBody > wire.MaxBody, 0 < c.MaxBody && c.MaxBody < MinBody:
+		return fmt.Errorf("a body may have %d to %d bytes at most, not %d", MinBody, wire.MaxBody, c.MaxBody)
 	case c.Policies == nil:
 		return errors.New("there are no policies")
 	}
@@ -129,7 +133,7 @@ func (c *Config) complete() error {
 	for _, d := range []struct {
 		value *int
 		or    int
-	}{{&c.MaxConnections, 65536}, {&c.MaxClient, 1024}, {&c.MaxSessions, 1024}, {&c.MaxAll, 65536}, {&c.MaxLogins, 4096}, {&c.MaxRecords, 8192}} {
+	}{{&c.MaxConnections, 65536}, {&c.MaxBody, DefaultMaxBody}, {&c.MaxClient, 1024}, {&c.MaxSessions, 1024}, {&c.MaxAll, 65536}, {&c.MaxLogins, 4096}, {&c.MaxRecords, 8192}} {
 		if *d.value <= 0 {
 			*d.value = d.or
 		}

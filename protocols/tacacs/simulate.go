@@ -82,7 +82,7 @@ func Try(ctx context.Context, sim engine.Simulation, q *Attempt) (*Answer, error
 	at := &stage{now: q.Time, woken: make(chan struct{}, 1)}
 	w := &witness{Lane: sim.NewLane(), sim: sim}
 	h := newHandler(&common{
-		logger: slog.New(slog.DiscardHandler), deadline: 5 * time.Second, patience: time.Minute, clients: 1, sessions: 1, most: 1, logins: 1, records: 1,
+		logger: slog.New(slog.DiscardHandler), deadline: 5 * time.Second, patience: time.Minute, body: wire.MaxBody, clients: 1, sessions: 1, most: 1, logins: 1, records: 1,
 	}, at, w, new(counters))
 	p := h.newPeer()
 	// Within TLS, packets are in clear. The decision is the same.
@@ -238,7 +238,7 @@ func (s *stage) answer(ctx context.Context, h *handler, p *peer, b *wire.Builder
 		return wire.Header{}, nil, fmt.Errorf("%w: %w", ErrAttempt, f)
 	}
 	a := new(arrival)
-	if a.header, f = wire.ParseHeader(packet, maxBody, 0); f != wire.OK {
+	if a.header, f = wire.ParseHeader(packet, wire.MaxBody, 0); f != wire.OK {
 		return wire.Header{}, nil, fmt.Errorf("%w: %w", ErrAttempt, f)
 	}
 	h.take(p, a, packet)
