@@ -316,7 +316,7 @@ func (w *visitor) account(ctx context.Context, request string, flags uint8, args
 		method, kind := w.proved()
 		reply, err = w.client.SendAcctRequest(ctx, &tacplus.AcctRequest{
 			Flags: flags, AuthenMethod: method, PrivLvl: w.level, AuthenType: kind, AuthenService: tacplus.AuthenServiceLogin,
-			User: w.User, Port: w.Port, RemAddr: w.RemoteAddress, Arg: append([]string{"task_id=" + w.task, "service=shell"}, args...),
+			User: w.User, Port: w.Port, RemAddr: w.RemoteAddress, Arg: append(append([]string{"task_id=" + w.task}, args...), "service=shell"), // RFC 8907 section 8.3: those of accounting come first
 		})
 		return err
 	})
