@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"trine/engine/event"
 	"trine/engine/policy"
+	"trine/protocols/stream"
 	"trine/protocols/tacacs/wire"
 )
 
@@ -784,5 +786,26 @@ func TestRFC8907_10_5_2_ConnectionsAreTakenFromKnownClientsAlone(t *testing.T) {
 		if served := n > 0; served != (from == "127.0.0.5") {
 			t.Errorf("%s is served: %t", from, served)
 		}
+	}
+}
+
+// TestRFC8907_4_3_SilentConnectionsAreClosed has the clock of a server go on while a device that has agreed on many sessions says nothing.
+func TestRFC8907_4_3_SilentConnectionsAreClosed(t *testing.T) {
+	var ahead atomic.Int64
+	r := newRig(t, func(c *Config) { c.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) } })
+	r.house.Put(coreDocument(", idleTimeout: 10m"))
+	d := r.dial("testing123")
+	d.flags = wire.SingleConnect
+	d.authorize(1, "alice", "service=shell", "cmd=")
+	d.response(1, wire.AuthorPassAdd, "priv-lvl=15")
+	ahead.Store(int64(9 * time.Minute))
+	time.Sleep(50 * time.Millisecond)
+	d.authorize(2, "alice", "service=shell", "cmd=")
+	d.response(2, wire.AuthorPassAdd, "priv-lvl=15")
+	ahead.Store(int64(20 * time.Minute))
+	r.logsIn("alice", "wonderland") // on another connection, so that the loop looks at its clock
+	d.ended()
+	if n := r.server.Connections().Ended[stream.Idle]; n != 1 {
+		t.Errorf("%d connections ended for their silence", n)
 	}
 }
