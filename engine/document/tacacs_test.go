@@ -1,6 +1,7 @@
 package document
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -31,6 +32,26 @@ func TestTacacsProviderBringsItsSystemAndRoles(t *testing.T) {
 	}
 	if d := parseOne(t, "{kind: ServiceProvider, name: wlan, spec: {type: radius, radius: {sourceIPs: [10.0.0.1], secret: s}}}"); d.Brings() != nil {
 		t.Error("a RADIUS service provider brings something")
+	}
+}
+
+func TestRFC8907_10_5_2_ThereIsAlwaysASecret(t *testing.T) {
+	for spec, field := range map[string]string{
+		"sourceIPs: [10.0.0.1]":                                              "spec.tacacs.secrets",
+		"sourceIPs: [10.0.0.1], secrets: []":                                 "spec.tacacs.secrets",
+		`sourceIPs: [10.0.0.1], secret: ""`:                                  "spec.tacacs.secrets",
+		`sourceIPs: [10.0.0.1], secrets: [{value: ""}]`:                      "spec.tacacs.secrets[0].value",
+		"sourceIPs: [10.0.0.1], secrets: [{notAfter: 2030-01-01T00:00:00Z}]": "spec.tacacs.secrets[0].value",
+		"sourceIPs: [10.0.0.1], secret: testing123":                          "",
+	} {
+		_, err := Parse("test.yaml", strings.NewReader("{kind: ServiceProvider, name: core, spec: {type: tacacs, tacacs: {"+spec+"}}}"))
+		var problems Problems
+		if err != nil && !errors.As(err, &problems) {
+			t.Fatal(err)
+		}
+		if field == "" && len(problems) > 0 || field != "" && (len(problems) != 1 || problems[0].Field != field) {
+			t.Errorf("%s: %v", spec, problems)
+		}
 	}
 }
 
