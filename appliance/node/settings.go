@@ -38,6 +38,7 @@ type Settings struct {
 	TacacsTLSCertificate string
 	TacacsTLSKey         string
 	TacacsTLSAuthorities string
+	TacacsTLSRevocations string
 	TacacsProxies        []string
 	TacacsLoops          int
 	TacacsMaxBody        int
@@ -107,6 +108,7 @@ func (s *Settings) table() []setting {
 		{"tacacs-tls-certificate", "PEM `file` with the certificate chain of TACACS+ over TLS; it is read again when it changes", &s.TacacsTLSCertificate},
 		{"tacacs-tls-key", "PEM `file` with the private key of tacacs-tls-certificate", &s.TacacsTLSKey},
 		{"tacacs-tls-authorities", "PEM `file` with the authorities whose certificates devices prove over TLS", &s.TacacsTLSAuthorities},
+		{"tacacs-tls-revocations", "`file` with the certificate revocation lists of tacacs-tls-authorities and of those below them, in PEM, or one in DER; it is read again when it changes, and a certificate of which no list in force tells is refused (default: none are asked for)", &s.TacacsTLSRevocations},
 		{"tacacs-proxies", "`addresses` or prefixes whose connections to TACACS+ begin with a PROXY header (version 1 or 2)", &s.TacacsProxies},
 		{"tacacs-loops", "event `loops` for connections (0: three for four cores)", &s.TacacsLoops},
 		{"tacacs-max-body", "longest body of a TACACS+ packet that is accepted, in `bytes`; a longer one ends its connection", &s.TacacsMaxBody},

@@ -34,7 +34,7 @@ func (n *Node) startTacacs() error {
 		return fmt.Errorf("tacacs-proxies: %w", err)
 	}
 	if len(s.TacacsTLSListen) > 0 {
-		files := &deviceTLS{certificate: s.TacacsTLSCertificate, key: s.TacacsTLSKey, authorities: s.TacacsTLSAuthorities, clock: n.clock, logger: n.logger}
+		files := &deviceTLS{certificate: s.TacacsTLSCertificate, key: s.TacacsTLSKey, authorities: s.TacacsTLSAuthorities, revocations: s.TacacsTLSRevocations, clock: n.clock, logger: n.logger}
 		if c.TLS, err = files.config(); err != nil {
 			return err
 		}
@@ -76,12 +76,13 @@ func prefixes(texts []string) (list []netip.Prefix, err error) {
 // deviceTLS is the TLS of devices, of files that are read again when they change.
 type deviceTLS struct {
 	certificate, key, authorities string
+	revocations                   string // empty: none are known, and none are asked for
 	clock                         func() time.Time
 	logger                        *slog.Logger
 
 	mu     sync.Mutex
 	last   *tls.Config
-	read   [3]time.Time // when each file was written that is in use
+	read   [4]time.Time // when each file was written that is in use
 	looked time.Time
 }
 
@@ -127,8 +128,11 @@ func (d *deviceTLS) current() *tls.Config {
 	return c
 }
 
-func (d *deviceTLS) written() (at [3]time.Time, err error) {
-	for i, name := range [...]string{d.certificate, d.key, d.authorities} {
+func (d *deviceTLS) written() (at [4]time.Time, err error) {
+	for i, name := range [...]string{d.certificate, d.key, d.authorities, d.revocations} {
+		if name == "" {
+			continue
+		}
 		info, err := os.Stat(name)
 		if err != nil {
 			return at, err
@@ -151,11 +155,19 @@ func (d *deviceTLS) load() (*tls.Config, error) {
 	if !pool.AppendCertsFromPEM(text) {
 		return nil, fmt.Errorf("load the authorities of devices: %s has no certificate in PEM", d.authorities)
 	}
-	return &tls.Config{
+	c := &tls.Config{
 		Certificates: []tls.Certificate{pair}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS13,
 		// Agreeing on keys with ML-KEM, which comes first otherwise, costs as much as the rest of a handshake.
 		CurvePreferences: []tls.CurveID{tls.CurveP256, tls.X25519},
-	}, nil
+	}
+	if d.revocations != "" {
+		r, err := readRevocations(d.revocations, d.clock)
+		if err != nil {
+			return nil, err
+		}
+		c.VerifyConnection = r.verify
+	}
+	return c, nil
 }
 
 // checkTacacs returns what is wrong with the settings of TACACS+.
@@ -169,8 +181,8 @@ func (s *Settings) checkTacacs() (wrong []error) {
 	switch {
 	case len(s.TacacsTLSListen) > 0 && given < 3:
 		wrong = append(wrong, errors.New("tacacs-tls-listen needs tacacs-tls-certificate, tacacs-tls-key and tacacs-tls-authorities: devices and node prove their certificates to each other (RFC 9887)"))
-	case len(s.TacacsTLSListen) == 0 && given > 0:
-		wrong = append(wrong, errors.New("tacacs-tls-certificate, tacacs-tls-key and tacacs-tls-authorities are used with tacacs-tls-listen, which has no address"))
+	case len(s.TacacsTLSListen) == 0 && (given > 0 || s.TacacsTLSRevocations != ""):
+		wrong = append(wrong, errors.New("tacacs-tls-certificate, tacacs-tls-key, tacacs-tls-authorities and tacacs-tls-revocations are used with tacacs-tls-listen, which has no address"))
 	}
 	if _, err := prefixes(s.TacacsProxies); err != nil {
 		wrong = append(wrong, fmt.Errorf("tacacs-proxies: %w", err))
