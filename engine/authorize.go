@@ -92,7 +92,7 @@ func (r *Request) meet(now time.Time) {
 func (r *Request) establish(f *attribute.Facts) {
 	f.Renew()
 	f.Subject, f.Principal, f.Authentication = attribute.OfUser(&r.user), r.user.Name, authentication(r.work.proved)
-	f.Roles, f.Now = r.person.Roles(), r.work.asked.at
+	f.Roles, f.Now, f.Customs = r.person.Roles(), r.work.asked.at, r.Cache.Customs()
 	if !r.work.device {
 		f.Accounts = r.work.engine.config.People
 	}

@@ -13,7 +13,23 @@ import (
 // maxDepth bounds the nesting of a condition, so that evaluating one cannot exhaust a stack.
 const maxDepth = 64
 
-// NewDefinition compiles a definition. Slot is a small number that no other definition of the same set of policies has.
+// Values names what makes the values of a definition. Those for which it is the same have the same values.
+func Values(name string, spec *document.AttributeDefinition) string {
+	if spec.Expression != "" || spec.Script != "" {
+		return "definition " + name
+	}
+	from := spec.Source
+	if from == "" {
+		from = name
+	}
+	if b, ok := BuiltinFor(from); ok && b.Source != Custom {
+		return "definition " + name
+	}
+	return "custom " + from
+}
+
+// NewDefinition compiles a definition. Slot is a small number that is another for each definition of a set of policies, unless they have the same
+// [Values].
 func NewDefinition(name string, spec *document.AttributeDefinition, slot int) *Definition {
 	from := spec.Source
 	if from == "" {

@@ -212,7 +212,7 @@ func (c custom) Names() []string { return stringsOf(c.of.AppendNames(nil, FieldC
 
 // Values implements script.Lookup.
 func (c custom) Values(name string) ([]string, bool) {
-	values := c.of.Custom(name)
+	values := c.of.AppendCustom(nil, name)
 	return stringsOf(values), len(values) > 0
 }
 

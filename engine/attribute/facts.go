@@ -3,6 +3,7 @@ package attribute
 import (
 	"time"
 
+	"trine/engine/state"
 	"trine/engine/trace"
 )
 
@@ -16,8 +17,10 @@ type Subject interface {
 	// AppendNames appends the values of a field with many: Groups (all but the primary one), Aliases, or Custom: the names of the custom
 	// attributes.
 	AppendNames(dst [][]byte, f Field) [][]byte
-	// Custom returns the values of the custom attribute of that name.
-	Custom(name string) [][]byte
+	// AppendCustoms appends the values of all custom attributes that are asked for, and sets their spans; see [state.User.AppendAttributes].
+	AppendCustoms(values [][]byte, spans []state.Span, mark uint32, asked *state.SymbolTable) [][]byte
+	// AppendCustom appends the values of the custom attribute of that name.
+	AppendCustom(dst [][]byte, name string) [][]byte
 }
 
 // Field names what a Subject is asked for.
@@ -83,12 +86,14 @@ type Facts struct {
 	Request        Request      // what the conditions of authorization policies ask; nil: they are false
 	Roles          [][]byte     // names of the subject's roles, ROLE@SYSTEM
 	Accounts       Accounts     // finds the subject's accounts; nil: he has none
+	Customs        *Customs     // what the definitions that are asked about ask for; nil: custom attributes are looked for one by one
 	Now            time.Time    // when it is decided
 	Trace          *trace.Trace // where the rules that decided are recorded; nil: nowhere
 
 	generation uint32
-	spans      []span // by Definition.slot
+	spans      []state.Span // of values, by Definition.slot; those of this generation count
 	values     [][]byte
+	customs    uint32 // the generation in which the custom attributes were read
 	arena      []byte // text that is made of several fields
 	allow      []uint64
 	deny       []uint64
@@ -97,12 +102,6 @@ type Facts struct {
 	pending  *Computation // a script that has to be run first
 	failing  *Computation
 	failure  error
-}
-
-// span is where a definition's values stand in Facts.values, if it is of this generation.
-type span struct {
-	generation uint32
-	from, to   int32
 }
 
 // Reset makes f ready for the next request. Its buffers are kept.
@@ -116,11 +115,11 @@ func (f *Facts) Reset() {
 func (f *Facts) Renew() {
 	f.pending, f.failing, f.failure = nil, nil, nil
 	f.Subject, f.Principal, f.Authentication = nil, nil, Unauthenticated
-	f.Requester, f.Issuer, f.Request, f.Roles, f.Accounts, f.Trace = nil, nil, nil, nil, nil, nil
+	f.Requester, f.Issuer, f.Request, f.Roles, f.Accounts, f.Customs, f.Trace = nil, nil, nil, nil, nil, nil, nil
 	f.generation++
 	if f.generation == 0 { // wrapped: an old span could look like a new one
 		clear(f.spans)
-		f.generation = 1
+		f.generation, f.customs = 1, 0
 	}
 	clear(f.values)
 	f.values = f.values[:0]
@@ -129,22 +128,35 @@ func (f *Facts) Renew() {
 
 // Values returns the subject's values of d, made at most once between two Resets.
 func (f *Facts) Values(d *Definition) [][]byte {
-	if d.source == Custom && d.computation == nil && f.Subject != nil {
-		return f.Subject.Custom(d.custom)
-	}
-	if f.generation == 0 {
-		f.generation = 1
-	}
-	if d.slot >= len(f.spans) {
-		f.spans = append(f.spans, make([]span, d.slot+1-len(f.spans))...)
+	f.grow(d.slot + 1)
+	if f.spans[d.slot].Mark != f.generation {
+		f.find(d)
 	}
 	s := &f.spans[d.slot]
-	if s.generation != f.generation {
-		from := len(f.values)
-		f.compute(d)
-		*s = span{generation: f.generation, from: int32(from), to: int32(len(f.values))}
+	return f.values[s.From:s.To:s.To]
+}
+
+// grow makes room for so many spans.
+func (f *Facts) grow(slots int) {
+	if f.generation == 0 { // as the mark of a span that was never set
+		f.generation = 1
 	}
-	return f.values[s.from:s.to:s.to]
+	if slots > len(f.spans) {
+		f.spans = append(f.spans, make([]state.Span, slots-len(f.spans))...)
+	}
+}
+
+// find makes the values of d, for which there is room, and says where they stand.
+func (f *Facts) find(d *Definition) {
+	if d.source == Custom && d.computation == nil && f.Customs != nil && f.Subject != nil {
+		f.readCustoms()
+		if f.spans[d.slot].Mark == f.generation {
+			return
+		}
+	}
+	from := len(f.values)
+	f.compute(d)
+	f.spans[d.slot] = state.Span{Mark: f.generation, From: int32(from), To: int32(len(f.values))}
 }
 
 // compute appends the values of d to f.values.
@@ -153,6 +165,10 @@ func (f *Facts) compute(d *Definition) {
 	case f.Subject == nil:
 	case d.computation != nil:
 		f.values = append(f.values, f.Compute(d.computation)...)
+	case d.source == Custom:
+		if f.Customs == nil {
+			f.values = f.Subject.AppendCustom(f.values, d.custom)
+		}
 	default:
 		f.append(d.source)
 	}

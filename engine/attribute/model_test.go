@@ -2,6 +2,7 @@ package attribute
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -62,6 +63,12 @@ func TestAViewReleasesWhatThePoliciesSay(t *testing.T) {
 		}
 		sp, idp := &Party{PublicID: "sp", Group: "campus"}, &Party{PublicID: "idp"}
 		f := Facts{Subject: alice(), Principal: []byte("alice"), Authentication: Password, Requester: sp, Issuer: idp}
+		if rapid.Bool().Draw(t, "together") {
+			for _, n := range names {
+				w.definition(n)
+			}
+			f.Customs = NewCustoms(maps.Values(w))
+		}
 		holds := func(c *document.Condition) bool {
 			compiled, err := NewCondition("AttributePolicy p", c, w.definition)
 			if err != nil {

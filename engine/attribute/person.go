@@ -50,14 +50,17 @@ func (p *Person) AppendNames(dst [][]byte, f Field) [][]byte {
 	case FieldAliases:
 		return append(dst, p.Aliases...)
 	case FieldCustom:
-		for i := range p.Attributes {
-			dst = append(dst, p.Attributes[i].Name)
-		}
+		return (*state.User)(p).AppendAttributeNames(dst)
 	}
 	return dst
 }
 
-// Custom implements Subject.
-func (p *Person) Custom(name string) [][]byte {
-	return (*state.User)(p).Attribute(name)
+// AppendCustoms implements Subject.
+func (p *Person) AppendCustoms(values [][]byte, spans []state.Span, mark uint32, asked *state.SymbolTable) [][]byte {
+	return (*state.User)(p).AppendAttributes(values, spans, mark, asked)
+}
+
+// AppendCustom implements Subject.
+func (p *Person) AppendCustom(dst [][]byte, name string) [][]byte {
+	return (*state.User)(p).AppendAttribute(dst, name)
 }

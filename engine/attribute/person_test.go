@@ -11,8 +11,8 @@ func TestAUserIsASubject(t *testing.T) {
 		Name: []byte("alice"), ShortName: []byte("al"), FirstName: []byte("Alice"), LastName: []byte("Liddell"), Mail: []byte("alice"),
 		MailDomain: []byte("example.org"), Mobile: []byte("+44"), DirectoryDN: []byte("cn=alice"), UserType: []byte("staff"),
 		PrimaryGroup: []byte("it"), Groups: state.NewSymbolList(1, 0), Symbols: state.NewSymbols("it", "vpn"), Aliases: texts("al@x", "a2"),
-		Attributes: []state.Attribute{{Name: []byte("room"), Values: texts("A1", "B2")}, {Name: []byte("badge"), Values: texts("7")}},
 	}
+	u.SetAttributes([]state.Attribute{{Name: []byte("room"), Values: texts("A1", "B2")}, {Name: []byte("badge"), Values: texts("7")}})
 	for i, test := range []struct{ name, want string }{
 		{"uid", "alice"},
 		{"shortName", "al"},

@@ -23,7 +23,7 @@ type Definition struct {
 	source      Source
 	custom      string       // the name of the custom attribute
 	computation *Computation // what makes the values instead; nil if nothing does
-	slot        int          // its place in Facts.spans: no two definitions of a set have the same
+	slot        int          // its place in Facts.spans: no two definitions of a set have the same, unless they have the same values
 }
 
 // Source returns where the definition's values come from.
@@ -56,6 +56,8 @@ type Released struct {
 // is immutable.
 type View struct {
 	attributes []*Definition // what can be released at all, by name; an attribute's place here is its bit
+	slots      []int         // of these
+	room       int           // no slot is as large
 	words      int
 	allow      []uint64 // released whatever the request, unless hidden
 	settled    []ruling // what is released or hidden whatever the request, for the trace
@@ -110,6 +112,10 @@ func NewView(policies []*Policy, requester, issuer *Party, sent func(*Definition
 	}
 	slices.SortFunc(v.attributes, func(a, b *Definition) int { return strings.Compare(a.Name, b.Name) })
 	v.attributes = slices.DeleteFunc(slices.Compact(v.attributes), func(d *Definition) bool { return hidden[d] })
+	for _, d := range v.attributes {
+		v.slots = append(v.slots, d.slot)
+		v.room = max(v.room, d.slot+1)
+	}
 	v.words = (len(v.attributes) + 63) / 64
 	v.allow = make([]uint64, v.words)
 	for _, vp := range applicable {
@@ -202,11 +208,19 @@ func (v *View) Release(dst []Released, f *Facts) []Released {
 	for i := range v.policies {
 		v.policies[i].apply(v, f)
 	}
+	f.grow(v.room)
+	spans, values, generation := f.spans, f.values, f.generation
 	for w := range v.words {
 		for left := f.allow[w] &^ f.deny[w]; left != 0; left &= left - 1 {
-			d := v.attributes[w*64+bits.TrailingZeros64(left)]
-			if values := f.Values(d); len(values) > 0 {
-				dst = append(dst, Released{Attribute: d, Values: values})
+			bit := w*64 + bits.TrailingZeros64(left)
+			d, s := v.attributes[bit], &spans[v.slots[bit]]
+			if s.Mark != generation {
+				f.find(d)
+				spans, values = f.spans, f.values
+				s = &spans[v.slots[bit]]
+			}
+			if s.From < s.To {
+				dst = append(dst, Released{Attribute: d, Values: values[s.From:s.To:s.To]})
 			} else if f.Trace != nil {
 				f.Trace.Add(trace.AttributeEmpty, d.Name, "")
 			}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"trine/engine/document"
+	"trine/engine/state"
 	"trine/engine/trace"
 )
 
@@ -32,7 +33,19 @@ func (p *person) AppendNames(dst [][]byte, f Field) [][]byte {
 	return append(dst, p.names[f]...)
 }
 
-func (p *person) Custom(name string) [][]byte { return p.custom[name] }
+func (p *person) AppendCustoms(values [][]byte, spans []state.Span, mark uint32, asked *state.SymbolTable) [][]byte {
+	for name, list := range p.custom {
+		if n := int(asked.Find([]byte(name))); n <= len(spans) {
+			spans[n-1] = state.Span{Mark: mark, From: int32(len(values)), To: int32(len(values) + len(list))}
+			values = append(values, list...)
+		}
+	}
+	return values
+}
+
+func (p *person) AppendCustom(dst [][]byte, name string) [][]byte {
+	return append(dst, p.custom[name]...)
+}
 
 func texts(values ...string) [][]byte {
 	out := make([][]byte, len(values))
@@ -140,7 +153,7 @@ func TestResetForgetsThePersonBefore(t *testing.T) {
 		t.Errorf("values %q, want bob", got)
 	}
 	f.generation = ^uint32(0) // the count wraps
-	f.spans[0].generation = 1
+	f.spans[0].Mark = 1
 	f.Reset()
 	f.Subject = alice()
 	if got := joinValues(f.Values(d)); got != "alice" {

@@ -149,6 +149,9 @@ func (c *Cache) Client(name string) *Client { return c.tables.clients[name] }
 // Group returns the group with that name, or nil. It does not allocate.
 func (c *Cache) Group(name []byte) *Group { return c.tables.groups[string(name)] }
 
+// Customs says which custom attributes the attribute definitions ask for, for Facts.Customs. It is nil where there are none.
+func (c *Cache) Customs() *attribute.Customs { return c.tables.customs }
+
 // GroupIn reports whether the group with a name is that of a number, or below it; see attribute.RequestNames.
 func (c *Cache) GroupIn(name []byte, number uint32) bool {
 	for g := c.Group(name); g != nil; g = g.Parent {

@@ -228,9 +228,11 @@ func person(name string, u *document.User) *state.User {
 		from, until := u.Roles[i].Unix()
 		out.Roles = append(out.Roles, state.Grant{Role: []byte(u.Roles[i].Role), NotBefore: from, NotAfter: until})
 	}
+	var attributes []state.Attribute
 	for _, n := range slices.Sorted(maps.Keys(u.Attributes)) {
-		out.Attributes = append(out.Attributes, state.Attribute{Name: []byte(n), Values: texts(u.Attributes[n])})
+		attributes = append(attributes, state.Attribute{Name: []byte(n), Values: texts(u.Attributes[n])})
 	}
+	out.SetAttributes(attributes)
 	return out
 }
 

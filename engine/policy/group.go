@@ -39,7 +39,7 @@ func (m *model) applyGroups(env *environment, changes []change, w *work) {
 	for name := range m.groups {
 		m.linkGroup(linked, name, changed, w)
 	}
-	m.tables.groups, m.tables.members = linked, new(members)
+	m.tables.groups, m.tables.members = linked, newMembers(linked, len(m.groupNumbers.names))
 }
 
 // group compiles a group's own document.

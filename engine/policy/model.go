@@ -23,7 +23,7 @@ type model struct {
 	systems      map[string]*systemObject
 	definitions  map[string]*definitionObject
 	policies     map[string]*policyObject
-	slots        slots
+	slots        numbering // by attribute.Values
 	roleNumbers  numbering
 	groupNumbers numbering
 	fallbacks    map[string]fallback // by wire
@@ -63,7 +63,7 @@ func newModel(wires []string) *model {
 // apply returns the model after the changes, of which there is at most one a document, and what it took.
 func (m *model) apply(env *environment, changes []change) (*model, work) {
 	next := *m
-	next.roleNumbers.own, next.groupNumbers.own = false, false
+	next.slots.own, next.roleNumbers.own, next.groupNumbers.own = false, false, false
 	var w work
 	byKind := map[string][]change{}
 	for _, c := range changes {
@@ -159,25 +159,6 @@ type userTypeObject struct {
 	userType *UserType
 }
 
-// slots hands out the numbers of attribute definitions. A number is handed out again only after the definition that had it is
-// gone from every policy.
-type slots struct {
-	next int
-	free []int
-}
-
-func (s *slots) take() int {
-	if n := len(s.free); n > 0 {
-		slot := s.free[n-1]
-		s.free = slices.Clone(s.free[:n-1])
-		return slot
-	}
-	s.next++
-	return s.next - 1
-}
-
-func (s *slots) give(slot int) { s.free = append(slices.Clone(s.free), slot) }
-
 // definitionObject is an attribute definition with what it was compiled to.
 type definitionObject struct {
 	version    uint64
@@ -185,38 +166,40 @@ type definitionObject struct {
 	definition *attribute.Definition
 }
 
-// applyDefinitions compiles attribute definitions. One that is compiled anew keeps its slot.
+// applyDefinitions compiles attribute definitions. One that is compiled anew keeps its slot unless its values are others.
 func (m *model) applyDefinitions(env *environment, changes []change, w *work) {
 	if len(changes) == 0 {
 		return
 	}
 	m.definitions = maps.Clone(m.definitions)
 	for _, c := range changes {
-		old := m.definitions[c.name]
 		delete(m.definitions, c.name)
 		if c.doc == nil && c.err == nil {
-			if old != nil {
-				m.slots.give(old.definition.Slot())
-			}
 			continue
 		}
 		w.compiled++
-		slot := 0
-		if old != nil {
-			slot = old.definition.Slot()
-		} else {
-			slot = m.slots.take()
-		}
 		o := &definitionObject{version: c.version}
 		if c.err == nil {
 			o.spec = c.doc.Spec.(*document.AttributeDefinition)
-			o.definition = env.definition(c.name, o.spec, slot)
+			o.definition = env.definition(c.name, o.spec, m.slot(c.name, o.spec))
 		} else {
-			o.definition = attribute.NewDefinition(c.name, new(document.AttributeDefinition), slot)
+			none := new(document.AttributeDefinition)
+			o.definition = attribute.NewDefinition(c.name, none, m.slot(c.name, none))
 			o.definition.Broken = c.err
 		}
 		m.definitions[c.name] = o
 	}
+	m.tables.customs = attribute.NewCustoms(func(yield func(*attribute.Definition) bool) {
+		for _, o := range m.definitions {
+			if !yield(o.definition) {
+				return
+			}
+		}
+	})
+}
+
+func (m *model) slot(name string, spec *document.AttributeDefinition) int {
+	return int(m.slots.of(attribute.Values(name, spec)))
 }
 
 // policyObject is a sharing policy with what it was compiled to.

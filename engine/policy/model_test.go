@@ -113,8 +113,17 @@ func describe(c *Compiler) string {
 				fmt.Fprintf(&b, ", issuer %s", cl.Issuer.Name)
 			}
 			f := attribute.Facts{Subject: alice, Principal: []byte("alice")}
-			for _, r := range cache.Release(nil, cl, &f) {
-				fmt.Fprintf(&b, ", %s %s", r.Attribute.Wire, r.Values)
+			release := func() (text string) {
+				for _, r := range cache.Release(nil, cl, &f) {
+					text += fmt.Sprintf(", %s %s", r.Attribute.Wire, r.Values)
+				}
+				return text
+			}
+			one := release()
+			f = attribute.Facts{Subject: alice, Principal: []byte("alice"), Customs: cache.Customs()}
+			together := release()
+			if b.WriteString(together); one != together {
+				fmt.Fprintf(&b, ", but attribute by attribute%s", one)
 			}
 			b.WriteByte('\n')
 		}

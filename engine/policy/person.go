@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"encoding/binary"
 	"slices"
+	"sync/atomic"
 
 	"trine/engine/state"
 )
@@ -29,25 +31,8 @@ func (c *Cache) Person(p *Person, u *state.User, now int64) {
 	p.tables, p.user, p.giving = &c.tables, u, p.giving[:0]
 	p.member.clear()
 	p.known = false
-	primary := p.primary()
-	if primary != nil && primary.gives() {
-		p.giving = append(p.giving, primary)
-	}
-	if len(u.Groups) > 0 && c.tables.members != nil {
-		known := c.tables.members.of(u.Symbols)
-		for n, at := uint32(0), 0; at < len(u.Groups); {
-			if n = uint32(u.Groups[at]); n < 0x80 {
-				at++
-			} else {
-				n, at = u.Groups.At(at)
-			}
-			if known != nil && known.groups[n].plain.Load() {
-				continue
-			}
-			if g := c.tables.group(known, u.Symbols, n); g != nil && g != primary && g.gives() { // the primary group may be among them
-				p.giving = append(p.giving, g)
-			}
-		}
+	if c.tables.members != nil {
+		p.meet(c.tables.members)
 	}
 	clear(p.roles)
 	p.roles, p.names = p.roles[:0], p.names[:0]
@@ -69,12 +54,31 @@ func (c *Cache) Person(p *Person, u *state.User, now int64) {
 	}
 }
 
-// primary returns the primary group; nil if there is none.
-func (p *Person) primary() *Group {
-	if len(p.user.PrimaryGroup) == 0 {
-		return nil
+// meet fills in the groups that give anything.
+func (p *Person) meet(m *members) {
+	u := p.user
+	known := m.table.Of(u.Symbols)
+	primary := m.primary(known, u)
+	if primary&plain == 0 {
+		p.giving = append(p.giving, m.group(primary))
 	}
-	return p.tables.groups[string(p.user.PrimaryGroup)]
+	numbers, groups := known.Known(), u.Groups
+	for at := passPlain(groups, 0, numbers); at < len(groups); at = passPlain(groups, at, numbers) {
+		symbol, number := uint32(0), uint32(0)
+		symbol, at = groups.At(at)
+		if uint64(symbol) < uint64(len(numbers)) {
+			number = numbers[symbol].Load()
+		}
+		if number&plain != 0 { // as most are
+			continue
+		}
+		if number == 0 {
+			number = known.At(symbol)
+		}
+		if number&plain == 0 && number != primary { // which may be among them
+			p.giving = append(p.giving, m.group(number))
+		}
+	}
 }
 
 func (p *Person) hold(r *Role) {
@@ -109,16 +113,55 @@ func (p *Person) HasRole(role uint32) bool { return p.held.has(role) }
 func (p *Person) In(group uint32) bool {
 	if !p.known {
 		p.known = true
-		p.join(p.primary())
-		if u := p.user; len(u.Groups) > 0 && p.tables.members != nil {
-			known := p.tables.members.of(u.Symbols)
+		if u, m := p.user, p.tables.members; m != nil {
+			known := m.table.Of(u.Symbols)
+			p.join(m.group(m.primary(known, u)))
 			for n, at := uint32(0), 0; at < len(u.Groups); {
 				n, at = u.Groups.At(at)
-				p.join(p.tables.group(known, u.Symbols, n))
+				p.join(m.group(known.At(n)))
 			}
 		}
 	}
 	return p.member.has(group)
+}
+
+// passPlain returns the place behind those groups from a place on that give nothing, as most do: eight at a time where their symbols are a byte
+// each, four where they are two, else one by one. It stops in front of a group that gives something or is not known yet, and eight bytes from the end.
+func passPlain(groups state.SymbolList, at int, numbers []atomic.Uint32) int {
+	if len(numbers) < 0x80 {
+		return at
+	}
+	short := (*[0x80]atomic.Uint32)(numbers)
+	of := func(symbol uint64) uint32 { // below 128
+		return short[symbol%0x80].Load()
+	}
+	ofLong := func(symbol uint64) uint32 {
+		if symbol < uint64(len(numbers)) {
+			return numbers[symbol].Load()
+		}
+		return 0
+	}
+	for len(groups)-at >= 8 {
+		s, all, size := binary.LittleEndian.Uint64(groups[at:]), uint32(0), 8
+		switch more := s & 0x8080808080808080; { // in each byte, whether the symbol goes on behind it
+		case more == 0:
+			all = of(s) & of(s>>8) & of(s>>16) & of(s>>24) & of(s>>32) & of(s>>40) & of(s>>48) & of(s>>56)
+		case more == 0x0080008000800080:
+			s = s&0x007f007f007f007f | s&0x7f007f007f007f00>>1
+			all = ofLong(s&0xffff) & ofLong(s>>16&0xffff) & ofLong(s>>32&0xffff) & ofLong(s>>48)
+		case more&0x80 == 0:
+			all, size = of(s), 1
+		case more&0x8000 == 0:
+			all, size = ofLong(s&0x7f|s>>1&0x3f80), 2
+		case more&0x800000 == 0:
+			all, size = ofLong(s&0x7f|s>>1&0x3f80|s>>2&0x1fc000), 3
+		}
+		if all&plain == 0 {
+			return at
+		}
+		at += size
+	}
+	return at
 }
 
 // join makes the person a member of a group and of those above it.
@@ -154,13 +197,16 @@ func (p *Person) Replies(dst []any, client *Client, rule *Rule) []any {
 	for _, g := range p.giving {
 		found = withReplies(found, g)
 	}
-	for len(found) > 0 {
+	for len(found) > 1 {
 		next := 0
 		for slices.ContainsFunc(found[next+1:], found[next].isAbove) {
 			next++
 		}
 		dst = append(dst, found[next].Reply)
 		found = slices.Delete(found, next, next+1)
+	}
+	if len(found) > 0 {
+		dst = append(dst, found[0].Reply)
 	}
 	return dst
 }

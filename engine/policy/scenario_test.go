@@ -162,7 +162,7 @@ func (r *rig) release(t *testing.T, args []string) string {
 	if client == nil {
 		t.Fatalf("there is no client %q", args[0])
 	}
-	f := attribute.Facts{Subject: attribute.OfUser(u), Principal: u.Name, Authentication: attribute.Password}
+	f := attribute.Facts{Subject: attribute.OfUser(u), Principal: u.Name, Authentication: attribute.Password, Customs: r.cache().Customs()}
 	var steps trace.Trace
 	for _, a := range args[2:] {
 		if a == "trace" {

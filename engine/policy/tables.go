@@ -4,6 +4,8 @@ import (
 	"net/netip"
 
 	"github.com/gaissmai/bart"
+
+	"trine/engine/attribute"
 )
 
 // tables is what a cache looks up. Nothing in it changes once the cache is published; tables that a change does not touch are
@@ -16,6 +18,7 @@ type tables struct {
 	userTypes map[string]*UserType
 	systems   map[string]*System
 	sharing   *sharing
+	customs   *attribute.Customs // of all definitions; nil where there are none
 
 	numberedRoles []*Role  // by their numbers; nil where there is none
 	members       *members // the groups; nil where there are none

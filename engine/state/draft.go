@@ -17,6 +17,7 @@ type Drafted struct {
 // Draft returns the State with users laid over its own.
 func (s *State) Draft(users []Drafted) *Draft {
 	d := &Draft{State: s, users: New()}
+	d.users.symbols.aside = true
 	// Facts and not a proposal: what the documents refer to is in the State below, where whoever drafted them has looked.
 	at := Stamp{Index: 1, Time: time.Unix(0, 0)}
 	for _, u := range users {

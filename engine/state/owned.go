@@ -153,8 +153,8 @@ func (s *State) HasEndpoint(mac event.MAC) bool {
 // AsUser makes u what a device is to a decision: a name, a group, attributes, and nothing else. It shares the memory of e.
 func (e *Endpoint) AsUser(u *User) {
 	*u = User{
-		buf: u.buf, values: u.values[:0], Roles: u.Roles[:0], Aliases: u.Aliases[:0],
-		Name: e.Name, PrimaryGroup: e.Group, Attributes: append(u.Attributes[:0], e.Attributes...),
+		buf: u.buf, Roles: u.Roles[:0], Aliases: u.Aliases[:0], Name: e.Name, PrimaryGroup: e.Group,
+		attributes: attributes{made: append(u.attributes.made[:0], e.Attributes...)},
 	}
 }
 

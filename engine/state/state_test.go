@@ -160,8 +160,8 @@ func TestUserIsFoundByLoginName(t *testing.T) {
 			t.Fatalf("%s: %+v", login, u)
 		}
 	}
-	if groups := u.AppendGroups(nil); len(groups) != 2 || string(groups[1]) != "wlan" || string(u.Attribute("room")[1]) != "2" || len(u.Attributes) != 2 {
-		t.Errorf("groups %s, attributes %s", groups, u.Attributes)
+	if groups := u.AppendGroups(nil); len(groups) != 2 || string(groups[1]) != "wlan" || string(u.AppendAttribute(nil, "room")[1]) != "2" || len(u.AppendAttributeNames(nil)) != 2 {
+		t.Errorf("groups %s, attributes %s", groups, u.AppendAttributeNames(nil))
 	}
 	if u.CredentialVersion != 1 || string(u.Argon2id) != "hash" || string(u.NT) != "nt" || !u.MustChange || u.PasswordSetAt != start.Unix()+2 {
 		t.Errorf("password %d %v %q", u.CredentialVersion, u.MustChange, []byte(u.Argon2id))

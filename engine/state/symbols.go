@@ -12,6 +12,7 @@ import (
 type Symbols struct {
 	numbers map[string]uint32        // the writer's
 	texts   atomic.Pointer[[][]byte] // by number; grows only
+	aside   bool                     // they are not those of everybody
 }
 
 // SymbolList is the numbers of texts, one after another as rows have them.
@@ -25,9 +26,19 @@ func NewSymbolList(numbers ...uint32) (l SymbolList) {
 	return l
 }
 
-// At returns the number at a place of the list, from 0 on and below its length, and the place of the one behind it. Where the byte there
-// is below 128, it is the number, and the next place the next byte.
+// At returns the number at a place of the list, from 0 on and below its length, and the place of the one behind it. Numbers below 128 are a byte
+// each, and no other byte is below 128 but the last of a number.
 func (l SymbolList) At(at int) (n uint32, next int) {
+	if l[at] < 0x80 {
+		return uint32(l[at]), at + 1
+	}
+	return l.long(at)
+}
+
+func (l SymbolList) long(at int) (n uint32, next int) {
+	if at+1 < len(l) && l[at+1] < 0x80 {
+		return uint32(l[at]&0x7f) | uint32(l[at+1])<<7, at + 2
+	}
 	v, size := protowire.ConsumeVarint(l[at:])
 	if size < 0 {
 		violated("a readable list of symbols", "%x", []byte(l))

@@ -13,7 +13,7 @@ import (
 )
 
 // User is a person as logins need him. All slices belong to it and are overwritten when it is filled again; to fill it costs no
-// allocation once its buffers have grown.
+// allocation once its buffers have grown. His attributes, which are most of many a row, are read when they are asked for.
 type User struct {
 	ID          uint64
 	Version     uint64 // of the document
@@ -31,12 +31,12 @@ type User struct {
 	UserType    []byte
 	Inactive    bool
 
-	PrimaryGroup []byte
-	Groups       SymbolList // of their names, which AppendGroups has
-	Symbols      *Symbols   // of Groups
-	Roles        []Grant    // his own, without those of his groups
-	Aliases      [][]byte
-	Attributes   []Attribute
+	PrimaryGroup  []byte
+	PrimarySymbol uint32     // of its name, plus one; 0 where that is not known
+	Groups        SymbolList // of their names, which AppendGroups has
+	Symbols       *Symbols   // of the groups
+	Roles         []Grant    // his own, without those of his groups
+	Aliases       [][]byte
 
 	// The password's forms; each is empty if it is not kept. CredentialVersion counts the changes of the password, its removal
 	// included, and is 0 if the user never had one.
@@ -50,17 +50,10 @@ type User struct {
 	PasswordSetAt     int64  // unix seconds
 	Former            []Form // of former passwords, the last one first: each a tag (FormerKeyed, FormerArgon2id) and a form
 
-	past    Form // by which the present password is remembered when it is a former one; empty if another form serves
-	ownName bool // he claims it as a login name
-	buf     []byte
-	values  [][]byte
-	next    int // the attribute behind the last that was asked for
-}
-
-// Attribute is a named attribute of a user.
-type Attribute struct {
-	Name   []byte
-	Values [][]byte
+	past       Form // by which the present password is remembered when it is a former one; empty if another form serves
+	ownName    bool // he claims it as a login name
+	buf        []byte
+	attributes attributes
 }
 
 // Grant is a role for a time. NotBefore and NotAfter are unix seconds; 0 is from the first, and for ever.
@@ -93,24 +86,6 @@ func (u *User) AppendGroups(dst [][]byte) [][]byte {
 		dst = append(dst, u.Symbols.Text(n))
 	}
 	return dst
-}
-
-// Attribute returns the values of the attribute with that name, or nil. Who asks for many in the order of their names finds each in one
-// look.
-func (u *User) Attribute(name string) [][]byte {
-	at := u.next
-	for range u.Attributes {
-		if at >= len(u.Attributes) {
-			at = 0
-		}
-		a := &u.Attributes[at]
-		at++
-		if string(a.Name) == name {
-			u.next = at
-			return a.Values
-		}
-	}
-	return nil
 }
 
 // User fills dst with the user who has that login name, which is his name or an alias, in any case. It reports whether there is
@@ -242,7 +217,7 @@ func (u *User) read(buf []byte, size int, y *Symbols) {
 
 // decode fills the user from a row and its key, without copying them.
 func (u *User) decode(row, key []byte, y *Symbols) error {
-	*u = User{Former: u.Former[:0], buf: u.buf, values: u.values[:0], Roles: u.Roles[:0], Aliases: u.Aliases[:0], Attributes: u.Attributes[:0]}
+	*u = User{Former: u.Former[:0], buf: u.buf, Roles: u.Roles[:0], Aliases: u.Aliases[:0], attributes: attributes{made: u.attributes.made[:0]}}
 	var r docRow
 	if err := r.decode(row); err != nil {
 		return err
@@ -262,15 +237,15 @@ func (u *User) decode(row, key []byte, y *Symbols) error {
 // symbols, and for attributes, a symbol and the values, each with its length in front, and roles, a symbol and two times.
 func (u *User) decodeSpec(b []byte, y *Symbols) error {
 	u.Symbols = y
-	texts := y.all()
+	spec := b
 	for len(b) > 0 {
-		if b[0] == shortAttribute && len(b) > 1 && b[1] < 0x80 && 2+int(b[1]) <= len(b) { // as most of a row is
-			end := 2 + int(b[1])
-			if !u.readAttribute(b[2:end:end], texts) {
-				return fmt.Errorf("read attribute of user row: %w", errRow)
+		at := len(spec) - len(b)
+		if b[0] == attributeTag { // as most of a row is
+			if size := sizeOfAttributes(b); size > 0 {
+				u.attributes.add(spec, at, at+size)
+				b = b[size:]
+				continue
 			}
-			b = b[end:]
-			continue
 		}
 		f, rest, ok := field.Next(b)
 		if !ok {
@@ -299,15 +274,13 @@ func (u *User) decodeSpec(b []byte, y *Symbols) error {
 		case 10:
 			u.UserType = y.optional(f.Value)
 		case 11:
-			u.PrimaryGroup = y.optional(f.Value)
+			u.PrimaryGroup, u.PrimarySymbol = y.optional(f.Value), uint32(f.Value)
 		case 12:
 			u.Groups = SymbolList(f.Data)
 		case 13:
 			u.Inactive = f.Value != 0
-		case 14:
-			if !u.readAttribute(f.Data, texts) {
-				return fmt.Errorf("read attribute of user row: %w", errRow)
-			}
+		case attributeField:
+			u.attributes.add(spec, at, len(spec)-len(rest))
 		case 15:
 			n, rest, ok := nextSymbol(f.Data)
 			from, rest, ok2 := nextSymbol(rest)
@@ -319,32 +292,6 @@ func (u *User) decodeSpec(b []byte, y *Symbols) error {
 		}
 	}
 	return nil
-}
-
-// shortAttribute is the tag of an attribute, behind which its length stands.
-const shortAttribute = 14<<3 | byte(protowire.BytesType)
-
-// readAttribute adds the attribute of a row.
-func (u *User) readAttribute(b []byte, texts [][]byte) bool {
-	n, b, ok := nextSymbol(b)
-	if !ok {
-		return false
-	}
-	var name []byte
-	if n < uint64(len(texts)) {
-		name = texts[n]
-	}
-	start := len(u.values)
-	for len(b) > 0 {
-		var v []byte
-		if v, b, ok = nextText(b); !ok {
-			break
-		}
-		u.values = append(u.values, v)
-	}
-	// Where u.values has grown, those before it stay where they are.
-	u.Attributes = append(u.Attributes, Attribute{Name: name, Values: u.values[start:len(u.values):len(u.values)]})
-	return true
 }
 
 func (u *User) decodeCredential(b []byte) error {
@@ -472,7 +419,8 @@ func (s *State) grant(at Stamp, b []byte) []byte {
 // userSpec returns the event.UserSpec that a user's row was made of.
 func (s *State) userSpec(spec []byte) *event.UserSpec {
 	var u User
-	if err := u.decodeSpec(spec, &s.symbols); err != nil {
+	y := &s.symbols
+	if err := u.decodeSpec(spec, y); err != nil {
 		violated("a readable user row", "%v", err)
 	}
 	m := &event.UserSpec{
@@ -484,9 +432,11 @@ func (s *State) userSpec(spec []byte) *event.UserSpec {
 	for _, g := range u.Roles {
 		m.Roles = append(m.Roles, &event.UserSpec_Grant{Role: string(g.Role), NotBeforeUnix: g.NotBefore, NotAfterUnix: g.NotAfter})
 	}
-	for _, a := range u.Attributes {
-		m.Attributes = append(m.Attributes, &event.UserSpec_Attribute{Name: string(a.Name), Values: texts(a.Values)})
-	}
+	u.eachAttribute(func(name uint64, list []byte) (more, ok bool) {
+		values, ok := appendTexts(nil, list)
+		m.Attributes = append(m.Attributes, &event.UserSpec_Attribute{Name: string(y.text(name)), Values: texts(values)})
+		return true, ok
+	})
 	return m
 }
 
