@@ -54,7 +54,7 @@ func BenchmarkPacket(b *testing.B) {
 }
 
 // BenchmarkEstate is a PAP packet, as in BenchmarkPacket, of somebody with 50 groups and 10 attributes, of which 20 sharing policies release all,
-// and of the same person with none of them; measured in turn, and of many short times the tenth that were least disturbed.
+// and of the same person with none of them; measured in turn, and compared as in BenchmarkEstate of engine.
 func BenchmarkEstate(b *testing.B) {
 	sent := [...]string{
 		"Filter-Id", "Reply-Message", "Callback-Number", "Callback-Id", "Framed-Pool", "Login-LAT-Service", "Login-LAT-Node", "Framed-AppleTalk-Zone", "Framed-Route", "Login-LAT-Port",
@@ -110,6 +110,12 @@ func BenchmarkEstate(b *testing.B) {
 			times[i] = append(times[i], time.Since(begun))
 		}
 	}
+	// How fast the machine is changes within a run: compared is what was measured side by side.
+	ratios := make([]float64, len(times[0]))
+	for i := range ratios {
+		ratios[i] = float64(times[1][i]) / float64(times[0][i])
+	}
+	slices.Sort(ratios)
 	var least [2]float64
 	for i := range times {
 		slices.Sort(times[i])
@@ -117,7 +123,7 @@ func BenchmarkEstate(b *testing.B) {
 	}
 	b.ReportMetric(least[0], "none-ns")
 	b.ReportMetric(least[1], "estate-ns")
-	b.ReportMetric(least[1]/least[0], "times")
+	b.ReportMetric(ratios[len(ratios)/2], "times")
 }
 
 // BenchmarkBatch is the handler's own share of batches of different people, with an engine that says yes to everything.
