@@ -72,7 +72,7 @@ var connectedScenarios = []connected{
 	{"Accounting", 80_000, false, false, true, func(c devices.Config, s *settings, first int) *devices.Pool {
 		return devices.Records(c, tacacsRecords, tacacsRound, s.users, first)
 	}},
-	{"Connection each", 15_000, false, true, true, func(c devices.Config, s *settings, _ int) *devices.Pool {
+	{"Connection each", 15_000, false, true, false, func(c devices.Config, s *settings, _ int) *devices.Pool {
 		return devices.Commands(c, tacacsPool, s.users)
 	}},
 	{"Authorization, TLS", 0, true, false, true, func(c devices.Config, s *settings, _ int) *devices.Pool {
