@@ -116,9 +116,13 @@ func run() error {
 	}
 	defer os.RemoveAll(s.dir)
 	r := newReport(s)
-	for _, m := range chosen {
+	for i, m := range chosen {
 		if err := m.run(ctx, s, r); err != nil {
-			return fmt.Errorf("%s: %w", m.name, err)
+			err = fmt.Errorf("%s: %w", m.name, err)
+			if i > 0 { // what was measured before is kept
+				err = errors.Join(err, r.write(s.results, chosen[:i]))
+			}
+			return err
 		}
 	}
 	return r.write(s.results, chosen)

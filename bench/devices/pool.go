@@ -81,6 +81,9 @@ func (p *Pool) Echoed() Load { return echoed{p} }
 
 type echoed struct{ *Pool }
 
+// Once implements Load: an echo does not mind what it has had before.
+func (echoed) Once() bool { return false }
+
 // Check implements Load.
 func (e echoed) Check(i int, answer []byte) error {
 	if len(answer) != headerLen+e.answer || string(answer[4:8]) != string(e.Packet(i)[4:8]) {

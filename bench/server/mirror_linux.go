@@ -18,8 +18,8 @@ func StartMirror(ctx context.Context, cores string, answer int, command ...strin
 	if e.Process, err = start(cores, nil, command[0], append(command[1:], addr.String(), fmt.Sprint(answer))...); err != nil {
 		return nil, err
 	}
-	port := fmt.Sprintf(":%04X ", addr.Port())
-	return e, e.until(ctx, "start the echo", readyWithin, func() error { return contains("/proc/net/tcp", port) })
+	listening := fmt.Sprintf("0100007F:%04X 00000000:0000 0A", addr.Port()) // what has ended with that port stands there as well
+	return e, e.until(ctx, "start the echo", readyWithin, func() error { return contains("/proc/net/tcp", listening) })
 }
 
 // mirror answers each packet of a connection, which has its length behind its twelve bytes of header as TACACS+ has it, with the first bytes of it:

@@ -109,15 +109,27 @@ func (a Args) check(q Quirks) Fault {
 }
 
 func checkArg(text []byte, q Quirks) Fault {
-	arg := split(text)
-	switch {
-	case len(text) == 0 && q&BareArguments != 0:
+	unprintable := false
+	for i, c := range text {
+		if c == mandatory || c == optional {
+			switch {
+			case i == 0:
+				return ArgumentEmpty
+			case unprintable || hasControl(text[i+1:]):
+				return TextUnprintable
+			}
+			return OK
+		}
+		unprintable = unprintable || c < ' ' || c > '~'
+	}
+	switch bare := q&BareArguments != 0; { // all of it is a name
+	case len(text) == 0 && bare:
 		return OK
-	case len(arg.Name) == 0:
+	case len(text) == 0:
 		return ArgumentEmpty
-	case arg.Value == nil && q&BareArguments == 0:
+	case !bare:
 		return SeparatorMissing
-	case !printable(arg.Name), hasControl(arg.Value):
+	case unprintable:
 		return TextUnprintable
 	}
 	return OK
@@ -127,10 +139,14 @@ func checkArg(text []byte, q Quirks) Fault {
 // Those of no byte, where they are let pass, are as if they were not there.
 func (a Args) demand() Fault {
 	var service, protocol, command, shell, first bool
-	for arg := range a.All() {
-		if len(arg.Name) == 0 {
+	for text := range a.Raw() {
+		if len(text) == 0 {
 			continue
 		}
+		if c := text[0]; first && c != 's' && c != 'p' && c != 'c' { // none of the three
+			continue
+		}
+		arg := split(text)
 		var seen *bool
 		switch string(arg.Name) {
 		case "service":
