@@ -1,6 +1,9 @@
 package document
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Profiles are the protocols that an identity provider speaks.
 type Profiles struct {
@@ -72,6 +75,33 @@ type TacacsProfile struct {
 	MSCHAPv1 bool `json:"mschapv1"`
 	// MSCHAPv2 accepts MS-CHAP version 2 (RFC 8907 section 5.4.2.5); it needs NT hashes.
 	MSCHAPv2 bool `json:"mschapv2" default:"true"`
+	// Secrets is what the shared secrets must be like of the service providers of type tacacs for which it decides (RFC 8907 section 10.5.1). One that is already in use is warned of, and a new one refused.
+	Secrets SecretPolicy `json:"secrets"`
+}
+
+// SecretPolicy is what a shared secret must be like.
+type SecretPolicy struct {
+	// MinLength is the least number of characters.
+	MinLength int `json:"minLength" min:"0" max:"128"`
+	// Classes is how many of the four classes (lower case, upper case, digits, others) it must use.
+	Classes int `json:"classes" min:"0" max:"4"`
+	// MaxAge is how long it may be good for: it must have a `notAfter`, not later than that after its `notBefore`, or after now; 0s: for ever.
+	MaxAge time.Duration `json:"maxAge" min:"0s" max:"87600h"`
+}
+
+// Check says what a shared secret, in clear, lacks under the policy at the given time; it returns nothing for a good one.
+func (p *SecretPolicy) Check(s *SharedSecret, clear []byte, now time.Time) string {
+	if reason := complexity("secret", clear, p.MinLength, p.Classes); reason != "" || p.MaxAge == 0 {
+		return reason
+	}
+	from := s.NotBefore
+	if from.IsZero() {
+		from = now
+	}
+	if s.NotAfter.IsZero() || s.NotAfter.After(from.Add(p.MaxAge)) {
+		return fmt.Sprintf("the secret would be good for more than %s: it needs a notAfter", p.MaxAge)
+	}
+	return ""
 }
 
 // OpenIDProfile is OpenID Connect as an identity provider speaks it.

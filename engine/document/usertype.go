@@ -102,11 +102,16 @@ func (p *PasswordPolicy) Keeps(form PasswordForm) bool { return slices.Contains(
 // Check says what a new password lacks under the policy, in words for the person who chose it; it returns nothing for a
 // good one. What passwords were used before is not its matter.
 func (p *PasswordPolicy) Check(password []byte) string {
-	if n := utf8.RuneCount(password); n < p.MinLength {
-		return fmt.Sprintf("the password is shorter than %d characters", p.MinLength)
+	return complexity("password", password, p.MinLength, p.Classes)
+}
+
+// complexity says what a text lacks that must have so many characters, of so many of the four classes.
+func complexity(what string, text []byte, length, classes int) string {
+	if n := utf8.RuneCount(text); n < length {
+		return fmt.Sprintf("the %s is shorter than %d characters", what, length)
 	}
 	var lower, upper, digit, other int
-	for _, r := range string(password) {
+	for _, r := range string(text) {
 		switch {
 		case unicode.IsLower(r):
 			lower = 1
@@ -118,8 +123,8 @@ func (p *PasswordPolicy) Check(password []byte) string {
 			other = 1
 		}
 	}
-	if lower+upper+digit+other < p.Classes {
-		return fmt.Sprintf("the password uses fewer than %d of lower case, upper case, digits and other characters", p.Classes)
+	if lower+upper+digit+other < classes {
+		return fmt.Sprintf("the %s uses fewer than %d of lower case, upper case, digits and other characters", what, classes)
 	}
 	return ""
 }

@@ -215,6 +215,57 @@ func TestEnableSecretIsKeptAsADigest(t *testing.T) {
 	}
 }
 
+// TestRFC8907_10_5_1_SecretsAreHeldAgainstAPolicyAndEachOther drafts secrets that are too short, of too few classes, good for ever, or another's.
+func TestRFC8907_10_5_1_SecretsAreHeldAgainstAPolicyAndEachOther(t *testing.T) {
+	r := newRig(t)
+	idp := func(secrets string) string {
+		return "{kind: IdentityProvider, name: home, spec: {type: local, profiles: {tacacs: {enabled: true, secrets: {" + secrets + "}}}}}"
+	}
+	sp := func(name, source, secrets string) string {
+		return "{kind: ServiceProvider, name: " + name + ", spec: {type: tacacs, tacacs: {sourceIPs: [" + source + "], secrets: [" + secrets + "]}}}"
+	}
+	r.apply(t, idp(""))
+	r.apply(t, sp("old", "10.0.0.1", "{value: short}"))
+	draft := func(text string) (problems, warnings string) {
+		t.Helper()
+		docs, err := r.parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := r.compiler.Draft(docs, nil)
+		return d.Problems.Error(), d.Warnings.Error()
+	}
+	for _, tc := range []struct{ policy, secrets, problem, warning string }{
+		{"", "{value: x}", "", ""},
+		{"", "{value: short}", "", "spec.tacacs.secrets[0].value: the ServiceProvider old has the same secret"},
+		{"minLength: 16", "{value: 123456789012345}", "spec.tacacs.secrets[0].value: the secret is shorter than 16 characters", ""},
+		{"minLength: 16", "{value: 1234567890123456}", "", ""},
+		{"classes: 3", "{value: abcdefgh1}", "the secret uses fewer than 3 of lower case", ""},
+		{"classes: 3", "{value: Abcdefgh1}", "", ""},
+		{"classes: 3", "{value: Abcdefgh1, notAfter: 2030-01-01T00:00:00Z}, {value: abc}", "spec.tacacs.secrets[1].value: the secret uses fewer", ""},
+		{"maxAge: 8760h", "{value: Abcdefgh1}", "the secret would be good for more than 8760h", ""},
+		{"maxAge: 8760h", "{value: Abcdefgh1, notBefore: 2030-01-01T00:00:00Z, notAfter: 2031-01-02T00:00:00Z}", "the secret would be good for more than 8760h", ""},
+		{"maxAge: 8760h", "{value: Abcdefgh1, notBefore: 2030-01-01T00:00:00Z, notAfter: 2031-01-01T00:00:00Z}", "", ""},
+	} {
+		r.apply(t, idp(tc.policy))
+		problems, warnings := draft(sp("new", "10.0.0.2", tc.secrets))
+		if !strings.Contains(problems, tc.problem) || (problems == "") != (tc.problem == "") || !strings.Contains(warnings, tc.warning) || (warnings == "") != (tc.warning == "") {
+			t.Errorf("%s, %s: %q, %q", tc.policy, tc.secrets, problems, warnings)
+		}
+	}
+	r.apply(t, idp(""))
+	if problems, warnings := draft(idp("minLength: 16")); problems != "" || !strings.Contains(warnings, "ServiceProvider/old") && !strings.Contains(warnings, "ServiceProvider old") || !strings.Contains(warnings, "shorter than 16") {
+		t.Errorf("a new policy: %q, %q", problems, warnings)
+	}
+	r.apply(t, idp("minLength: 16"))
+	if problems, warnings := draft(sp("old", "10.0.0.1, 10.0.0.3", "{value: short}")); problems != "" || !strings.Contains(warnings, "shorter than 16") {
+		t.Errorf("the same secret again: %q, %q", problems, warnings)
+	}
+	if problems, _ := draft(sp("old", "10.0.0.1", "{value: other}")); !strings.Contains(problems, "shorter than 16") {
+		t.Errorf("another short secret: %q", problems)
+	}
+}
+
 func TestSecondFactorThatTacacsCannotCarryIsWarnedOf(t *testing.T) {
 	r := newRig(t)
 	for factor, want := range map[string]string{

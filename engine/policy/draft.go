@@ -89,6 +89,8 @@ func (c *Compiler) Draft(changed []*document.Document, deleted []string) Draft {
 	for _, p := range next.closedWarnings(touched) {
 		add(p)
 	}
+	refused, doubtful := c.env.sharedSecrets(base, next, touched, c.clock())
+	d.Problems, d.Warnings = append(d.Problems, refused...), append(d.Warnings, doubtful...)
 	if more := broken - maxOthers; more > 0 {
 		d.Problems = append(d.Problems, document.Problem{Reason: fmt.Sprintf("%d more objects would no longer work", more)})
 	}
