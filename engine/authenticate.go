@@ -219,7 +219,7 @@ func allows(offered policy.Methods, m credential.Method) bool {
 // identify looks the person up and lays out the attempt.
 func (e *Engine) identify(r *Request) {
 	w, a := &r.work, &r.work.attempt
-	w.source = appendAddr(append(append(w.source[:0], r.Client.Name...), 0), r.Source.Addr())
+	w.source = AppendAddr(append(append(w.source[:0], r.Client.Name...), 0), r.Source.Addr())
 	w.source = append(w.source, r.Calling...)
 	w.found = resolve(r.Client, r.Name, func(login []byte) bool { return e.config.People.User(&r.user, login) })
 	*a = credential.Attempt{Proof: &r.Proof, Name: w.found.looked, Source: w.source, Deadline: r.Deadline, Done: r}

@@ -27,7 +27,7 @@ func (e *Engine) fillFacts(r *Request) {
 		Address: r.Source.Addr().Unmap(), Host: string(hostOf(r)), NewDevice: true, Has: e.enrolled(r),
 	}
 	e.locate(r)
-	f.FailuresOfAddress, _ = e.recent.failures(f.Now, e.recent.key(appendAddr(nil, r.Source.Addr())))
+	f.FailuresOfAddress, _ = e.recent.failures(f.Now, e.recent.key(AppendAddr(nil, r.Source.Addr())))
 	f.FailuresOfUser, f.LastFailure = e.recent.failures(f.Now, e.recent.key(r.failures().name))
 	f.FailuresRatio = e.recent.ratio(f.Now)
 	if !w.found.ok {
@@ -104,7 +104,7 @@ func (e *Engine) counted(r *Request) {
 	case event.Accept:
 		e.recent.decided(e.clock(), false)
 	case event.Reject:
-		e.recent.decided(e.clock(), true, e.recent.key(appendAddr(nil, r.Source.Addr())), e.recent.key(r.failures().name))
+		e.recent.decided(e.clock(), true, e.recent.key(AppendAddr(nil, r.Source.Addr())), e.recent.key(r.failures().name))
 	}
 }
 
@@ -113,7 +113,7 @@ func hostOf(r *Request) []byte {
 	if len(r.Calling) > 0 {
 		return r.Calling
 	}
-	return appendAddr(nil, r.Source.Addr())
+	return AppendAddr(nil, r.Source.Addr())
 }
 
 // hostHash is under what a host is remembered: 64 bits are enough to tell a person's few devices apart, and say nothing of the others.

@@ -156,7 +156,7 @@ func (r *Request) failures() *failing {
 	if len(r.Calling) > 0 {
 		source = append(append(source, 1), r.Calling...)
 	} else {
-		source = appendAddr(append(source, 2), r.Source.Addr())
+		source = AppendAddr(append(source, 2), r.Source.Addr())
 	}
 	f.source = xxh3.Hash(source)
 	return f

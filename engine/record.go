@@ -87,7 +87,7 @@ func (e *Engine) describe(r *Request, d *event.DecidedView) {
 	}
 	r.describePrivilege(d)
 	from := len(text)
-	text = appendAddr(text, r.Source.Addr())
+	text = AppendAddr(text, r.Source.Addr())
 	d.Source = text[from:len(text):len(text)]
 	if took := e.clock().Sub(r.Arrived).Microseconds(); took > 0 {
 		d.TookMicros = uint32(min(took, 1<<32-1))
@@ -116,8 +116,8 @@ func decisionKey(id uint64) uint64 {
 	return event.StreamKey(event.StreamDecision, event.AppendID(b[:0], id))
 }
 
-// appendAddr appends the 4 or 16 bytes of an address; nothing for none.
-func appendAddr(dst []byte, a netip.Addr) []byte {
+// AppendAddr appends the 4 or 16 bytes of an address, as records have it; nothing for none. An IPv4 address within IPv6 is the former.
+func AppendAddr(dst []byte, a netip.Addr) []byte {
 	switch a = a.Unmap(); {
 	case a.Is4():
 		b := a.As4()

@@ -91,13 +91,7 @@ func (r *record) fill(v *wire.View, mark classMark) {
 	}
 	a.FramedIPv6Prefix = framedIPv6(v)
 
-	a.Source = r.source[:16]
-	if addr := r.from.Addr(); addr.Is4() {
-		ip := addr.As4()
-		a.Source = r.source[:copy(r.source[:], ip[:])]
-	} else {
-		r.source = addr.As16()
-	}
+	a.Source = engine.AppendAddr(r.source[:0], r.from.Addr())
 	if a.NAS = nasOf(v); a.NAS == nil {
 		a.NAS = a.Source
 	}

@@ -49,14 +49,7 @@ func (r *record) fill(s *session, q *wire.AcctRequest) {
 	*a = event.AccountedView{
 		Protocol: protocolText, UserName: username(q.User), Calling: s.address(q.RemAddr), NASPortID: q.Port, Raw: s.packet, Status: statusOf(q.Flags),
 	}
-	addr := s.peer.remote.Addr().Unmap()
-	if addr.Is4() {
-		ip := addr.As4()
-		a.Source = r.source[:copy(r.source[:], ip[:])]
-	} else {
-		r.source = addr.As16()
-		a.Source = r.source[:]
-	}
+	a.Source = engine.AppendAddr(r.source[:0], s.peer.remote.Addr())
 	a.NAS = a.Source // TACACS+ has no name for the device
 
 	var began, ended time.Time

@@ -78,7 +78,7 @@ func (c *Client) active(dst []*wire.Secret, at int64) []*wire.Secret {
 	return dst
 }
 
-// names reports whether a certificate has one of the names that the client's devices have: a DNS name or an address among its
+// named reports whether a certificate has one of the names that the client's devices have: a DNS name or an address among its
 // alternative names, or where it has none of them, its common name.
 func (c *Client) named(cert *x509.Certificate) bool {
 	if len(c.names) == 0 {

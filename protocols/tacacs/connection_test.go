@@ -145,6 +145,18 @@ func TestBothSecretsAreTakenWhileOneIsChanged(t *testing.T) {
 		d.authorize(uint32(10+i), "alice", "service=shell", "cmd=")
 		d.response(uint32(10+i), wire.AuthorPassAdd, "priv-lvl=15")
 	}
+	d.secret, _ = wire.NewSecret([]byte("old-secret"))
+	d.authorize(14, "alice", "service=shell", "cmd=")
+	d.response(14, wire.AuthorPassAdd, "priv-lvl=15")
+	d.secret, _ = wire.NewSecret([]byte("new-secret"))
+	var together []byte // all of them are read under the secret before
+	for i := range uint32(3) {
+		together = append(together, d.authorization(15+i, "alice", "service=shell", "cmd=")...)
+	}
+	d.send(together)
+	for i := range uint32(3) {
+		d.response(15+i, wire.AuthorPassAdd, "priv-lvl=15")
+	}
 	d.secret, _ = wire.NewSecret([]byte("testing123"))
 	d.authorize(20, "alice", "service=shell", "cmd=")
 	d.secret, _ = wire.NewSecret([]byte("new-secret"))

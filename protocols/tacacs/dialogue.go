@@ -141,10 +141,7 @@ func (h *handler) continued(s *session, header *wire.Header) {
 			s.name = append(s.name[:0], username(said)...)
 			h.named(s)
 		}
-	case askedPassword:
-		s.password = append(s.password[:0], said...)
-		h.submit(s)
-	case askedFactor:
+	case askedPassword, askedFactor:
 		s.password = append(s.password[:0], said...)
 		h.submit(s)
 	case askedOld:

@@ -191,7 +191,8 @@ func (h *handler) Closed(c *stream.Conn, _ stream.Cause) {
 // arrival is a packet of a batch.
 type arrival struct {
 	header wire.Header
-	fault  wire.Fault // of the header, or of how it came
+	fault  wire.Fault   // of the header, or of how it came
+	secret *wire.Secret // under which it was read first; nil within TLS
 }
 
 // Frames takes the packets that came together on a connection. Their obfuscation is taken off side by side; then each goes its way in
@@ -203,6 +204,7 @@ func (h *handler) Frames(c *stream.Conn, frames [][]byte) {
 	}
 	for i, packet := range frames {
 		a := &h.arrivals[i]
+		a.secret = p.secret
 		if a.header, a.fault = wire.ParseHeader(packet, h.body, p.own.quirks); a.fault == wire.OK {
 			a.fault = a.header.Check(p.secure)
 		}
@@ -358,7 +360,7 @@ func (h *handler) reopen(p *peer, a *arrival, packet []byte, f wire.Fault) bool 
 	body := packet[wire.HeaderLen:]
 	d := wire.Diagnose(&a.header, body, f)
 	if !p.secure && (d.WrongSecret || f == wire.LengthMismatch) && len(h.secrets) > 1 {
-		p.secret.Obfuscate(packet)
+		a.secret.Obfuscate(packet)
 		var i int
 		if i, d = wire.Open(&a.header, packet, p.own.quirks, h.secrets); i >= 0 {
 			p.secret = h.secrets[i]

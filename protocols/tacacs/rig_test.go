@@ -219,13 +219,19 @@ func (d *device) say(session uint32, seq uint8, text string) {
 // authorize sends an authorization REQUEST.
 func (d *device) authorize(session uint32, user string, args ...string) {
 	d.t.Helper()
+	d.send(d.authorization(session, user, args...))
+}
+
+// authorization returns an authorization REQUEST, which is good until the next packet is made.
+func (d *device) authorization(session uint32, user string, args ...string) []byte {
+	d.t.Helper()
 	d.builder.AuthorRequest(d.buf, header(wire.Authorization, wire.Version0, 1, session, d.flags), &wire.AuthorRequest{
 		Method: wire.MethodTACACSPlus, PrivLvl: 1, Type: wire.TypeASCII, Service: wire.ServiceLogin, User: []byte(user), Port: []byte("tty1"), RemAddr: []byte("192.0.2.9"),
 	})
 	for _, a := range args {
 		d.builder.Arg([]byte(a))
 	}
-	d.send(d.packet())
+	return d.packet()
 }
 
 // account sends an accounting REQUEST.
