@@ -85,18 +85,23 @@ func (c *cli) radiusTestCommand() *cobra.Command {
 
 // radiusAddress returns where the node on the data directory answers logins, or the address that it uses unless told otherwise.
 func (c *cli) radiusAddress() string {
-	const standard = "127.0.0.1:1812"
-	data, err := os.ReadFile(filepath.Join(c.data, "addresses.json"))
-	if err != nil {
-		return standard
+	return firstOf(append(c.addresses().RadiusAuthentication, "127.0.0.1:1812")...)
+}
+
+// addresses are where a node listens; see node.Addresses.
+type addresses struct {
+	RadiusAuthentication []string `json:"radiusAuthentication"`
+	Tacacs               []string `json:"tacacs"`
+	TacacsTLS            []string `json:"tacacsTLS"`
+}
+
+// addresses returns where the node on the data directory listens. Without a node there is no such file, and nothing in what is returned: the usual ports are then
+// as good as any.
+func (c *cli) addresses() (a addresses) {
+	if data, err := os.ReadFile(filepath.Join(c.data, "addresses.json")); err == nil && json.Unmarshal(data, &a) != nil {
+		return addresses{}
 	}
-	var addresses struct {
-		RadiusAuthentication []string `json:"radiusAuthentication"`
-	}
-	if json.Unmarshal(data, &addresses) != nil || len(addresses.RadiusAuthentication) == 0 {
-		return standard
-	}
-	return addresses.RadiusAuthentication[0]
+	return a
 }
 
 func (c *cli) showAnswer(a *probe.Answer) error {

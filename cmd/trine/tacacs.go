@@ -2,12 +2,10 @@ package main
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -125,22 +123,10 @@ func (c *cli) tacacsTestCommand() *cobra.Command {
 
 // tacacsAddress returns where the node on the data directory answers TACACS+, or the usual port of this machine.
 func (c *cli) tacacsAddress(secure bool) string {
-	var addresses struct {
-		Tacacs    []string `json:"tacacs"`
-		TacacsTLS []string `json:"tacacsTLS"`
-	}
-	// Without a node there is no such file; the usual port is then as good as any.
-	if data, err := os.ReadFile(filepath.Join(c.data, "addresses.json")); err == nil {
-		_ = json.Unmarshal(data, &addresses)
-	}
-	of, otherwise := addresses.Tacacs, "127.0.0.1:49"
 	if secure {
-		of, otherwise = addresses.TacacsTLS, "127.0.0.1:300"
+		return firstOf(append(c.addresses().TacacsTLS, "127.0.0.1:300")...)
 	}
-	if len(of) == 0 {
-		return otherwise
-	}
-	return of[0]
+	return firstOf(append(c.addresses().Tacacs, "127.0.0.1:49")...)
 }
 
 // answer returns how a server's questions are answered: with what the command line holds, and then by whoever sits at the terminal.

@@ -21,6 +21,18 @@ func host(t *testing.T, j *script.Job) {
 	j.Settle(script.NewHost().Run(request, func() time.Duration { return time.Since(began) }))
 }
 
+// user returns whom a mapping makes of somebody's certificate.
+func user(t *testing.T, m *CertificateMapping) (string, error) {
+	t.Helper()
+	if mapping, ok := m.Mapping(); ok {
+		return mapping.User(somebody())
+	}
+	var j script.Job
+	m.Job(&j, somebody())
+	host(t, &j)
+	return m.User(&j)
+}
+
 func somebody() *certificate.Fields {
 	return &certificate.Fields{
 		Subject: certificate.Name{DN: "CN=Alice Liddell,OU=Tea,O=Example", Attributes: map[string][]string{"CN": {"Alice Liddell"}, "UID": {"u4711"}}},
@@ -41,15 +53,7 @@ func TestCertificateIsMappedByExpressionOrScript(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var got string
-			if mapping, ok := m.Mapping(); ok {
-				got, err = mapping.User(somebody())
-			} else {
-				var j script.Job
-				m.Job(&j, somebody())
-				host(t, &j)
-				got, err = m.User(&j)
-			}
+			got, err := user(t, m)
 			if err != nil || got != tc.want {
 				t.Errorf("%q, %v", got, err)
 			}
@@ -70,15 +74,7 @@ func TestCertificateThatIsMappedToNoNameIsNobodys(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var got string
-		if mapping, ok := m.Mapping(); ok {
-			got, err = mapping.User(somebody())
-		} else {
-			var j script.Job
-			m.Job(&j, somebody())
-			host(t, &j)
-			got, err = m.User(&j)
-		}
+		got, err := user(t, m)
 		if !errors.Is(err, certificate.ErrUnmapped) || !strings.Contains(err.Error(), tc.why) {
 			t.Errorf("%s%s: %q, %v", tc.expression, tc.script, got, err)
 		}
