@@ -135,6 +135,21 @@ func (s *Server) eventBody(m proto.Message) (json.RawMessage, error) {
 			nodes = append(nodes, id(w.Node))
 		}
 		f.add("id", e.Id).add("nodes", nodes)
+	case *event.ClusterFounded:
+		f.add("cluster", e.Cluster).add("by", e.By).add("key", secret.Mark)
+	case *event.JoinTokenMade:
+		f.add("id", e.Id).add("role", event.NodeRole(e.Role).String()).add("expires", secondsTime(e.ExpiresUnix)).add("by", e.By).add("hash", secret.Mark)
+	case *event.NodeJoined:
+		f.add("node", nodeNumber(e.Node)).add("name", e.Name).add("address", e.Address).add("role", event.NodeRole(e.Role).String())
+		f.add("certificateSerial", hex.EncodeToString(e.Serial)).add("certificateExpires", secondsTime(e.ExpiresUnix)).add("version", e.Version).add("token", e.Token).add("by", e.By)
+	case *event.NodeChanged:
+		f.add("node", nodeNumber(e.Node)).add("name", e.Name).add("address", e.Address)
+		if e.Role != 0 {
+			f.add("role", event.NodeRole(e.Role).String())
+		}
+		f.add("certificateSerial", hex.EncodeToString(e.Serial)).add("certificateExpires", secondsTime(e.ExpiresUnix)).add("version", e.Version).add("by", e.By)
+	case *event.NodeRemoved:
+		f.add("node", nodeNumber(e.Node)).add("by", e.By)
 	case *event.ApiKeyCreated:
 		f.add("id", e.Id).add("description", e.Description).add("scopes", e.Scopes).add("expires", secondsTime(e.ExpiresUnix)).add("by", e.By).add("hash", secret.Mark)
 	case *event.Staged:
@@ -146,7 +161,7 @@ func (s *Server) eventBody(m proto.Message) (json.RawMessage, error) {
 	case *event.NodeStarted:
 		f.add("node", id(e.Node)).add("name", e.Name).add("version", e.Version).add("boot", e.Boot)
 	default:
-		// What is left has no secrets and no bytes: PasswordRemoved, ApiKeyRevoked, Consumed, FactorRemoved, FactorUsed.
+		// What is left has no secrets and no bytes: PasswordRemoved, ApiKeyRevoked, JoinTokenRevoked, Consumed, FactorRemoved, FactorUsed.
 		data, err := protojson.Marshal(m)
 		if err != nil {
 			return nil, fmt.Errorf("encode %T: %w", m, err)
@@ -155,6 +170,9 @@ func (s *Server) eventBody(m proto.Message) (json.RawMessage, error) {
 	}
 	return f.json()
 }
+
+// nodeNumber shows a node's number as the cluster's commands take it.
+func nodeNumber(node uint64) string { return fmt.Sprintf("%016x", node) }
 
 func (s *Server) accountedBody(f *fields, e *event.Accounted) {
 	f.add("status", statusName(e.Status)).add("user", e.User).add("userName", wireText(e.UserName)).add("client", e.Client).add("nas", wireText(e.Nas))

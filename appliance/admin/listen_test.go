@@ -363,6 +363,9 @@ func TestNoEventShowsASecret(t *testing.T) {
 		b.Add(event.TypePasswordSet, event.ClassIdentity, nil, &event.PasswordSet{User: "alice", Argon2Id: secret, Keyed: secret, Nt: secret, Clear: secret}),
 		b.Add(event.TypeAPIKeyCreated, event.ClassSystem, nil, &event.ApiKeyCreated{Id: "x", Hash: secret, Scopes: []string{"read"}}),
 		b.Add(event.TypeClusterKeyAdded, event.ClassSystem, nil, &event.ClusterKeyAdded{Id: 2, Wraps: []*event.ClusterKeyAdded_Wrap{{Node: 1, Wrapped: secret}}}),
+		b.Add(event.TypeClusterFounded, event.ClassSystem, nil, &event.ClusterFounded{Cluster: "c", Authority: secret, Key: secret}),
+		b.Add(event.TypeJoinTokenMade, event.ClassSystem, nil, &event.JoinTokenMade{Id: "t", Hash: secret, Role: 1}),
+		b.Add(event.TypeNodeJoined, event.ClassSystem, nil, &event.NodeJoined{Node: 2, Name: "two", Role: 1, Public: secret, Serial: []byte{1}}),
 	} {
 		if add != nil {
 			t.Fatal(add)

@@ -95,6 +95,17 @@ func examples(t *testing.T) map[event.Type]proto.Message {
 		&event.PushAnswered{
 			User: "alice", Factor: "f1", Challenge: 0x1122334455667788, Outcome: uint32(event.PushApproved), NotAfterUnix: 1772366460, Source: []byte{192, 0, 2, 9},
 		},
+		&event.ClusterFounded{Cluster: "5f1c3f3a9d0b7c42", Authority: []byte("certificate of the authority"), Key: []byte("sealed key"), By: "admin"},
+		&event.JoinTokenMade{Id: "t1", Hash: bytes.Repeat([]byte{7}, 32), Role: uint32(event.RoleVoter), ExpiresUnix: 1772367300, By: "admin"},
+		&event.JoinTokenRevoked{Id: "t1", By: "admin"},
+		&event.NodeJoined{
+			Node: 2, Name: "trine2", Address: "192.0.2.2:1445", Role: uint32(event.RoleVoter), Public: bytes.Repeat([]byte{9}, 32), Serial: []byte{1, 2, 3},
+			ExpiresUnix: 1780142400, Version: "0.1.0", Token: "t1", By: "token:t1",
+		},
+		&event.NodeChanged{
+			Node: 2, Name: "trine-two", Address: "192.0.2.3:1445", Role: uint32(event.RoleReplica), Serial: []byte{4, 5, 6}, ExpiresUnix: 1787918400, Version: "0.2.0", By: "admin",
+		},
+		&event.NodeRemoved{Node: 2, By: "admin"},
 	}
 	byType := make(map[event.Type]proto.Message)
 	for _, m := range list {
@@ -113,6 +124,8 @@ func classOfType(t event.Type) event.Class {
 		return event.ClassAccounting
 	case t < event.TypeClusterKeyAdded, t == event.TypeLoginFailed, t == event.TypeFailuresCleared:
 		return event.ClassDecision
+	case t >= event.TypeClusterFounded:
+		return event.ClassSystem
 	case t >= event.TypeFactorPut:
 		return event.ClassIdentity
 	}
@@ -213,6 +226,8 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 		event.TypeAPIKeyCreated:   {"\\u0007", "0707"},
 		event.TypeClusterKeyAdded: {"wrapped for", "for two"},
 		event.TypeStaged:          {"sealed:"},
+		event.TypeClusterFounded:  {"sealed key"},
+		event.TypeJoinTokenMade:   {"\\u0007", "0707"},
 	} {
 		var b event.Builder
 		if err := b.Add(typ, event.ClassSystem, nil, examples(t)[typ]); err != nil {

@@ -21,7 +21,7 @@ func Types() []Type {
 		TypeTombstonesSwept, TypeSessionClosed, TypeConsumed, TypeAccounted, TypeDecided, TypeDecisionsMissing,
 		TypeClusterKeyAdded, TypeAPIKeyCreated, TypeAPIKeyRevoked, TypeStaged, TypeStageCommitted, TypeStageAbandoned,
 		TypeNodeStarted, TypeLoginFailed, TypeFailuresCleared, TypeFactorPut, TypeFactorRemoved, TypeFactorUsed, TypeLoginRemembered,
-		TypePushAnswered,
+		TypePushAnswered, TypeClusterFounded, TypeJoinTokenMade, TypeJoinTokenRevoked, TypeNodeJoined, TypeNodeChanged, TypeNodeRemoved,
 	}
 }
 
@@ -80,6 +80,18 @@ func TypeOf(m proto.Message) Type {
 		return TypeLoginRemembered
 	case *PushAnswered:
 		return TypePushAnswered
+	case *ClusterFounded:
+		return TypeClusterFounded
+	case *JoinTokenMade:
+		return TypeJoinTokenMade
+	case *JoinTokenRevoked:
+		return TypeJoinTokenRevoked
+	case *NodeJoined:
+		return TypeNodeJoined
+	case *NodeChanged:
+		return TypeNodeChanged
+	case *NodeRemoved:
+		return TypeNodeRemoved
 	}
 	return 0
 }
@@ -139,6 +151,18 @@ func (t Type) message() proto.Message {
 		return &LoginRemembered{}
 	case TypePushAnswered:
 		return &PushAnswered{}
+	case TypeClusterFounded:
+		return &ClusterFounded{}
+	case TypeJoinTokenMade:
+		return &JoinTokenMade{}
+	case TypeJoinTokenRevoked:
+		return &JoinTokenRevoked{}
+	case TypeNodeJoined:
+		return &NodeJoined{}
+	case TypeNodeChanged:
+		return &NodeChanged{}
+	case TypeNodeRemoved:
+		return &NodeRemoved{}
 	}
 	return nil
 }

@@ -61,6 +61,7 @@ const (
 	levelShape         // one more than the number
 	specShape          // a document
 	eventShape         // an event
+	roleShape          // NodeRole
 )
 
 // shapeOf returns the shape of a field.
@@ -68,7 +69,7 @@ func shapeOf(fd protoreflect.FieldDescriptor) shape {
 	switch fd.FullName() {
 	case "trine.event.v1.PasswordSet.argon2id", "trine.event.v1.PasswordSet.keyed", "trine.event.v1.PasswordSet.nt",
 		"trine.event.v1.PasswordSet.clear", "trine.event.v1.PasswordSet.past", "trine.event.v1.PasswordSet.imported", "trine.event.v1.ApiKeyCreated.hash", "trine.event.v1.ClusterKeyAdded.Wrap.wrapped",
-		"trine.event.v1.FactorPut.data":
+		"trine.event.v1.FactorPut.data", "trine.event.v1.ClusterFounded.key", "trine.event.v1.JoinTokenMade.hash":
 		return secretShape
 	case "trine.event.v1.Decided.id", "trine.event.v1.SessionClosed.session", "trine.event.v1.SessionsExpired.sessions",
 		"trine.event.v1.SessionReserved.login", "trine.event.v1.Accounted.login", "trine.event.v1.Staged.stage",
@@ -76,8 +77,11 @@ func shapeOf(fd protoreflect.FieldDescriptor) shape {
 		"trine.event.v1.FailuresCleared.login", "trine.event.v1.PushAnswered.challenge":
 		return idShape
 	case "trine.event.v1.Accounted.key", "trine.event.v1.NodeStarted.node", "trine.event.v1.ClusterKeyAdded.Wrap.node",
-		"trine.event.v1.LoginFailed.source", "trine.event.v1.FailuresCleared.source":
+		"trine.event.v1.LoginFailed.source", "trine.event.v1.FailuresCleared.source",
+		"trine.event.v1.NodeJoined.node", "trine.event.v1.NodeChanged.node", "trine.event.v1.NodeRemoved.node":
 		return hexShape
+	case "trine.event.v1.NodeJoined.role", "trine.event.v1.NodeChanged.role", "trine.event.v1.JoinTokenMade.role":
+		return roleShape
 	case "trine.event.v1.Accounted.framed_ip", "trine.event.v1.Accounted.framed_ipv6_prefix", "trine.event.v1.Accounted.source",
 		"trine.event.v1.Decided.source", "trine.event.v1.PushAnswered.source":
 		return addressShape
@@ -177,6 +181,8 @@ func (w *jsonWriter) value(m protoreflect.Message, fd protoreflect.FieldDescript
 		w.text(time.Unix(0, v.Int()).UTC().Format(time.RFC3339Nano))
 	case verdictShape:
 		w.text(Verdict(v.Uint()).String())
+	case roleShape:
+		w.text(NodeRole(v.Uint()).String())
 	case kindShape:
 		w.text(DecisionKind(v.Uint()).String())
 	case levelShape:

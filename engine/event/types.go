@@ -38,6 +38,12 @@ const (
 	TypeFactorUsed       Type = 72
 	TypeLoginRemembered  Type = 73
 	TypePushAnswered     Type = 74
+	TypeClusterFounded   Type = 80
+	TypeJoinTokenMade    Type = 81
+	TypeJoinTokenRevoked Type = 82
+	TypeNodeJoined       Type = 83
+	TypeNodeChanged      Type = 84
+	TypeNodeRemoved      Type = 85
 )
 
 // Class sorts events for retention. The numbers are raftstore's classes.
@@ -120,6 +126,36 @@ const (
 	PushLate        PushOutcome = 4 // approved, too late by the record's time; in no event, but what Apply makes of one
 )
 
+// NodeRole is what a node is in its cluster. It is recorded.
+type NodeRole uint32
+
+// The roles.
+const (
+	RoleVoter   NodeRole = 1 // takes part in elections and in what a quorum must have on disk, once it has caught up
+	RoleReplica NodeRole = 2 // has everything and answers, and never votes
+)
+
+// String returns the role's name as commands and the API use it.
+func (r NodeRole) String() string {
+	switch r {
+	case RoleVoter:
+		return "voter"
+	case RoleReplica:
+		return "replica"
+	}
+	return "unknown"
+}
+
+// ParseNodeRole returns the role with the given name.
+func ParseNodeRole(name string) (NodeRole, bool) {
+	for _, r := range []NodeRole{RoleVoter, RoleReplica} {
+		if r.String() == name {
+			return r, true
+		}
+	}
+	return 0, false
+}
+
 // Codes of Apply's results other than 0 (applied). A proposal with one of them is void.
 const (
 	CodeConflict  uint32 = 1 // an expectation or claim does not hold
@@ -139,6 +175,7 @@ const (
 	StreamNAS      = "nas"      // NAS identifier or address, as text
 	StreamMAC      = "mac"      // calling station, as it came, folded
 	StreamStage    = "stage"    // stage id, as FormatID prints it
+	StreamNode     = "node"     // node number, 16 hexadecimal digits
 )
 
 // StreamKey hashes a stream's namespace and name. The hash is XXH3-64 of namespace, '/', name and is for ever.

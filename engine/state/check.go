@@ -92,6 +92,8 @@ func (s *State) checkEvent(at Stamp, i int) Result {
 		if id := read[*event.ApiKeyRevoked](e, at).Id; !s.apiKeys.Has([]byte(id)) {
 			return Result{Code: event.CodeMissing, Detail: "API key " + id + " does not exist"}
 		}
+	case event.TypeClusterKeyAdded, event.TypeClusterFounded, event.TypeJoinTokenMade, event.TypeJoinTokenRevoked, event.TypeNodeJoined, event.TypeNodeChanged, event.TypeNodeRemoved:
+		return s.checkCluster(at, e)
 	case event.TypeFactorPut:
 		return s.checkFactorPut(read[*event.FactorPut](e, at))
 	case event.TypeFactorRemoved:

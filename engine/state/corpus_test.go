@@ -47,6 +47,17 @@ var corpusPushesDigests = map[event.Type]string{
 	event.TypeDocumentDeleted: "b548a7a8193dd6d01ec5c861ad482417",
 }
 
+// corpusCluster is what came with clusters.
+var corpusCluster = []event.Type{
+	event.TypeClusterKeyAdded, event.TypeClusterFounded, event.TypeJoinTokenMade, event.TypeNodeJoined, event.TypeJoinTokenRevoked, event.TypeNodeChanged, event.TypeNodeRemoved,
+}
+
+var corpusClusterDigests = map[event.Type]string{
+	event.TypeJoinTokenMade: "163f799c154b03f3878e42b6e5a0852f",
+	event.TypeNodeChanged:   "888f1353eb3a85af66b87585a3221c87",
+	event.TypeNodeRemoved:   "1c02bdb71bb130c75057e5d60b71250c",
+}
+
 func TestEveryReleaseFoldsTheCorpusAlike(t *testing.T) {
 	folded := map[event.Type]bool{}
 	for name, c := range map[string]struct {
@@ -56,6 +67,7 @@ func TestEveryReleaseFoldsTheCorpusAlike(t *testing.T) {
 		"first release": {corpusOrder, corpusDigests},
 		"factors":       {corpusFactors, corpusFactorsDigests},
 		"push":          {corpusPushes, corpusPushesDigests},
+		"cluster":       {corpusCluster, corpusClusterDigests},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, typ := range c.order {

@@ -28,12 +28,15 @@ func FuzzRows(f *testing.F) {
 	s.symbol([]byte("text"))
 	s.foldAPIKey(Stamp{Time: time.Unix(1, 0)}, &event.ApiKeyCreated{Id: "k", Hash: []byte("h"), Scopes: []string{"a"}})
 	s.foldClusterKey(&event.ClusterKeyAdded{Id: 1, Wraps: []*event.ClusterKeyAdded_Wrap{{Node: 1, Wrapped: []byte("w")}}})
+	s.foldFounded(Stamp{Time: time.Unix(1, 0)}, &event.ClusterFounded{Cluster: "c", Authority: []byte("a"), Key: []byte("k")})
+	s.foldTokenMade(&event.JoinTokenMade{Id: "t", Hash: []byte("h"), Role: 1, ExpiresUnix: 9})
+	s.foldJoined(Stamp{Time: time.Unix(1, 0)}, &event.NodeJoined{Node: 1, Name: "n", Address: "a:1", Role: 1, Public: []byte("p"), Serial: []byte("s"), ExpiresUnix: 9})
 	for _, t := range []struct {
 		rows interface {
 			Get(dst, key []byte) ([]byte, bool)
 		}
 		key string
-	}{{s.apiKeys, "k"}, {s.clusterKeys, "\x00\x00\x00\x01"}} {
+	}{{s.apiKeys, "k"}, {s.clusterKeys, "\x00\x00\x00\x01"}, {s.cluster, "authority"}, {s.cluster, "\x00\x00\x00\x00\x00\x00\x00\x01"}, {s.tokens, "t"}} {
 		row, ok := t.rows.Get(nil, []byte(t.key))
 		if !ok {
 			f.Fatal("no seed row")
@@ -95,6 +98,9 @@ func FuzzRows(f *testing.F) {
 		}
 		_, _ = s.decodeAPIKey("k", row)
 		_, _ = decodeClusterKey([]byte{0, 0, 0, 1}, row)
+		_, _ = s.decodeAuthority(row)
+		_, _ = s.decodeNode(1, row)
+		_, _ = s.decodeToken("t", row)
 		if p, ok := parsePrefix(row); ok {
 			hashPrefix(p)
 		}

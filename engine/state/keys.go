@@ -143,11 +143,16 @@ func (s *State) foldClusterKey(m *event.ClusterKeyAdded) {
 			k.Wraps = slices.Insert(k.Wraps, at, Wrap{Node: wrap.Node, Wrapped: wrap.Wrapped})
 		}
 	}
+	k.ID = m.Id
+	s.putClusterKey(k)
+}
+
+func (s *State) putClusterKey(k ClusterKey) {
 	var row []byte
 	for _, wrap := range k.Wraps {
 		row = field.AppendBytes(row, 1, field.AppendBytes(field.AppendFixed(nil, 1, wrap.Node), 2, wrap.Wrapped))
 	}
-	s.clusterKeys.Put(key, row)
+	s.clusterKeys.Put(binary.BigEndian.AppendUint32(nil, k.ID), row)
 }
 
 func decodeClusterKey(key, b []byte) (ClusterKey, error) {

@@ -133,7 +133,7 @@ func (s *State) foldConsumed(m *event.Consumed) {
 	s.consumed.Put([]byte(m.Key), field.AppendNumber(nil, 1, uint64(m.NotAfterUnix)))
 }
 
-// foldSwept forgets ended sessions, reservations, one-shot keys and answers of devices whose term was over before a time, failures that no longer count,
+// foldSwept forgets ended sessions, reservations, one-shot keys, join tokens and answers of devices whose term was over before a time, failures that no longer count,
 // and stages that were left for longer than stageLife.
 func (s *State) foldSwept(at Stamp, before int64) {
 	for {
@@ -165,6 +165,7 @@ func (s *State) foldSwept(at Stamp, before int64) {
 	}) {
 		s.pushes.Delete(key)
 	}
+	s.sweepTokens(before)
 	s.sweepFailures(at.unix())
 	for _, id := range s.oldStages(at.unix() - stageLife) {
 		s.dropStage(id)

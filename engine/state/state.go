@@ -39,6 +39,8 @@ type State struct {
 	factors      *rows.Table // user id -> factors beside the password
 	lastLogins   *rows.Table // user id -> what adaptive rules ask of the login before
 	pushes       *rows.Table // decision id -> what a device said to the challenge of that login
+	cluster      *rows.Table // node number -> node; and the cluster's authority
+	tokens       *rows.Table // id -> token by which a node may join
 
 	symbols      Symbols
 	ids          ids
@@ -105,6 +107,8 @@ const (
 	tableFactors      = 19
 	tableLastLogins   = 20
 	tablePushes       = 21
+	tableCluster      = 22
+	tableTokens       = 23
 )
 
 // New returns an empty State.
@@ -134,6 +138,8 @@ func New() *State {
 		factors:      store.Table(tableFactors, 4),
 		lastLogins:   store.Table(tableLastLogins, 4),
 		pushes:       store.Table(tablePushes, 4),
+		cluster:      store.Table(tableCluster, 0),
+		tokens:       store.Table(tableTokens, 0),
 		orders:       make(map[string]*order),
 	}
 }
@@ -356,6 +362,18 @@ func (s *State) foldRare(at Stamp, e *event.Envelope) uint64 {
 		s.foldPushAnswered(at, m)
 	case *event.ClusterKeyAdded:
 		s.foldClusterKey(m)
+	case *event.ClusterFounded:
+		s.foldFounded(at, m)
+	case *event.JoinTokenMade:
+		s.foldTokenMade(m)
+	case *event.JoinTokenRevoked:
+		s.tokens.Delete([]byte(m.Id))
+	case *event.NodeJoined:
+		s.foldJoined(at, m)
+	case *event.NodeChanged:
+		s.foldNodeChanged(m)
+	case *event.NodeRemoved:
+		s.foldNodeRemoved(at, m)
 	case *event.ApiKeyCreated:
 		s.foldAPIKey(at, m)
 	case *event.ApiKeyRevoked:
