@@ -384,7 +384,7 @@ func TestNoEventShowsASecret(t *testing.T) {
 			t.Errorf("%s shows a secret: %s", ev.Type, body)
 		}
 	}
-	if len(list.Events) != 9 {
+	if len(list.Events) != 12 {
 		t.Errorf("%d events", len(list.Events))
 	}
 }
