@@ -118,10 +118,14 @@ var (
 	ErrTooLarge = errors.New("raftstore: record is too large")
 	// ErrDiskFull means that free space is below the last watermark: the store refuses records until space is freed.
 	ErrDiskFull = errors.New("raftstore: too little free disk space, records are refused until there is more")
+	// ErrDiverged means that this node's views differ from the other nodes', and that it takes no records.
+	ErrDiverged = errors.New("raftstore: the views of the nodes differ, no record is taken here")
 	// ErrClosed means that the store is closing or closed.
 	ErrClosed = errors.New("raftstore: store is closed")
 	// ErrOtherNode means that the data directory belongs to another node or cluster.
 	ErrOtherNode = errors.New("raftstore: data directory belongs to another node")
+	// ErrNotAlone means that a node that is given no way to the others is a member of a cluster with others.
+	ErrNotAlone = errors.New("raftstore: the node is a member of a cluster, and is told no address for it (cluster-listen)")
 	// ErrNewerFormat means that the data directory was written by a newer release.
 	ErrNewerFormat = errors.New("raftstore: data directory has a newer format")
 	// ErrInUse means that another process has the data directory open.

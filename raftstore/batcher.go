@@ -53,8 +53,8 @@ type batch struct {
 // batches unless the leader changes.
 type batcher struct {
 	limit  int
-	submit func(b *batch) raft.ApplyFuture // stamps and proposes
-	leader func() bool
+	submit func(b *batch) future // stamps and sends
+	leader func() bool           // whether there is one to send to
 
 	mu       sync.Mutex
 	current  *batch
@@ -80,11 +80,11 @@ type batcher struct {
 
 type flight struct {
 	b       *batch
-	f       raft.ApplyFuture
+	f       future
 	records int
 }
 
-func newBatcher(limit int, stats *counters, submit func(*batch) raft.ApplyFuture, leader, full func() bool) *batcher {
+func newBatcher(limit int, stats *counters, submit func(*batch) future, leader, full func() bool) *batcher {
 	b := &batcher{
 		limit: limit, submit: submit, leader: leader, full: full, stats: stats,
 		pending: make(map[uint64]*batch, maxInFlight),
@@ -194,8 +194,10 @@ func (q *batcher) next() (b *batch, wait time.Duration, ok bool) {
 	if q.dead {
 		return nil, 0, false
 	}
-	if !leads {
-		return nil, q.expire(), true
+	if !leads || len(q.again) > 0 {
+		if wait := q.expire(); !leads {
+			return nil, wait, true
+		}
 	}
 	switch {
 	case q.inFlight == maxInFlight:
@@ -301,7 +303,7 @@ func (q *batcher) settle() {
 // neverAppended reports whether err says for sure that raft did not append the entry.
 func neverAppended(err error) bool {
 	return errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrLeadershipTransferInProgress) ||
-		errors.Is(err, raft.ErrEnqueueTimeout) || errors.Is(err, raft.ErrNotVoter)
+		errors.Is(err, raft.ErrEnqueueTimeout) || errors.Is(err, raft.ErrNotVoter) || errors.Is(err, errNotAppended)
 }
 
 // committed returns the batch with a sequence if its waiters do not know yet. The caller tells them and then calls told.

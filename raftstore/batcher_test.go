@@ -16,8 +16,6 @@ import (
 type done struct{ err error }
 
 func (d done) Error() error { return d.err }
-func (done) Response() any  { return nil }
-func (done) Index() uint64  { return 0 }
 
 // log is a raft that does what a test says.
 type log struct {
@@ -41,7 +39,7 @@ func newLog(limit int) *log {
 	return l
 }
 
-func (l *log) submit(b *batch) raft.ApplyFuture {
+func (l *log) submit(b *batch) future {
 	l.mu.Lock()
 	l.sent = append(l.sent, b.seq)
 	err, committed := l.outcome(b.seq)
@@ -224,7 +222,7 @@ func TestBatchWaitsLongerBehindMany(t *testing.T) {
 				l := newLog(10000)
 				until := make(chan struct{})
 				sent := 0
-				l.q.submit = func(b *batch) raft.ApplyFuture {
+				l.q.submit = func(b *batch) future {
 					sent += len(b.waiters)
 					c := l.q.committed(b.seq)
 					l.q.told(c)
@@ -293,7 +291,7 @@ func TestQueueIsBounded(t *testing.T) {
 func TestBatchesKeepOrderAndLimits(t *testing.T) {
 	l := newLog(100000)
 	var got []string
-	l.q.submit = func(b *batch) raft.ApplyFuture {
+	l.q.submit = func(b *batch) future {
 		var e envelope
 		if err := e.decode(stamp(b.buf[:b.body], 1, 1, 1, b.seq, 1, len(b.waiters))); err != nil {
 			t.Error(err)

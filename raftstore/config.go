@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strconv"
 	"time"
 
-	"github.com/hashicorp/raft"
+	"trine/raftstore/transport"
 )
 
 // Config says what a store is and how it behaves. Dir and Machine are required.
@@ -20,9 +21,13 @@ type Config struct {
 
 	Clock     func() time.Time // nil: time.Now
 	Logger    *slog.Logger     // nil: slog.Default
-	Transport raft.Transport   // addressed by node id; nil: in-process, for a lone voter
+	Mesh      transport.Mesh   // the way to the other nodes; nil: a lone voter
 	Bootstrap bool             // make an empty directory a cluster of one voter
-	Fatal     func(error)      // ends the process after a broken invariant or a failed fsync; nil: print and exit with status 1
+	// Restart is called, on a goroutine of its own, when another node's state has taken the place of this one's: the store is to be closed and opened again.
+	// Nil: as Fatal.
+	Restart func(reason string)
+	Level   uint16      // the highest feature level that this node reads; 0: the release's
+	Fatal   func(error) // ends the process after a broken invariant or a failed fsync; nil: print and exit with status 1
 
 	SealBytes    int64 // seal after this many bytes of log; 0: 64 MiB
 	SealRecords  int   // seal after this many records; 0: 1,000,000
@@ -77,6 +82,16 @@ func (c *Config) complete() error {
 			fmt.Fprintf(os.Stderr, "trine stops: %v\n", err)
 			os.Exit(1)
 		}
+	}
+	if c.Restart == nil {
+		c.Restart = func(reason string) { c.Fatal(errors.New("the store is to be opened again: " + reason)) }
+	}
+	if c.Level == 0 {
+		level, err := strconv.ParseUint(releaseLevel, 10, 16)
+		if err != nil || level == 0 {
+			return fmt.Errorf("open store: feature level of the release: expected a number from 1, found %q", releaseLevel)
+		}
+		c.Level = uint16(level)
 	}
 	if c.SealBytes == 0 {
 		c.SealBytes = defaultSealBytes

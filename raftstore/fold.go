@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,10 @@ type fold struct {
 	stats   *counters
 	fatal   func(error)
 	freeze  func(*fold) (raft.FSMSnapshot, error)
+	install func() error // see Restore
+	raised  func(level uint16)
+	reads   uint16 // the highest feature level that this node reads
+	digests *digests
 	grown   func(bytes, records int) // the log has grown by this since the last call
 
 	folded
@@ -85,12 +90,15 @@ func (f *fold) Apply(l *raft.Log) any {
 // Snapshot implements raft.FSM.
 func (f *fold) Snapshot() (raft.FSMSnapshot, error) { return f.freeze(f) }
 
-// Restore implements raft.FSM. Raft calls it only to install a leader's seal, which no lone voter ever receives.
+// Restore implements raft.FSM. Raft calls it to install a leader's seal, which it has received. The seal takes the place of this node's by one rename, and
+// is loaded when the store is opened again; until then nothing is applied. A failure ends the process.
 func (f *fold) Restore(r io.ReadCloser) error {
-	_ = r.Close() // nothing was written through it
-	err := fmt.Errorf("install a seal at entry %d: another node's seal cannot be taken over by this release", f.index)
-	f.stop(err)
-	return err
+	_ = r.Close() // nothing is read through it
+	if err := f.install(); err != nil {
+		f.stop(err)
+		return err
+	}
+	return nil
 }
 
 func (f *fold) stop(err error) {
@@ -114,6 +122,10 @@ func (f *fold) apply(l *raft.Log) {
 		f.stop(fmt.Errorf("apply entry %d: %w", l.Index, err))
 		return
 	}
+	if f.env.level > f.reads {
+		f.stop(fmt.Errorf("apply entry %d: %w: feature level: expected at most %d, found %d; upgrade this node", l.Index, errEnvelope, f.reads, f.env.level))
+		return
+	}
 	f.link(l)
 	// The leader stamps a time that does not go back, but a new leader cannot know the times that it has not applied yet.
 	// All nodes see the same entries, so all correct them alike.
@@ -134,6 +146,9 @@ func (f *fold) apply(l *raft.Log) {
 		return
 	}
 	f.records(l)
+	if slices.Contains(f.env.kinds, kindDigest) && !f.failed {
+		f.noteDigest(l.Index)
+	}
 	f.stats.entries.Add(1)
 	f.stats.records.Add(uint64(len(f.env.records)))
 }
@@ -234,10 +249,15 @@ func (f *fold) own(k kind, r []byte) error {
 			return fmt.Errorf("%w: record of the feature level: found % x", errEnvelope, r)
 		}
 		level := binary.LittleEndian.Uint16(r)
-		if level > envelopeLevel {
-			return fmt.Errorf("%w: feature level: expected at most %d, found %d", errEnvelope, envelopeLevel, level)
+		if level > f.reads {
+			return fmt.Errorf("%w: feature level: expected at most %d, found %d; upgrade this node", errEnvelope, f.reads, level)
 		}
 		f.level = max(f.level, level)
+		f.raised(f.level)
+	case kindDigest:
+		if len(r) != 0 {
+			return fmt.Errorf("%w: record that asks for a digest: found % x", errEnvelope, r)
+		}
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ func (s *Store) keepSpace() {
 		switch {
 		case level == levelRefuse:
 			s.cfg.Logger.Error("too little free disk space: records are refused", "free", free)
-			s.handOver()
+			s.giveUpLead()
 		case level == levelNoSeal:
 			s.cfg.Logger.Error("little free disk space: no seals are made", "free", free)
 		case level == levelWarn:

@@ -1,11 +1,11 @@
 package raftstore
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
-
-	"github.com/hashicorp/raft"
 )
 
 // leading tells who asks whether this node leads.
@@ -34,6 +34,15 @@ func (l *leading) set(now bool) {
 	}
 }
 
+// move says that another node leads, or that none does.
+func (l *leading) move() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.moved)
+	l.moved = make(chan struct{})
+}
+
+// changed returns a channel that is closed when another node leads, or none.
 func (l *leading) changed() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -60,31 +69,45 @@ func (s *Store) watchLeader() {
 			s.stats.leaderChanges.Add(1)
 			s.leading.set(now)
 			s.batcher.poke()
+		case <-s.observed:
+			if leader, ok := s.leader(); ok && s.peers != nil {
+				s.peers.keep(leader) // what others were asked to append is asked again
+			}
+			s.leading.move()
+			s.batcher.poke()
 		case <-s.closed:
 			return
 		}
 	}
 }
 
-// handOver asks raft to give leadership to another voter, if there is one.
-func (s *Store) handOver() {
+// handOver gives leadership to another voter, if there is one, and waits until that has been done or failed.
+func (s *Store) handOver(ctx context.Context) {
 	if !s.IsLeader() {
 		return
 	}
-	members := s.raft.GetConfiguration()
-	if members.Error() != nil {
+	others := slices.ContainsFunc(s.Members(), func(m Member) bool { return m.Voter && m.Node != s.node })
+	if !others {
 		return
 	}
-	for _, m := range members.Configuration().Servers {
-		if m.Suffrage == raft.Voter && m.ID != serverID(s.node) {
-			go func() {
-				if err := s.raft.LeadershipTransfer().Error(); err != nil {
-					s.cfg.Logger.Warn("leadership stays here", "error", err)
-				}
-			}()
-			return
+	done := make(chan error, 1)
+	go func() { done <- s.raft.LeadershipTransfer().Error() }()
+	select {
+	case err := <-done:
+		if err != nil {
+			s.cfg.Logger.Warn("leadership stays here", "error", err)
 		}
+	case <-ctx.Done():
 	}
+}
+
+// giveUpLead hands leadership over, and does not wait.
+func (s *Store) giveUpLead() {
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), leaderWait)
+		defer cancel()
+		s.handOver(ctx)
+	}()
 }
 
 // Jumps of the clock that are more than correction of drift.

@@ -7,8 +7,11 @@ import (
 	"io"
 	"maps"
 	"os"
+	"reflect"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -56,13 +59,18 @@ type sealer struct {
 	aborting func() bool // the seal under way is to be given up
 	unsealed *unsealed
 
-	dirty bool // a seal that failed is not undone yet; raft makes one seal at a time
+	writing   sync.Mutex  // held while history, rows or the SEAL are written
+	dirty     bool        // a seal that failed is not undone yet
+	replaced  bool        // another node's seal is in place: nothing more is written
+	replacing atomic.Bool // it waits for the one under way to give up
+	free      func() int64
 
 	froze time.Time // the last freeze, or the start; of the goroutine that applies the log
 
-	mu   sync.Mutex
-	last *seal.Seal // nil before the first
-	took time.Duration
+	mu      sync.Mutex
+	last    *seal.Seal // nil before the first
+	took    time.Duration
+	arrived *incoming // received by raft, not in place yet
 }
 
 var _ raft.SnapshotStore = (*sealer)(nil)
@@ -107,9 +115,27 @@ func snapshotMeta(l *seal.Seal) *raft.SnapshotMeta {
 
 func sealID(index, term uint64) string { return fmt.Sprintf("seal-%d-%d", term, index) }
 
-// Open implements raft.SnapshotStore. Raft opens a seal to send it to another node; a lone voter has nobody to send it to.
+// Open implements raft.SnapshotStore. Raft opens the last seal to send it to another node, and one that it has received to have it installed.
 func (s *sealer) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
-	return nil, nil, fmt.Errorf("open %s: sending a seal to another node is not supported by this release", id)
+	s.mu.Lock()
+	in := s.arrived
+	s.mu.Unlock()
+	if in != nil && sealID(in.seal.Index, in.seal.Term) == id {
+		return snapshotMeta(in.seal), io.NopCloser(strings.NewReader("")), nil
+	}
+	out, err := s.stream()
+	switch {
+	case err != nil:
+		return nil, nil, fmt.Errorf("open %s: %w", id, err)
+	case out == nil || sealID(out.seal.Index, out.seal.Term) != id:
+		if out != nil {
+			err = out.Close()
+		}
+		return nil, nil, errors.Join(fmt.Errorf("open %s: another seal has taken its place", id), err)
+	}
+	meta := snapshotMeta(out.seal)
+	meta.Size = out.size
+	return meta, out, nil
 }
 
 // Create implements raft.SnapshotStore.
@@ -157,6 +183,8 @@ func (s *sealer) stop() error {
 		return errLowSpace
 	case s.aborting():
 		return errGivenUp
+	case s.replacing.Load():
+		return errReplaced
 	}
 	return nil
 }
@@ -178,6 +206,11 @@ var _ raft.FSMSnapshot = (*pendingSeal)(nil)
 // its steps is what the store's promises rest on; DESIGN.md says why.
 func (p *pendingSeal) Persist(sink raft.SnapshotSink) (err error) {
 	k, s := sink.(*sealSink), p.s
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if s.replaced {
+		return errReplaced
+	}
 	if s.dirty {
 		if err := s.undo(); err != nil {
 			return err
@@ -204,7 +237,10 @@ func (p *pendingSeal) Persist(sink raft.SnapshotSink) (err error) {
 		{"history", func() error { return p.writeHistory(w, &k.seal) }},
 		{"rows", func() error { return p.writeRows(&k.seal) }},
 		{"syncfs", func() error { return s.sync() }},
-		{"seal", func() error { return p.writeSeal(&k.seal) }},
+		{"seal", func() error {
+			k.seal.Sealed = s.cfg.Clock().UnixNano()
+			return s.put(&k.seal)
+		}},
 	}
 	for _, step := range steps {
 		if err := s.cfg.failpoint(step.name); err != nil {
@@ -280,13 +316,23 @@ func (p *pendingSeal) writeHistory(w *history.Writer, k *seal.Seal) error {
 	if err != nil {
 		return err
 	}
-	for _, c := range counts {
-		if p.epochs.has(Class(c.Class), c.Epoch) {
-			k.History = append(k.History, seal.Epoch(c))
-		}
+	k.History = countsOf(counts, p.epochs)
+	if last, _ := s.sealed(); last != nil {
+		k.Missing = last.Missing
 	}
 	s.stats.historyBytes.Add(w.Bytes)
 	return nil
+}
+
+// countsOf returns what a SEAL counts of history: the epochs that retention has left.
+func countsOf(counts []history.Count, epochs registry) []seal.Epoch {
+	var out []seal.Epoch
+	for _, c := range counts {
+		if epochs.has(Class(c.Class), c.Epoch) {
+			out = append(out, seal.Epoch(c))
+		}
+	}
+	return out
 }
 
 // writeRows writes the rows that changed since the last seal, now and then all of them, and all of the store's own.
@@ -337,13 +383,14 @@ func (p *pendingSeal) writeRows(k *seal.Seal) (err error) {
 	return nil
 }
 
-func (p *pendingSeal) ownRows(put func(key, value []byte) error) error {
-	for node, w := range p.windows {
+// ownRows hands over the store's own rows.
+func (f *folded) ownRows(put func(key, value []byte) error) error {
+	for node, w := range f.windows {
 		if err := put(binary.BigEndian.AppendUint64([]byte{rowWindow}, node), w.encode()); err != nil {
 			return err
 		}
 	}
-	for class, e := range p.epochs {
+	for class, e := range f.epochs {
 		if err := put([]byte{rowEpochs, byte(class)}, encodeEpochs(e)); err != nil {
 			return err
 		}
@@ -361,15 +408,15 @@ func (s *sealer) sync() error {
 	return nil
 }
 
-func (p *pendingSeal) writeSeal(k *seal.Seal) error {
-	k.Sealed = p.s.cfg.Clock().UnixNano()
-	err := seal.Write(p.s.cfg.Dir, k)
+// put puts a SEAL in place.
+func (s *sealer) put(k *seal.Seal) error {
+	err := seal.Write(s.cfg.Dir, k)
 	if err == nil {
 		return nil
 	}
 	// The SEAL may be in place all the same, and nobody knows whether it lasts.
-	if placed, e := seal.Read(p.s.cfg.Dir); !wal.IsFull(err) || e != nil || placed != nil && placed.Index == k.Index {
-		p.s.cfg.Fatal(err)
+	if placed, e := seal.Read(s.cfg.Dir); !wal.IsFull(err) || e != nil || placed != nil && reflect.DeepEqual(placed, k) {
+		s.cfg.Fatal(err)
 	}
 	return err
 }
@@ -377,7 +424,7 @@ func (p *pendingSeal) writeSeal(k *seal.Seal) error {
 // commit makes the seal count in memory, now that it counts on disk, and removes what only the one before needed.
 func (p *pendingSeal) commit(w *history.Writer, k *seal.Seal) error {
 	s := p.s
-	err := w.Commit(k.Index)
+	err := w.Commit(k.Index, historyRanges(k.Missing))
 	s.mu.Lock()
 	s.last, s.took = k, time.Since(p.start)
 	s.mu.Unlock()
@@ -401,21 +448,56 @@ func (p *pendingSeal) Release() { p.frozen.Release(p.ok) }
 type sealSink struct {
 	s    *sealer
 	seal seal.Seal
+	pipe *io.PipeWriter // of a seal that comes from another node
+	done chan error     // what became of it
+	in   *incoming
 }
 
 // ID implements raft.SnapshotSink.
 func (k *sealSink) ID() string { return sealID(k.seal.Index, k.seal.Term) }
 
-// Write implements io.Writer. A seal is made in place; only an install streams.
-func (k *sealSink) Write([]byte) (int, error) {
-	return 0, errors.New("install a seal: not supported by this release")
+// Write implements io.Writer. A seal of this node is made in place, and nothing is written here; another node's comes through it.
+func (k *sealSink) Write(b []byte) (int, error) {
+	if k.pipe == nil {
+		r, w := io.Pipe()
+		k.pipe, k.done = w, make(chan error, 1)
+		go func() {
+			var err error
+			k.in, err = k.s.receive(r)
+			r.CloseWithError(err)
+			k.done <- err
+		}()
+	}
+	return k.pipe.Write(b)
 }
 
-// Close implements io.Closer. The SEAL is in place already.
-func (k *sealSink) Close() error { return nil }
+// Close implements io.Closer. The SEAL of this node is in place already; another node's has arrived whole, or is refused.
+func (k *sealSink) Close() error {
+	if k.pipe == nil {
+		return nil
+	}
+	_ = k.pipe.Close() // it never fails
+	if err := <-k.done; err != nil {
+		return err
+	}
+	if in := k.in.seal; in.Index != k.seal.Index || in.Term != k.seal.Term {
+		return fmt.Errorf("receive a seal: expected entry %d of term %d, found %d of %d", k.seal.Index, k.seal.Term, in.Index, in.Term)
+	}
+	k.s.mu.Lock()
+	k.s.arrived = k.in
+	k.s.mu.Unlock()
+	return nil
+}
 
 // Cancel implements raft.SnapshotSink.
-func (k *sealSink) Cancel() error { return nil }
+func (k *sealSink) Cancel() error {
+	if k.pipe == nil {
+		return nil
+	}
+	_ = k.pipe.CloseWithError(errors.New("the transfer was interrupted")) // it never fails
+	<-k.done
+	return nil
+}
 
 // rowDigest is the multiset hash of the store's own rows.
 type rowDigest struct{ hi, lo uint64 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/raft"
@@ -117,8 +118,6 @@ func newIdentity(cfg *Config) *identity {
 	return id
 }
 
-func serverID(node uint64) raft.ServerID { return raft.ServerID(fmt.Sprintf("%016x", node)) }
-
 // Open opens the store in cfg.Dir and starts raft. It returns when the local state is loaded; what was committed after the
 // last seal is applied soon after, see [Store.Barrier]. Errors: ErrOtherNode, ErrNewerFormat, ErrInUse, ErrReadOnly, a
 // *DamagedError.
@@ -169,6 +168,9 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 	}
 	s.node = id.Node
 	s.cfg.Cluster, s.cfg.NodeName = id.Cluster, id.Name
+	if err := s.forgetLog(last); err != nil {
+		return nil, err
+	}
 	if err := s.checkLog(last); err != nil {
 		return nil, err
 	}
@@ -200,7 +202,7 @@ func (s *Store) openLog() (err error) {
 	}
 	s.log, err = wal.Open(dir, wal.Options{
 		SegmentBytes: s.cfg.segment,
-		Logger:       hclogger(s.cfg.Logger, "log", s.cfg.Transport == nil),
+		Logger:       hclogger(s.cfg.Logger, "log", s.cfg.Mesh == nil),
 		Fatal:        s.fatal,
 		Full:         func(error) { s.ranOut() },
 	})
@@ -228,9 +230,9 @@ func (s *Store) make() (*identity, error) {
 	id := newIdentity(&s.cfg)
 	if s.cfg.Bootstrap {
 		members := raft.Configuration{Servers: []raft.Server{{
-			Suffrage: raft.Voter, ID: serverID(id.Node), Address: raft.ServerAddress(serverID(id.Node)),
+			Suffrage: raft.Voter, ID: transport.ID(id.Node), Address: transport.Address(id.Node, s.address()),
 		}}}
-		err := raft.BootstrapCluster(s.raftConfig(id.Node), s.log, s.log, raft.NewDiscardSnapshotStore(), transport.New(string(serverID(id.Node))), members)
+		err := raft.BootstrapCluster(s.raftConfig(id.Node), s.log, s.log, raft.NewDiscardSnapshotStore(), transport.Alone(id.Node), members)
 		if err != nil {
 			return nil, fmt.Errorf("make a cluster of one voter: %w", err)
 		}
@@ -288,6 +290,37 @@ func (s *Store) unused(dir string) error {
 	return nil
 }
 
+// forgetLog removes the log where another node's state was installed, and a crash came before raft removed it. What comes after the state begins right
+// behind it.
+func (s *Store) forgetLog(last *seal.Seal) error {
+	if last == nil || !last.Installed {
+		return nil
+	}
+	first, err := s.log.FirstIndex()
+	if err != nil {
+		return fmt.Errorf("read first entry of the log: %w", err)
+	}
+	end, err := s.log.LastIndex()
+	if err != nil {
+		return fmt.Errorf("read last entry of the log: %w", err)
+	}
+	if end == 0 || first > last.Index {
+		return nil
+	}
+	if err := s.log.DeleteRange(first, end); err != nil {
+		return fmt.Errorf("remove the log before an installed state: %w", err)
+	}
+	return nil
+}
+
+// address returns where others reach this node; empty for a lone voter.
+func (s *Store) address() string {
+	if s.cfg.Mesh == nil {
+		return ""
+	}
+	return s.cfg.Mesh.Address()
+}
+
 // checkLog holds the log against the SEAL: it must begin at or before the entry after it, and end at or after it. The log of
 // a node that made its cluster is never empty.
 func (s *Store) checkLog(last *seal.Seal) error {
@@ -303,6 +336,9 @@ func (s *Store) checkLog(last *seal.Seal) error {
 	if last != nil {
 		sealed = last.Index
 	}
+	if end == 0 && last != nil && last.Installed {
+		return nil
+	}
 	// The cluster's first entry was written before the directory got its identity.
 	if first > sealed+1 || end < sealed || end == 0 && s.cfg.Bootstrap {
 		return &DamagedError{
@@ -317,12 +353,14 @@ func (s *Store) checkLog(last *seal.Seal) error {
 func (s *Store) load(last *seal.Seal) error {
 	index, rows := uint64(0), rowsName
 	f := &fold{
-		machine: s.cfg.Machine, node: s.node, stats: &s.stats, fatal: s.fatal,
-		folded: folded{level: envelopeLevel, windows: map[uint64]*window{}, epochs: registry{}},
+		machine: s.cfg.Machine, node: s.node, stats: &s.stats, fatal: s.fatal, install: s.takeOver, reads: s.cfg.Level, digests: newDigests(),
+		raised: func(level uint16) { s.level.Store(uint32(level)) },
+		folded: folded{level: 1, windows: map[uint64]*window{}, epochs: registry{}},
 	}
 	var counts []history.Count
+	var missing []history.Range
 	if last != nil {
-		index, rows = last.Index, last.Rows
+		index, rows, missing = last.Index, last.Rows, historyRanges(last.Missing)
 		for _, e := range last.History {
 			counts = append(counts, history.Count(e))
 		}
@@ -350,7 +388,13 @@ func (s *Store) load(last *seal.Seal) error {
 			return err
 		}
 	}
-	s.history, err = history.Open(filepath.Join(s.cfg.Dir, historyName), index, counts, badgerLogger{s.cfg.Logger})
+	if f.level > f.reads {
+		return fmt.Errorf("open store in %s: feature level: expected at most %d, found %d: %w", s.cfg.Dir, f.reads, f.level, ErrNewerFormat)
+	}
+	f.raised(f.level)
+	// Of another node's state, retention may have removed epochs that this node's history still has.
+	counts = slices.DeleteFunc(counts, func(c history.Count) bool { return !f.epochs.has(Class(c.Class), c.Epoch) })
+	s.history, err = history.Open(filepath.Join(s.cfg.Dir, historyName), index, missing, counts, badgerLogger{s.cfg.Logger})
 	if err != nil {
 		return err
 	}
@@ -368,7 +412,7 @@ func (s *Store) load(last *seal.Seal) error {
 	}
 	s.sealer = &sealer{
 		cfg: &s.cfg, log: s.log, rows: s.rows, rowsDir: rows, history: s.history, notes: s.notes, stats: &s.stats, dir: dir,
-		unsealed: &s.unsealed, node: s.node, level: s.disk.levelNow, closing: s.isClosing, aborting: s.aborting.Load, last: last,
+		unsealed: &s.unsealed, node: s.node, level: s.disk.levelNow, free: s.disk.free.Load, closing: s.isClosing, aborting: s.aborting.Load, last: last,
 	}
 	f.freeze = s.sealer.freeze
 	f.grown = s.grown

@@ -15,6 +15,7 @@ type counters struct {
 	historyBytes, rowBytes, rows      atomic.Uint64
 	seals, sealsFailed, sealNanos     atomic.Uint64
 	leaderChanges, clockSteps, epochs atomic.Uint64
+	forwarded, divergences, agreed    atomic.Uint64
 	holdNanos                         maximum
 }
 
@@ -50,6 +51,9 @@ type Stats struct {
 	LeaderChanges uint64        // times that this node became or ceased to be the leader
 	ClockSteps    uint64        // times that the clock was found to have jumped
 	EpochChanges  uint64        // epochs begun or removed on this node's proposal
+	Forwarded     uint64        // batches sent to another node that leads
+	Divergences   uint64        // times that this node's views were found to differ from a majority's
+	Agreements    uint64        // times that its views were found to be those of a majority
 }
 
 // Stats returns the counters.
@@ -63,7 +67,7 @@ func (s *Store) Stats() Stats {
 		StateBytes: c.rowBytes.Load(), StateRows: c.rows.Load(),
 		Seals: c.seals.Load(), SealsFailed: c.sealsFailed.Load(), SealSeconds: time.Duration(c.sealNanos.Load()).Seconds(),
 		MaxApplyHold: time.Duration(c.holdNanos.Load()), LeaderChanges: c.leaderChanges.Load(), ClockSteps: c.clockSteps.Load(),
-		EpochChanges: c.epochs.Load(),
+		EpochChanges: c.epochs.Load(), Forwarded: c.forwarded.Load(), Divergences: c.divergences.Load(), Agreements: c.agreed.Load(),
 	}
 }
 
@@ -84,6 +88,9 @@ type Status struct {
 	SealIndex, SealTerm uint64 // 0: none yet
 	SealTime            time.Time
 	SealDuration        time.Duration // 0 for a seal of an earlier start
+
+	HistoryComplete uint64 // history misses nothing from this entry on; 1: nothing at all
+	Diverged        string // why no record is taken here, where the nodes' views differ
 
 	Epochs    []EpochStatus
 	DiskFree  int64 // bytes
@@ -111,14 +118,16 @@ func (s *Store) Status() Status {
 		Cluster: s.cfg.Cluster, Node: s.node, NodeName: s.cfg.NodeName, State: stats["state"], Leader: string(leader),
 		Term: s.raft.CurrentTerm(), Commit: s.raft.CommitIndex(), Applied: index, Last: s.raft.LastIndex(),
 		AppliedTime: unixTime(at), DiskFree: s.disk.free.Load(), DiskLevel: int(s.disk.level.Load()), Queue: s.batcher.depth(),
-		Level: envelopeLevel,
+		Level: s.Level(), HistoryComplete: s.historyComplete(),
 	}
 	if first, err := s.log.FirstIndex(); err == nil {
 		st.First = first
 	}
 	if l, took := s.sealer.sealed(); l != nil {
 		st.SealIndex, st.SealTerm, st.SealTime, st.SealDuration = l.Index, l.Term, l.Time(), took
-		st.Level = max(l.Level, 1)
+	}
+	if why := s.diverged.Load(); why != nil {
+		st.Diverged = *why
 	}
 	epochs := *s.fold.shared.Load()
 	for _, c := range s.history.Counts() {

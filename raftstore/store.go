@@ -20,37 +20,53 @@ import (
 const (
 	// trailingEntries stay in the log behind a seal, for a follower that is a little behind.
 	trailingEntries = 256
+	// mostTrailing bounds how many stay at all.
+	mostTrailing = 1 << 16
 	// maxAppendEntries is how many batches raft writes with one fsync, at most.
 	maxAppendEntries = maxInFlight
 	// closingSeal is how much log may have come since the last seal for a closing store to make one: it takes a second or two, which the
 	// next start saves.
 	closingSeal = 128 << 20
 	never       = 10 * 365 * 24 * time.Hour
+
+	// A follower that has not heard of its leader for one to two times electionTimeout asks to be elected, and that takes another fraction of it: with these, a new
+	// leader is there about a second after the old one was killed. A leader that a majority has not answered for leaseTimeout ceases to be one.
+	electionTimeout = 500 * time.Millisecond
+	leaseTimeout    = 400 * time.Millisecond
+	// commitTimeout is how long a follower waits at most, when nothing else comes, to hear that what it has is committed: so long it takes to answer a
+	// lone record there.
+	commitTimeout = 5 * time.Millisecond
 )
 
 // Store is one node's part of the replicated record log.
 type Store struct {
-	cfg     Config
-	node    uint64
-	lock    *os.File
-	disk    *disk
-	log     *wal.Log
-	rows    *seal.Rows
-	history *history.Set
-	notes   *notes
-	sealer  *sealer
-	fold    *fold
-	batcher *batcher
-	raft    *raft.Raft
-	carrier raft.Transport
-	leading *leading
-	clock   clockWatch
-	stats   counters
+	cfg      Config
+	node     uint64
+	lock     *os.File
+	disk     *disk
+	log      *wal.Log
+	rows     *seal.Rows
+	history  *history.Set
+	notes    *notes
+	sealer   *sealer
+	fold     *fold
+	batcher  *batcher
+	raft     *raft.Raft
+	carrier  raft.Transport
+	peers    *peers // nil: alone
+	leading  *leading
+	stamping sync.Mutex // of clock
+	clock    clockWatch
+	level    atomic.Uint32
+	diverged atomic.Pointer[string] // why, once the nodes' views were found to differ
+	compared atomic.Uint64          // the newest entry that digests were asked at
+	stats    counters
 
 	unsealed    unsealed
 	sealNow     chan struct{}
 	sealing     sync.Mutex // held while a seal is made
 	notify      chan bool
+	observed    chan raft.Observation // that another node leads
 	closing     atomic.Bool
 	aborting    atomic.Bool // whoever closes waits no longer
 	failed      atomic.Bool
@@ -66,8 +82,8 @@ type Store struct {
 
 func (s *Store) raftConfig(node uint64) *raft.Config {
 	c := raft.DefaultConfig()
-	c.LocalID = serverID(node)
-	c.Logger = hclogger(s.cfg.Logger, "raft", s.cfg.Transport == nil)
+	c.LocalID = transport.ID(node)
+	c.Logger = hclogger(s.cfg.Logger, "raft", s.cfg.Mesh == nil)
 	c.BatchApplyCh = true
 	c.MaxAppendEntries = maxAppendEntries
 	c.TrailingLogs = trailingEntries
@@ -77,31 +93,48 @@ func (s *Store) raftConfig(node uint64) *raft.Config {
 	c.NoSnapshotRestoreOnStart = true
 	c.NotifyCh = s.notify
 	c.NoLegacyTelemetry = true
-	if s.cfg.Transport == nil {
+	if s.cfg.Mesh == nil {
 		// A lone voter waits for nobody.
 		c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = 50*time.Millisecond, 50*time.Millisecond, 50*time.Millisecond
+		return c
 	}
+	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = electionTimeout, electionTimeout, leaseTimeout
+	c.CommitTimeout = commitTimeout
 	return c
 }
 
 func (s *Store) startRaft() error {
 	s.sealNow = make(chan struct{}, 1)
 	s.notify = make(chan bool, 16)
+	s.observed = make(chan raft.Observation, 16)
 	s.reading = true
-	s.batcher = newBatcher(s.cfg.QueueRecords, &s.stats, s.submit, s.IsLeader, s.disk.refuses)
+	s.batcher = newBatcher(s.cfg.QueueRecords, &s.stats, s.submit, s.HasLeader, s.disk.refuses)
 	s.fold.batcher = s.batcher
 	s.sealer.froze = time.Now()
-	s.carrier = s.cfg.Transport
-	if s.carrier == nil {
-		s.carrier = transport.New(string(serverID(s.node)))
+	s.carrier = transport.Alone(s.node)
+	if m := s.cfg.Mesh; m != nil {
+		s.carrier = transport.New(s.node, m, hclogger(s.cfg.Logger, "transport", false))
+		s.peers = newPeers(m, s.where)
 	}
 	var err error
 	s.raft, err = raft.NewRaft(s.raftConfig(s.node), s.fold, s.log, s.log, s.sealer, s.carrier)
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
+	if members := s.Members(); s.cfg.Mesh == nil && (len(members) > 1 || len(members) == 1 && members[0].Node != s.node) {
+		return errors.Join(ErrNotAlone, s.raft.Shutdown().Error())
+	}
+	s.raft.RegisterObserver(raft.NewObserver(s.observed, false, func(o *raft.Observation) bool {
+		_, ok := o.Data.(raft.LeaderObservation)
+		return ok
+	}))
 	s.batcher.start()
-	for _, f := range []func(){s.watchLeader, s.sealLoop, s.keepLoop} {
+	loops := []func(){s.watchLeader, s.sealLoop, s.keepLoop}
+	if s.peers != nil {
+		loops = append(loops, s.memberLoop, s.compareLoop, s.backfillLoop)
+		s.cfg.Mesh.Handle(transport.ServiceLog, s.serve)
+	}
+	for _, f := range loops {
 		s.work.Add(1)
 		go func() {
 			defer s.work.Done()
@@ -129,21 +162,6 @@ func (s *Store) ranOut() {
 	}
 }
 
-// submit stamps a batch and gives it to raft. It runs on one goroutine.
-func (s *Store) submit(b *batch) raft.ApplyFuture {
-	now, stepped := s.clock.now(s.cfg.Clock(), s.lastTime())
-	if stepped != "" {
-		s.stats.clockSteps.Add(1)
-		s.cfg.Logger.Warn("the clock jumped; records keep a time that does not go back", "jump", stepped)
-		s.handOver()
-	}
-	b.buf = stamp(b.buf[:b.body], envelopeLevel, s.node, s.fold.boot, b.seq, now, len(b.waiters))
-	s.stats.batches.Add(1)
-	s.stats.proposed.Add(uint64(len(b.waiters)))
-	s.stats.proposedBytes.Add(uint64(len(b.buf)))
-	return s.raft.Apply(b.buf, 0)
-}
-
 func (s *Store) lastTime() int64 {
 	_, t := s.fold.at.get()
 	return t
@@ -154,10 +172,21 @@ func (s *Store) lastTime() int64 {
 // and the Machine's result, or with ErrNoLeader (it is not in the log and will not be), ErrUncertain (it may be), or ErrClosed
 // (the store closed before the record was sent). With an error the call comes from another goroutine than Apply's.
 func (s *Store) Propose(record []byte, w Waiter, token uint64) error {
-	if s.failed.Load() {
-		return ErrClosed
+	if err := s.open(); err != nil {
+		return err
 	}
 	return s.batcher.propose(kindMachine, record, w, token)
+}
+
+// open returns why records are not taken here, if they are not.
+func (s *Store) open() error {
+	switch {
+	case s.failed.Load():
+		return ErrClosed
+	case s.diverged.Load() != nil:
+		return ErrDiverged
+	}
+	return nil
 }
 
 // outcome is a Waiter for one record.
@@ -177,8 +206,8 @@ func (o *outcome) Committed(_ uint64, at Position, r Result, err error) {
 // ProposeWait proposes a record and waits for its outcome. When ctx ends first, the error is ctx's, and the record may still
 // be committed.
 func (s *Store) ProposeWait(ctx context.Context, record []byte) (Position, Result, error) {
-	if s.failed.Load() {
-		return Position{}, Result{}, ErrClosed
+	if err := s.open(); err != nil {
+		return Position{}, Result{}, err
 	}
 	return s.proposeKind(ctx, kindMachine, record)
 }
@@ -193,54 +222,6 @@ func (s *Store) proposeKind(ctx context.Context, k kind, record []byte) (Positio
 		return o.at, o.r, o.err
 	case <-ctx.Done():
 		return Position{}, Result{}, fmt.Errorf("wait for a record: %w", ctx.Err())
-	}
-}
-
-// Barrier returns when everything that was committed before the call is applied here. It needs the leader: elsewhere, and
-// without one, it returns ErrNoLeader.
-func (s *Store) Barrier(ctx context.Context) error {
-	for {
-		done := make(chan error, 1)
-		go func() { done <- s.raft.Barrier(0).Error() }()
-		var err error
-		select {
-		case err = <-done:
-		case <-ctx.Done():
-			return fmt.Errorf("barrier: %w", ctx.Err())
-		}
-		switch {
-		case err == nil:
-			return nil
-		case errors.Is(err, raft.ErrRaftShutdown):
-			return ErrClosed
-		case !neverAppended(err) && !errors.Is(err, raft.ErrLeadershipLost):
-			return fmt.Errorf("barrier: %w", err)
-		}
-		// Just started or between two terms: wait for a leader as long as a record would.
-		if err := s.awaitLeader(ctx); err != nil {
-			return err
-		}
-	}
-}
-
-// awaitLeader waits until this node leads.
-func (s *Store) awaitLeader(ctx context.Context) error {
-	timer := time.NewTimer(leaderWait)
-	defer timer.Stop()
-	for {
-		changed := s.leading.changed()
-		if s.IsLeader() {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-timer.C:
-			return ErrNoLeader
-		case <-s.closed:
-			return ErrClosed
-		case <-ctx.Done():
-			return fmt.Errorf("wait for a leader: %w", ctx.Err())
-		}
 	}
 }
 
@@ -330,6 +311,10 @@ func (s *Store) seal(last bool) error {
 	if s.isClosing() && !last {
 		return ErrClosed
 	}
+	if s.diverged.Load() != nil {
+		return ErrDiverged
+	}
+	s.keepTrailing()
 	err := s.raft.Snapshot().Error()
 	if errors.Is(err, raft.ErrNothingNewToSnapshot) {
 		return nil
@@ -342,6 +327,19 @@ func (s *Store) seal(last bool) error {
 		return fmt.Errorf("seal: %w", err)
 	}
 	return nil
+}
+
+// keepTrailing has raft keep, where there are others, as many entries behind the next seal as it seals: a node that was away for less than that gets entries
+// and no seal.
+func (s *Store) keepTrailing() {
+	if s.peers == nil {
+		return
+	}
+	c := s.raft.ReloadableConfig()
+	c.TrailingLogs = min(max(s.raft.LastIndex()-min(s.raft.LastIndex(), s.sealer.index()), trailingEntries), mostTrailing)
+	if err := s.raft.ReloadConfig(c); err != nil {
+		s.cfg.Logger.Warn("the log keeps as many entries as before", "error", err)
+	}
 }
 
 func (s *Store) isClosing() bool { return s.closing.Load() }
@@ -388,15 +386,22 @@ func (s *Store) close(ctx context.Context) error {
 			s.cfg.Logger.Warn("closing without a last seal", "error", err)
 		}
 	}
-	s.handOver()
+	s.handOver(ctx)
 	close(s.closed)
 	s.log.Abort()
+	if s.peers != nil {
+		s.cfg.Mesh.Handle(transport.ServiceLog, nil)
+		s.peers.close()
+	}
+	if t, ok := s.carrier.(*transport.Transport); ok {
+		t.Abandon()
+	}
 	err = s.raft.Shutdown().Error()
-	s.batcher.stop()
-	s.work.Wait()
-	if t, ok := s.carrier.(raft.WithClose); ok && s.cfg.Transport == nil {
+	if t, ok := s.carrier.(raft.WithClose); ok {
 		err = errors.Join(err, t.Close())
 	}
+	s.batcher.stop()
+	s.work.Wait()
 	s.awaitReaders(ctx)
 	return errors.Join(err, s.closeFiles())
 }

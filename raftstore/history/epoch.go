@@ -1,11 +1,14 @@
 package history
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -22,13 +25,13 @@ type epoch struct {
 	number uint32
 	logger badger.Logger
 
-	mu     sync.Mutex
-	db     *badger.DB
-	users  int
-	newest bool
-	doomed bool  // removed by retention; the last user removes the files
-	count  Count // as the SEAL says
-	seal   uint64
+	mu      sync.Mutex
+	db      *badger.DB
+	users   int
+	newest  bool
+	doomed  bool                     // removed by retention; the last user removes the files
+	count   Count                    // as the SEAL says
+	counted *atomic.Pointer[counted] // the set's
 }
 
 // errRemoved means that retention removed an epoch before its reader came to it.
@@ -131,10 +134,11 @@ func (e *epoch) open() error {
 	return nil
 }
 
-// verify removes the blobs that a crashed seal left past the SEAL, and compares the others with what the SEAL counted.
+// verify removes the blobs that no SEAL counts, as a crashed seal left them, and compares the others with what the SEAL counted.
 func (e *epoch) verify(db *badger.DB) error {
 	var found Count
 	var leftover [][]byte
+	known := e.counted.Load()
 	err := db.View(func(txn *badger.Txn) error {
 		it := txn.NewIterator(badger.DefaultIteratorOptions)
 		defer it.Close()
@@ -143,7 +147,7 @@ func (e *epoch) verify(db *badger.DB) error {
 			if err != nil {
 				return err
 			}
-			if line.firstIndex > e.seal {
+			if !known.counts(line.firstIndex) {
 				leftover = append(leftover, it.Item().KeyCopy(nil), key(prefixBlob, line.firstIndex, line.firstOffset))
 				continue
 			}
@@ -152,8 +156,11 @@ func (e *epoch) verify(db *badger.DB) error {
 			found.Bytes += uint64(line.stored)
 		}
 		// A blob is written before its line, so a crash may leave one without the other.
-		for it.Seek(key(prefixBlob, e.seal+1, 0)); it.ValidForPrefix([]byte{prefixBlob}); it.Next() {
-			leftover = append(leftover, it.Item().KeyCopy(nil))
+		for _, r := range known.loose() {
+			end := key(prefixBlob, r.To, math.MaxUint32)
+			for it.Seek(key(prefixBlob, r.From, 0)); it.ValidForPrefix([]byte{prefixBlob}) && bytes.Compare(it.Item().Key(), end) <= 0; it.Next() {
+				leftover = append(leftover, it.Item().KeyCopy(nil))
+			}
 		}
 		return nil
 	})

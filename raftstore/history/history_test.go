@@ -81,7 +81,7 @@ func write(t *testing.T, s *Set, epoch uint32, facts []Fact, commit bool) {
 		}
 		return
 	}
-	if err := w.Commit(facts[len(facts)-1].Index); err != nil {
+	if err := w.Commit(facts[len(facts)-1].Index, nil); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -140,7 +140,7 @@ func count(t *testing.T, s *Set, q Query) (n int) {
 
 func TestLeftoversOfACrashedSealDoNotCount(t *testing.T) {
 	dir := t.TempDir()
-	s, err := Open(dir, 0, nil, silent{})
+	s, err := Open(dir, 0, nil, nil, silent{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func TestLeftoversOfACrashedSealDoNotCount(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if s, err = Open(dir, 3000, counts, silent{}); err != nil {
+	if s, err = Open(dir, 3000, nil, counts, silent{}); err != nil {
 		t.Fatal(err)
 	}
 	if n := count(t, s, Query{}); n != 3000 {
@@ -181,11 +181,11 @@ func TestLeftoversOfACrashedSealDoNotCount(t *testing.T) {
 		t.Fatal(err)
 	}
 	counts[0].Facts++
-	if _, err := Open(dir, 4500, counts, silent{}); err != nil {
+	if _, err := Open(dir, 4500, nil, counts, silent{}); err != nil {
 		t.Errorf("an older epoch is verified when it is read, not before: %v", err)
 	}
 	counts[1].Facts++
-	if _, err := Open(dir, 4500, counts, silent{}); err == nil {
+	if _, err := Open(dir, 4500, nil, counts, silent{}); err == nil {
 		t.Error("an epoch with fewer facts than the SEAL counts was opened")
 	}
 }
@@ -193,7 +193,7 @@ func TestLeftoversOfACrashedSealDoNotCount(t *testing.T) {
 func TestReaderPassesOverAnEpochThatWasRemovedBeforeIt(t *testing.T) {
 	for _, reverse := range []bool{false, true} {
 		t.Run(fmt.Sprintf("reverse %v", reverse), func(t *testing.T) {
-			s, err := Open(t.TempDir(), 0, nil, silent{})
+			s, err := Open(t.TempDir(), 0, nil, nil, silent{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -241,13 +241,13 @@ func b2u(b bool) uint64 {
 // The advice that damage comes with removes the directory: a database that somebody has open must not get it.
 func TestDatabaseThatCannotBeOpenedNowIsNotDamaged(t *testing.T) {
 	dir := t.TempDir()
-	s, err := Open(dir, 0, nil, silent{})
+	s, err := Open(dir, 0, nil, nil, silent{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
 	write(t, s, 1, some(1, 10), true)
-	_, err = Open(dir, 10, s.Counts(), silent{})
+	_, err = Open(dir, 10, nil, s.Counts(), silent{})
 	var damaged *damage.Error
 	if err == nil || errors.As(err, &damaged) {
 		t.Errorf("expected an error that is no damage, found %v", err)

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/klauspost/compress/zstd"
@@ -31,10 +33,29 @@ type Set struct {
 	logger badger.Logger
 	dec    *zstd.Decoder
 
+	counted atomic.Pointer[counted]
+
 	mu     sync.Mutex
 	epochs map[id]*epoch
-	seal   uint64
-	late   map[id]*epoch // may hold blobs past the seal
+	late   map[id]*epoch // may hold blobs that no seal counts
+}
+
+// Range is entries of the log, both ends included.
+type Range struct{ From, To uint64 }
+
+// counted says of which entries a SEAL counts the facts. It never changes once it is published.
+type counted struct {
+	seal    uint64
+	missing []Range // of those up to it
+}
+
+// loose returns the ranges of entries whose blobs no SEAL counts.
+func (c *counted) loose() []Range {
+	return append(slices.Clone(c.missing), Range{c.seal + 1, math.MaxUint64})
+}
+
+func (c *counted) counts(index uint64) bool {
+	return index <= c.seal && !slices.ContainsFunc(c.missing, func(r Range) bool { return index >= r.From && index <= r.To })
 }
 
 type id struct {
@@ -42,9 +63,9 @@ type id struct {
 	epoch uint32
 }
 
-// Open opens the history in dir as of a seal: counts is what that SEAL says. Directories that the SEAL does not know are
-// removed. The newest epoch of each class is verified now, the others when they are first read.
-func Open(dir string, seal uint64, counts []Count, logger badger.Logger) (*Set, error) {
+// Open opens the history in dir as of a seal: counts is what that SEAL says, of the entries up to it but for those that are missing. Directories that the
+// SEAL does not know are removed. The newest epoch of each class is verified now, the others when they are first read.
+func Open(dir string, seal uint64, missing []Range, counts []Count, logger badger.Logger) (*Set, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make history: %w", err)
 	}
@@ -52,7 +73,8 @@ func Open(dir string, seal uint64, counts []Count, logger badger.Logger) (*Set, 
 	if err != nil {
 		return nil, fmt.Errorf("open history: %w", err)
 	}
-	s := &Set{dir: dir, logger: logger, dec: dec, epochs: map[id]*epoch{}, seal: seal, late: map[id]*epoch{}}
+	s := &Set{dir: dir, logger: logger, dec: dec, epochs: map[id]*epoch{}, late: map[id]*epoch{}}
+	s.counted.Store(&counted{seal, missing})
 	for _, c := range counts {
 		s.add(c)
 	}
@@ -79,7 +101,7 @@ func (s *Set) name(k id) string {
 
 func (s *Set) add(c Count) *epoch {
 	k := id{c.Class, c.Epoch}
-	e := &epoch{dir: s.name(k), class: c.Class, number: c.Epoch, logger: s.logger, count: c, seal: s.seal, newest: true}
+	e := &epoch{dir: s.name(k), class: c.Class, number: c.Epoch, logger: s.logger, count: c, counted: &s.counted, newest: true}
 	for other, o := range s.epochs {
 		if other.class != k.class {
 			continue
@@ -140,11 +162,7 @@ func sortCounts(c []Count) {
 }
 
 // Seal returns the index up to which the history counts.
-func (s *Set) Seal() uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.seal
-}
+func (s *Set) Seal() uint64 { return s.counted.Load().seal }
 
 // Remove forgets an epoch. Its files go when its last reader has left it. It must not come before the SEAL that no longer
 // counts the epoch.
@@ -283,14 +301,13 @@ func (w *Writer) Finish() ([]Count, error) {
 	return out, nil
 }
 
-// Commit makes the facts visible, after a SEAL at index counts them.
-func (w *Writer) Commit(index uint64) error {
+// Commit makes the facts visible, after a SEAL at index counts them, and all others up to it but for those that are missing.
+func (w *Writer) Commit(index uint64, missing []Range) error {
 	w.set.mu.Lock()
-	w.set.seal = index
+	w.set.counted.Store(&counted{index, missing})
 	clear(w.set.late)
 	for k, e := range w.set.epochs {
 		e.mu.Lock()
-		e.seal = index
 		if c, ok := w.counts[k]; ok {
 			e.count = c
 		}

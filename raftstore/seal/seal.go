@@ -53,6 +53,16 @@ type Seal struct {
 	MembersI uint64 `json:"members_index"`
 	// History counts what each epoch holds, so that a loss inside it is noticed.
 	History []Epoch `json:"history"`
+	// Missing is the entries up to Index whose facts history does not have yet, oldest first.
+	Missing []Range `json:"missing,omitempty"`
+	// Installed says that this is another node's state, and that nothing of the log up to Index belongs to it.
+	Installed bool `json:"installed,omitempty"`
+}
+
+// Range is entries of the log, both ends included.
+type Range struct {
+	From uint64 `json:"from"`
+	To   uint64 `json:"to"`
 }
 
 // Epoch counts one history epoch.
@@ -102,7 +112,7 @@ func Read(dir string) (*Seal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read seal: %w", err)
 	}
-	s, err := decode(b)
+	s, err := Decode(b)
 	if errors.Is(err, ErrNewerFormat) || errors.Is(err, ErrOlderFormat) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -115,7 +125,7 @@ func Read(dir string) (*Seal, error) {
 // Write puts s in place: written beside, fsynced, renamed, and the directory fsynced. When it returns nil the SEAL counts,
 // whatever happens next. An error leaves the one before, unless the last fsync failed; then the caller must end the process.
 func Write(dir string, s *Seal) error {
-	b, err := encode(s)
+	b, err := Encode(s)
 	if err != nil {
 		return err
 	}
@@ -166,8 +176,8 @@ func SyncFS(dir *os.File) error {
 	return nil
 }
 
-// encode writes the SEAL as one line of JSON and one line with its checksum.
-func encode(s *Seal) ([]byte, error) {
+// Encode writes a SEAL as one line of JSON and one line with its checksum.
+func Encode(s *Seal) ([]byte, error) {
 	b, err := json.Marshal(s)
 	if err != nil {
 		return nil, fmt.Errorf("encode seal: %w", err)
@@ -176,7 +186,8 @@ func encode(s *Seal) ([]byte, error) {
 	return fmt.Appendf(b, "crc32c %08x\n", crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))), nil
 }
 
-func decode(b []byte) (*Seal, error) {
+// Decode reads what Encode wrote. Errors: ErrNewerFormat, ErrOlderFormat, and what does not hold.
+func Decode(b []byte) (*Seal, error) {
 	body, rest, ok := bytes.Cut(b, []byte("\n"))
 	if !ok {
 		return nil, io.ErrUnexpectedEOF

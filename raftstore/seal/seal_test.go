@@ -57,21 +57,21 @@ func TestSealIsReadAsWritten(t *testing.T) {
 }
 
 func FuzzSeal(f *testing.F) {
-	b, err := encode(&Seal{Format: Format, Index: 7})
+	b, err := Encode(&Seal{Format: Format, Index: 7})
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(b)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		s, err := decode(b)
+		s, err := Decode(b)
 		if err != nil {
 			return
 		}
-		again, err := encode(s)
+		again, err := Encode(s)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := decode(again); err != nil {
+		if _, err := Decode(again); err != nil {
 			t.Errorf("a SEAL does not decode again: %v", err)
 		}
 	})
