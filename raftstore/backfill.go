@@ -259,23 +259,35 @@ func (s *Store) sendHistory(ctx context.Context, out io.Writer, from, to uint64)
 	if _, err := out.Write([]byte{byte(outcomeDone)}); err != nil {
 		return err
 	}
+	_, err := s.writeFacts(ctx, out, from, to)
+	return err
+}
+
+// writeFacts writes the facts of entries from one to another, and returns how many they are.
+func (s *Store) writeFacts(ctx context.Context, out io.Writer, from, to uint64) (facts int, err error) {
 	var b []byte
+	var failed error
 	r := s.newReader(ctx, Query{})
-	_, err := r.forwards(Position{Index: from}, to, func(item Item, err error) bool {
+	_, err = r.forwards(Position{Index: from}, to, func(item Item, err error) bool {
 		if err != nil {
+			failed = err
 			return false
 		}
+		facts++
 		b = binary.LittleEndian.AppendUint64(b[:0], item.Index)
 		b = binary.LittleEndian.AppendUint32(b, item.Offset)
 		b = binary.LittleEndian.AppendUint64(b, uint64(item.Time.UnixNano()))
 		b = binary.LittleEndian.AppendUint64(b, item.Node)
 		b = binary.LittleEndian.AppendUint32(append(b, byte(item.Class)), uint32(len(item.Data)))
-		_, err = out.Write(append(b, item.Data...))
-		return err == nil
+		_, failed = out.Write(append(b, item.Data...))
+		return failed == nil
 	})
+	if failed != nil {
+		err = failed
+	}
 	if err != nil {
-		return err
+		return facts, err
 	}
 	_, err = out.Write(make([]byte, 8))
-	return err
+	return facts, err
 }

@@ -93,8 +93,18 @@ type incoming struct {
 	rows string // name of the directory
 }
 
-// receive takes a seal from r, checks every block of it, and makes it durable. It does not count before [sealer.replace].
+// receive takes a seal of this cluster from r, checks every block of it, and makes it durable. It does not count before [sealer.replace].
 func (s *sealer) receive(r io.Reader) (*incoming, error) {
+	in, err := s.receiveAny(r)
+	if err == nil && in.seal.Cluster != s.cfg.Cluster {
+		err = fmt.Errorf("receive a seal: cluster: expected %q, found %q: %w", s.cfg.Cluster, in.seal.Cluster, ErrOtherNode)
+		return nil, errors.Join(err, os.RemoveAll(filepath.Join(s.cfg.Dir, in.rows)))
+	}
+	return in, err
+}
+
+// receiveAny is receive for a seal of any cluster.
+func (s *sealer) receiveAny(r io.Reader) (*incoming, error) {
 	in := bufio.NewReaderSize(r, 256<<10)
 	var head [len(sealMagic) + 4]byte
 	if _, err := io.ReadFull(in, head[:]); err != nil {
@@ -112,8 +122,6 @@ func (s *sealer) receive(r io.Reader) (*incoming, error) {
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("receive a seal: %w", format(err))
-	case k.Cluster != s.cfg.Cluster:
-		return nil, fmt.Errorf("receive a seal: cluster: expected %q, found %q: %w", s.cfg.Cluster, k.Cluster, ErrOtherNode)
 	case k.Level > s.cfg.Level:
 		return nil, fmt.Errorf("receive a seal: feature level: expected at most %d, found %d; upgrade this node", s.cfg.Level, k.Level)
 	}

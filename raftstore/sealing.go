@@ -142,10 +142,14 @@ func (s *sealer) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 func (s *sealer) Create(_ raft.SnapshotVersion, index, term uint64, members raft.Configuration, membersIndex uint64,
 	_ raft.Transport,
 ) (raft.SnapshotSink, error) {
-	return &sealSink{s: s, seal: seal.Seal{
-		Format: seal.Format, Cluster: s.cfg.Cluster, Node: s.node, Index: index, Term: term, Rows: s.rowsDir,
-		Members: raft.EncodeConfiguration(members), MembersI: membersIndex,
-	}}, nil
+	return &sealSink{s: s, seal: s.begin(index, term, raft.EncodeConfiguration(members), membersIndex)}, nil
+}
+
+// begin returns what a seal of an entry says of itself.
+func (s *sealer) begin(index, term uint64, members []byte, membersIndex uint64) seal.Seal {
+	return seal.Seal{
+		Format: seal.Format, Cluster: s.cfg.Cluster, Node: s.node, Index: index, Term: term, Rows: s.rowsDir, Members: members, MembersI: membersIndex,
+	}
 }
 
 // freeze is called on the goroutine that applies the log: it marks what is to be sealed and returns at once.

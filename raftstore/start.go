@@ -137,10 +137,22 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 			err = errors.Join(err, s.closeFiles())
 		}
 	}()
-	if s.lock, err = lock(cfg.Dir); err != nil {
+	if _, err := s.openFiles(); err != nil {
 		return nil, err
 	}
-	if s.disk, err = newDisk(cfg.Dir, cfg.Watermarks); err != nil {
+	if err := s.startRaft(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// openFiles takes the directory, makes it if it is new, and brings the Machine and the store's own state to the SEAL, which it returns.
+func (s *Store) openFiles() (*seal.Seal, error) {
+	var err error
+	if s.lock, err = lock(s.cfg.Dir); err != nil {
+		return nil, err
+	}
+	if s.disk, err = newDisk(s.cfg.Dir, s.cfg.Watermarks); err != nil {
 		return nil, err
 	}
 	if s.disk.refuses() {
@@ -174,13 +186,7 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 	if err := s.checkLog(last); err != nil {
 		return nil, err
 	}
-	if err := s.load(last); err != nil {
-		return nil, err
-	}
-	if err := s.startRaft(); err != nil {
-		return nil, err
-	}
-	return s, nil
+	return last, s.load(last)
 }
 
 func (s *Store) readSeal(id *identity) (*seal.Seal, error) {
@@ -237,14 +243,19 @@ func (s *Store) make() (*identity, error) {
 			return nil, fmt.Errorf("make a cluster of one voter: %w", err)
 		}
 	}
+	return id, id.write(s.cfg.Dir)
+}
+
+// write makes a directory a node's.
+func (id *identity) write(dir string) error {
 	b, err := json.MarshalIndent(id, "", "  ")
 	if err != nil {
-		return nil, fmt.Errorf("write identity: %w", err)
+		return fmt.Errorf("write identity: %w", err)
 	}
-	if err := seal.WriteFile(filepath.Join(s.cfg.Dir, identityName), append(b, '\n')); err != nil {
-		return nil, err
+	if err := seal.WriteFile(filepath.Join(dir, identityName), append(b, '\n')); err != nil {
+		return err
 	}
-	return id, seal.SyncDir(filepath.Dir(s.cfg.Dir))
+	return seal.SyncDir(filepath.Dir(dir))
 }
 
 // unused makes sure that a log without an identity is none, or what a start left that a crash interrupted: it holds at most the
