@@ -12,6 +12,7 @@ import (
 
 	"trine/raftstore/history"
 	"trine/raftstore/seal"
+	"trine/raftstore/wal"
 )
 
 // A node that took over another's seal has its rows and none of the history before. It fetches that in the background, newest first, so that its history
@@ -19,7 +20,9 @@ import (
 //
 // On the way, facts are one after the other, in the order of the log, little endian; an index of 0 ends them:
 //
-//	index u64, offset u32, time i64, node u64, class u8, length u32, bytes
+//	index u64, offset u32, time i64, node u64, class u8, length u32, bytes, CRC32C u32 of all that
+//
+// The checksum is there because the Machine is asked for a fact's streams, and what it cannot read ends the process.
 const factHeader = 8 + 4 + 8 + 8 + 1 + 4
 
 const (
@@ -189,6 +192,7 @@ func (s *sealer) complete(r seal.Range, in io.Reader, epochs registry) (facts in
 // readFacts hands over facts as another node sends them, and returns how many they were. They are valid until take returns.
 func readFacts(r seal.Range, in io.Reader, m Machine, take func(*history.Fact) error) (facts int, err error) {
 	var head [factHeader]byte
+	var sum [4]byte
 	var at Position
 	var f history.Fact
 	for {
@@ -214,6 +218,12 @@ func readFacts(r seal.Range, in io.Reader, m Machine, take func(*history.Fact) e
 		f.Data = slices.Grow(f.Data, int(n))[:n]
 		if _, err := io.ReadFull(in, f.Data); err != nil {
 			return 0, fmt.Errorf("receive history: %w", err)
+		}
+		if _, err := io.ReadFull(in, sum[:]); err != nil {
+			return 0, fmt.Errorf("receive history: %w", err)
+		}
+		if want, found := binary.LittleEndian.Uint32(sum[:]), wal.ChecksumAll(head[:], f.Data); want != found {
+			return 0, fmt.Errorf("receive history: fact %v: checksum: expected %08x, found %08x", next, want, found)
 		}
 		f.Streams = m.Streams(f.Streams, Class(f.Class), f.Data)
 		at = next
@@ -279,7 +289,8 @@ func (s *Store) writeFacts(ctx context.Context, out io.Writer, from, to uint64) 
 		b = binary.LittleEndian.AppendUint64(b, uint64(item.Time.UnixNano()))
 		b = binary.LittleEndian.AppendUint64(b, item.Node)
 		b = binary.LittleEndian.AppendUint32(append(b, byte(item.Class)), uint32(len(item.Data)))
-		_, failed = out.Write(append(b, item.Data...))
+		b = append(b, item.Data...)
+		_, failed = out.Write(binary.LittleEndian.AppendUint32(b, wal.Checksum(b)))
 		return failed == nil
 	})
 	if failed != nil {

@@ -155,7 +155,7 @@ func TestDamagedBackupIsRefused(t *testing.T) {
 			}
 		}
 	}
-	for at := 0; at < len(b); at += 37 {
+	for at := 0; at < len(b); at += 7 {
 		changed := bytes.Clone(b)
 		changed[at] ^= 0x10
 		try(fmt.Sprintf("a bit at %d", at), bytes.NewReader(changed))

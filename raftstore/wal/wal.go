@@ -238,3 +238,6 @@ func NotFound(err error) bool {
 
 // Checksum is CRC32C, the checksum of everything in this store.
 func Checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli()) }
+
+// ChecksumAll is the checksum of one thing and another after it.
+func ChecksumAll(a, b []byte) uint32 { return crc32.Update(Checksum(a), castagnoli(), b) }
