@@ -83,11 +83,39 @@ func ensureSelfSigned(certificate, key string, s *Settings, now time.Time) error
 	if err != nil {
 		return fmt.Errorf("encode the management key: %w", err)
 	}
-	if err := os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}), 0o600); err != nil {
+	// A power cut at any moment leaves both, or no certificate, and then a new one is made: never half a file, nor a key that is another certificate's.
+	if err := os.Remove(certificate); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove the management certificate that ends: %w", err)
+	}
+	if err := keep(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}), 0o600); err != nil {
 		return fmt.Errorf("write the management key: %w", err)
 	}
-	if err := os.WriteFile(certificate, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644); err != nil {
+	if err := keep(certificate, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644); err != nil {
 		return fmt.Errorf("write the management certificate: %w", err)
 	}
 	return nil
+}
+
+// keep writes a file so that it is there, whole, after a power cut: what was removed in its folder before stays removed.
+func keep(name string, data []byte, mode fs.FileMode) error {
+	folder, err := os.Open(filepath.Dir(name))
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	if err := folder.Sync(); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(name+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(name+".new", name); err != nil {
+		return err
+	}
+	return folder.Sync()
 }
