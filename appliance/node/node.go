@@ -86,7 +86,11 @@ type Addresses struct {
 // Start starts a node and returns when it serves. An error says which part could not start and what to do; everything that
 // was started before is stopped again.
 func Start(ctx context.Context, s *Settings, logger *slog.Logger) (*Node, error) {
-	return startAt(ctx, s, logger, time.Now)
+	clock, err := systemClock()
+	if err != nil {
+		return nil, err
+	}
+	return startAt(ctx, s, logger, clock)
 }
 
 // startAt is Start with a clock of the caller's.
