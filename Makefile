@@ -13,7 +13,7 @@ SOURCES := $(shell git ls-files '*.go' 2>/dev/null | grep -v '\.pb\.go$$')
 
 FUZZTIME ?= 10m
 
-.PHONY: build run test lint bench bench-memory bench-restart bench-log bench-parts bench-needs fuzz generate test-needs clean
+.PHONY: build run test lint bench bench-memory bench-restart bench-log bench-parts bench-needs robust fuzz generate test-needs clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/trine ./cmd/trine
@@ -59,6 +59,12 @@ bench-parts:
 # What is measured beside us comes from Debian; as root it is installed, and not started.
 bench-needs:
 	@.ci/bench-needs
+
+# A cluster of real nodes is hurt under load by the seed, for the time. ROBUSTFLAGS such as "-runs 100 -log runs.log" or "-nodes 5" do more.
+SEED ?= 0
+TIME ?= 60s
+robust: test-needs
+	$(GO) run ./bench/robust -seed $(SEED) -time $(TIME) $(ROBUSTFLAGS)
 
 # Every fuzz target in turn, FUZZTIME altogether.
 fuzz:
