@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"io"
 	"iter"
 	"log"
 	"log/slog"
@@ -35,6 +36,8 @@ type Config struct {
 	Status func() api.Status
 	// Ready returns nil if the node can authenticate, else why it cannot.
 	Ready func() error
+	// Backup writes an archive of everything, encrypted with a passphrase; an error before the first byte says why there is none.
+	Backup func(ctx context.Context, passphrase string, w io.Writer) error
 	// Metrics answers /metrics; nil: nothing there.
 	Metrics http.Handler
 	// Attributes tells what an accounting record of a protocol holds ("tacacs"; empty: radius), as it came, as lines of "Name = value" without secrets; false: it

@@ -20,11 +20,12 @@ const (
 	ScopeSimulate  = "simulate"   // try out logins: learn what anybody's login gets, and whether a password is right
 	ScopeKeys      = "apikeys"    // make, list and revoke API keys
 	ScopeMetrics   = "metrics"    // read /metrics
+	ScopeBackup    = "backup"     // read everything, secrets included, as an encrypted archive
 	scopeDocuments = "documents:" // the prefix of scopes of one kind
 )
 
 // scopeNames lists the scopes that stand alone, for messages.
-var scopeNames = [...]string{ScopeAll, ScopeRead, ScopeWrite, ScopeUsers, ScopeSessions, ScopeEvents, ScopeSimulate, ScopeKeys, ScopeMetrics}
+var scopeNames = [...]string{ScopeAll, ScopeRead, ScopeWrite, ScopeUsers, ScopeSessions, ScopeEvents, ScopeSimulate, ScopeKeys, ScopeMetrics, ScopeBackup}
 
 // Caller is who makes a request, and what he may do.
 type Caller struct {

@@ -122,6 +122,7 @@ func (s *Server) newAPI(g *gate) huma.API {
 	s.registerSimulation(a)
 	s.registerKeys(a)
 	s.registerDelivery(a)
+	s.registerBackup(a)
 	s.registerNode(a)
 	// The model of huma's own errors is never sent: transformErrors makes problems of them.
 	delete(a.OpenAPI().Components.Schemas.Map(), "ErrorModel")

@@ -29,7 +29,7 @@ func (n *Node) startAdmin() error {
 	}
 	n.admin = admin.New(admin.Config{
 		State: admin.Views(n.views), Log: adminLog{n.store}, Events: adminEvents{n.store}, Policy: n.policies,
-		Passwords: passwords{n}, PasswordsAtOnce: cmp.Or(n.settings.WorkerParallel, runtime.NumCPU()), Messenger: n.delivery, Simulator: n.newSimulator(), Keyring: n.keyring, Status: n.status, Ready: n.ready, Attributes: n.attributes,
+		Passwords: passwords{n}, PasswordsAtOnce: cmp.Or(n.settings.WorkerParallel, runtime.NumCPU()), Messenger: n.delivery, Simulator: n.newSimulator(), Keyring: n.keyring, Status: n.status, Ready: n.ready, Backup: n.backup, Attributes: n.attributes,
 		Metrics: n.metrics(config.Certificates[0].Leaf.NotAfter),
 		Scratch: n.settings.Data, MaxRecord: raftstore.MaxRecord, Version: Version(), Logger: n.logger, Clock: n.clock,
 	})

@@ -71,6 +71,11 @@ type JobList struct {
 	Jobs []Job `json:"jobs" nullable:"false"`
 }
 
+// BackupRequest asks for an archive.
+type BackupRequest struct {
+	Passphrase string `json:"passphrase" minLength:"12" maxLength:"1024" doc:"The passphrase with which the archive is encrypted; without it nobody can read it" writeOnly:"true"`
+}
+
 // PasswordRequest sets a user's password.
 type PasswordRequest struct {
 	Password   string `json:"password" minLength:"1" maxLength:"1024" doc:"The new password; only the forms that the user type keeps are stored" writeOnly:"true"`
