@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/hashicorp/raft"
 )
 
 // leading tells who asks whether this node leads.
@@ -62,14 +64,37 @@ func (l *leading) subscribe() <-chan bool {
 // reader that is late sees only the newest. It is never closed.
 func (s *Store) LeaderChanges() <-chan bool { return s.leading.subscribe() }
 
+// sawHeartbeat says, once, that a member is away or back, as raft observes it. It reports false for what is no such observation.
+func (s *Store) sawHeartbeat(o any, away map[raft.ServerID]bool) bool {
+	switch o := o.(type) {
+	case raft.FailedHeartbeatObservation:
+		if !away[o.PeerID] {
+			away[o.PeerID] = true
+			s.cfg.Logger.Warn("a node is away", "node", o.PeerID, "last_contact", o.LastContact)
+		}
+	case raft.ResumedHeartbeatObservation:
+		if away[o.PeerID] {
+			delete(away, o.PeerID)
+			s.cfg.Logger.Info("a node is back", "node", o.PeerID)
+		}
+	default:
+		return false
+	}
+	return true
+}
+
 func (s *Store) watchLeader() {
+	away := map[raft.ServerID]bool{}
 	for {
 		select {
 		case now := <-s.notify:
 			s.stats.leaderChanges.Add(1)
 			s.leading.set(now)
 			s.batcher.poke()
-		case <-s.observed:
+		case o := <-s.observed:
+			if s.sawHeartbeat(o.Data, away) {
+				continue
+			}
 			if leader, ok := s.leader(); ok && s.peers != nil {
 				s.peers.keep(leader) // what others were asked to append is asked again
 			}

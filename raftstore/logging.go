@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
@@ -16,6 +17,12 @@ func hclogger(l *slog.Logger, name string, alone bool) hclog.Logger {
 	h := hclog.NewInterceptLogger(&hclog.LoggerOptions{Name: name, Level: hclog.Debug, Output: io.Discard})
 	h.RegisterSink(raftSink{l, alone})
 	return h
+}
+
+// repeated begin what raft and its transport say again and again while a node is away; that it is away is said once, see watchLeader.
+var repeated = []string{
+	"failed to heartbeat to", "failed to appendEntries to", "failed to contact", "failed to decode incoming command", "failed to flush response", "failed to make requestVote RPC",
+	"failed to pipeline appendEntries", "failed to start pipeline replication",
 }
 
 type raftSink struct {
@@ -34,6 +41,9 @@ func (s raftSink) Accept(name string, level hclog.Level, msg string, args ...any
 		}
 	case hclog.Error:
 		to = slog.LevelError
+	}
+	if slices.ContainsFunc(repeated, func(begin string) bool { return strings.HasPrefix(msg, begin) }) {
+		to = slog.LevelDebug
 	}
 	if !s.Enabled(context.Background(), to) {
 		return

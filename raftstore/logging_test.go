@@ -15,6 +15,7 @@ func TestLoneVoterElectsItselfQuietly(t *testing.T) {
 	}{
 		{"election of one", election, true, false},
 		{"election among several", election, false, true},
+		{"a node is away", "failed to heartbeat to", false, false},
 		{"another warning of one", "failed to get previous log", true, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

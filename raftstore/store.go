@@ -66,7 +66,7 @@ type Store struct {
 	sealNow     chan struct{}
 	sealing     sync.Mutex // held while a seal is made
 	notify      chan bool
-	observed    chan raft.Observation // that another node leads
+	observed    chan raft.Observation // that another node leads, or is away
 	closing     atomic.Bool
 	aborting    atomic.Bool // whoever closes waits no longer
 	failed      atomic.Bool
@@ -125,8 +125,11 @@ func (s *Store) startRaft() error {
 		return errors.Join(ErrNotAlone, s.raft.Shutdown().Error())
 	}
 	s.raft.RegisterObserver(raft.NewObserver(s.observed, false, func(o *raft.Observation) bool {
-		_, ok := o.Data.(raft.LeaderObservation)
-		return ok
+		switch o.Data.(type) {
+		case raft.LeaderObservation, raft.FailedHeartbeatObservation, raft.ResumedHeartbeatObservation:
+			return true
+		}
+		return false
 	}))
 	s.batcher.start()
 	loops := []func(){s.watchLeader, s.sealLoop, s.keepLoop}

@@ -180,6 +180,8 @@ type Events interface {
 	Follow(ctx context.Context, q EventQuery) iter.Seq2[Item, error]
 	// Last returns the position after the newest event.
 	Last() Position
+	// Complete returns the log index from which on this node misses no event; 1 at most where it misses none.
+	Complete() uint64
 }
 
 // Position is a place in the log.

@@ -146,6 +146,9 @@ func (s *Server) listEvents(ctx context.Context, in *listEventsInput) (*answer[a
 		return nil, err
 	}
 	list := api.EventList{Events: []api.Event{}}
+	if from := s.cfg.Events.Complete(); from > 1 {
+		list.CompleteFrom = from
+	}
 	for item, err := range s.cfg.Events.Read(ctx, q) {
 		if err != nil {
 			return nil, fmt.Errorf("read the log: %w", err)

@@ -115,6 +115,9 @@ func (e adminEvents) Follow(ctx context.Context, q admin.EventQuery) iter.Seq2[a
 	return items(e.store.Follow(ctx, query(q)))
 }
 
+// Complete implements admin.Events.
+func (e adminEvents) Complete() uint64 { return e.store.Status().HistoryComplete }
+
 // Last implements admin.Events.
 func (e adminEvents) Last() admin.Position {
 	index, _ := e.store.Applied()

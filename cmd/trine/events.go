@@ -78,6 +78,9 @@ func (c *cli) lastEvents(cmd *cobra.Command, node *client.Client, q client.Event
 		if err != nil {
 			return err
 		}
+		if len(last) == 0 {
+			c.noteIncomplete(list)
+		}
 		last = append(last, list.Events...)
 		if q.From = list.Next; q.From == "" || len(last) >= limit {
 			break
@@ -91,6 +94,13 @@ func (c *cli) lastEvents(cmd *cobra.Command, node *client.Client, q client.Event
 	return nil
 }
 
+// noteIncomplete says beside the events that the node does not have all of them yet.
+func (c *cli) noteIncomplete(list *api.EventList) {
+	if list.CompleteFrom > 0 {
+		fmt.Fprintf(c.err, "This node has all events from index %d on; those before are still coming from the other nodes.\n", list.CompleteFrom)
+	}
+}
+
 // events shows all events that the query selects, page by page.
 func (c *cli) events(cmd *cobra.Command, node *client.Client, q client.EventQuery, limit int) error {
 	for shown := 0; ; {
@@ -98,6 +108,9 @@ func (c *cli) events(cmd *cobra.Command, node *client.Client, q client.EventQuer
 		list, err := node.Events(cmd.Context(), q)
 		if err != nil {
 			return err
+		}
+		if shown == 0 {
+			c.noteIncomplete(list)
 		}
 		if limit > 0 && len(list.Events) > limit-shown { // a stream's staged events come by the piece
 			list.Events = list.Events[:limit-shown]

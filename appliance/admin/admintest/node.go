@@ -32,6 +32,8 @@ type Node struct {
 	Admin    *admin.Server
 	// Clock is the time of records; it moves on a millisecond with each, unless Now is set.
 	Now func() time.Time
+	// CompleteFrom is from which index on no event is missing; 0: from the first.
+	CompleteFrom uint64
 	// Fail is returned by the next proposals while it is set.
 	Fail error
 	// Simulated is the last login that was to be tried out; Told is what the next ones get.
@@ -204,6 +206,9 @@ func (n *Node) Follow(ctx context.Context, q admin.EventQuery) iter.Seq2[admin.I
 		}
 	}
 }
+
+// Complete implements admin.Events.
+func (n *Node) Complete() uint64 { return n.CompleteFrom }
 
 // Last implements admin.Events.
 func (n *Node) Last() admin.Position {

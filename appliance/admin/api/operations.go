@@ -143,6 +143,8 @@ type Event struct {
 type EventList struct {
 	Events []Event `json:"events" nullable:"false"`
 	Next   string  `json:"next,omitempty" doc:"Position to go on from; absent when there is nothing more"`
+
+	CompleteFrom uint64 `json:"completeFrom,omitempty" doc:"On a node that joined or was away: the log index from which on its history is complete; what is before it is still coming from the other nodes. Absent when nothing is missing"`
 }
 
 // StreamFailed is the last event of a stream that could not go on.
