@@ -175,6 +175,7 @@ func (q *batcher) send() {
 		if b != nil {
 			n := len(b.waiters)
 			f := q.submit(b)
+			q.handed(b)
 			q.sent <- flight{b, f, n}
 			continue
 		}

@@ -130,7 +130,7 @@ func (r *run) check(ctx context.Context) {
 	r.checkLogins()
 	r.checkDark()
 	r.checkHistories()
-	if err := r.cluster.converge(ctx, catchUpWithin); err != nil {
+	if err := r.cluster.converge(ctx, r.patience); err != nil {
 		r.wrongs(err)
 		return
 	}
@@ -154,8 +154,16 @@ func (r *run) check(ctx context.Context) {
 // book reads a node's log. One that was damaged, and says so only now, is replaced as an administrator would do.
 func (r *run) book(ctx context.Context, n *node) (*book, error) {
 	b, err := n.read(ctx)
-	if err == nil || len(n.damaged) == 0 || len(r.cluster.nodes) < several {
+	if err == nil || len(n.damaged) == 0 {
 		return b, err
+	}
+	if len(r.cluster.nodes) < several {
+		r.say("%s tells of %v when it is read (%v)", n, n.damaged, err)
+		n.kill()
+		if err := r.mended(ctx, step{}, err); err != nil {
+			return nil, err
+		}
+		return n.read(ctx)
 	}
 	r.say("%s tells of %v when it is read (%v), and is replaced", n, n.damaged, err)
 	n.brittle(true)

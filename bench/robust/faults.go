@@ -165,6 +165,15 @@ func full(ctx context.Context, r *run, s step, victim *node) error {
 }
 
 func powerCut(ctx context.Context, r *run, s step, victim *node) error {
+	if s.draw%2 == 0 { // soon after a seal, when the log was cut and all rests on what the seal wrote
+		was, err := victim.status(ctx)
+		for deadline := time.Now().Add(s.lasts); err == nil && time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+			now, e := victim.status(ctx)
+			if err = e; err == nil && now.Log.SealIndex > was.Log.SealIndex {
+				break
+			}
+		}
+	}
 	victim.kill()
 	if err := victim.disk.Cut(); err != nil {
 		return err
@@ -172,14 +181,19 @@ func powerCut(ctx context.Context, r *run, s step, victim *node) error {
 	return back(ctx, r, victim)
 }
 
-// frame is the kind of a frame in a segment of the log that holds an entry; its length stands in the last four of its eight bytes.
-const frame = 1
+const (
+	// frame is the kind of a frame in a segment of the log that holds an entry; the entry's length stands in the last four of its eight bytes, and
+	// again at the entry's begin.
+	frame = 1
+	// sector is what a disk writes whole or not at all, in bytes.
+	sector = 512
+)
 
 func torn(ctx context.Context, r *run, s step, victim *node) error {
 	victim.kill()
 	segments, err := filepath.Glob(filepath.Join(victim.data(), "log", "wal", "*.wal"))
 	if err != nil || len(segments) == 0 {
-		return fmt.Errorf("%s has no segment of the log (%w)", victim, err)
+		return fmt.Errorf("%s has no segment of the log in %s", victim, victim.data())
 	}
 	slices.Sort(segments)
 	name := segments[len(segments)-1]
@@ -193,11 +207,14 @@ func torn(ctx context.Context, r *run, s step, victim *node) error {
 	}
 	end = (end + 7) &^ 7
 	random := s.random()
-	half := binary.LittleEndian.AppendUint32([]byte{frame, 0, 0, 0}, 4096)
-	for range 8 + random.IntN(2000) {
-		half = append(half, byte(random.Uint32()))
+	// An entry of some sectors whose first ones were written, and the others not.
+	length := (4 + random.IntN(12)) * sector
+	half := binary.LittleEndian.AppendUint32([]byte{frame, 0, 0, 0}, uint32(length))
+	half = binary.LittleEndian.AppendUint32(half, uint32(length))
+	for written := sector - end%sector + sector*random.IntN(2); len(half) < written; {
+		half = append(half, byte(1+random.IntN(255)))
 	}
-	if end+len(half) > len(text) {
+	if end+length+8 > len(text) {
 		return back(ctx, r, victim) // the segment is full to its end
 	}
 	f, err := os.OpenFile(name, os.O_WRONLY, 0)

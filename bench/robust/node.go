@@ -240,11 +240,14 @@ func (n *node) how() error {
 	return n.failed
 }
 
-// said returns the end of what the node said.
+// said returns the end of what the node said since it was started last.
 func (n *node) said() string {
 	text, err := os.ReadFile(n.logFile())
 	if err != nil {
 		return err.Error()
+	}
+	if begin := bytes.LastIndex(text, []byte("\n--- ")); begin >= 0 {
+		text = text[begin+1:]
 	}
 	const most = 3000
 	if over := len(text) - most; over > 0 {

@@ -30,6 +30,7 @@ type run struct {
 	dark      []span   // in which most nodes were down
 	placesEnd bool     // a clock jumped so far that places ended
 	count     int      // of faults
+	patience  time.Duration
 	wrong     []error
 	summary   string
 }
@@ -85,11 +86,11 @@ func (r *run) all(ctx context.Context, binary string, nodes int) (err error) {
 	r.say("%d nodes serve", nodes)
 	r.hurt(ctx)
 	r.say("all is healed")
-	within := 60 * time.Second
-	if len(r.wrong) > 0 {
-		within = 5 * time.Second
+	// What is not whole now is not waited for any more.
+	if r.patience = catchUpWithin; len(r.wrong) > 0 {
+		r.patience = 5 * time.Second
 	}
-	r.traffic.end(within)
+	r.traffic.end(r.patience)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
