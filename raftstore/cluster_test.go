@@ -618,6 +618,15 @@ func TestMembersChangeFromAnyNode(t *testing.T) {
 	}
 	fourth.stop()
 	c.nodes = c.nodes[:3]
+	leader := c.leader()
+	c.must("demote the leader", leader.Demote(c.within(), leader.node))
+	if c.leader() == leader {
+		t.Error("a member that was demoted leads")
+	}
+	c.must("remove", leader.Remove(c.within(), leader.node))
+	if m := c.leader().Members(); len(m) != 2 {
+		t.Errorf("members: %+v", m)
+	}
 	one := newCluster(t, 1, nil)
 	if err := one.leader().Remove(one.within(), 1); !errors.Is(err, ErrLastVoter) {
 		t.Errorf("remove the last voter: %v", err)

@@ -119,14 +119,27 @@ func (s *Store) Transfer(ctx context.Context, node uint64) error {
 	return s.changeMember(ctx, memberChange{What: changeTransfer, Node: node})
 }
 
+// changeMember has the leader do a change. One whose answer was lost, as when leadership moves, is asked for again: done twice, it is done once.
 func (s *Store) changeMember(ctx context.Context, c memberChange) error {
+	lost := false
 	for {
 		changed := s.leading.changed()
 		err := s.tryMemberChange(ctx, c)
-		if !errors.Is(err, ErrNoLeader) {
+		switch {
+		case errors.Is(err, ErrUncertain):
+			lost = true
+		case lost && c.What == changeRemove && errors.Is(err, ErrNotMember):
+			return nil
+		case !errors.Is(err, ErrNoLeader):
 			return err
 		}
+		if lost && c.What == changeTransfer && c.Node == 0 {
+			return nil // leadership has moved, or the answer would have come
+		}
 		if err := s.await(ctx, changed); err != nil {
+			if lost {
+				return ErrUncertain
+			}
 			return err
 		}
 	}
@@ -195,6 +208,13 @@ func (s *Store) doMemberChange(c memberChange) error {
 		if m.ID == transport.ID(c.Node) {
 			found = &m
 		}
+	}
+	if c.Node == s.node && (c.What == changeDemote || c.What == changeRemove) && voters > 1 {
+		// Another leader does it: this one would be followed by none for the time of an election.
+		if err := s.raft.LeadershipTransfer().Error(); err != nil {
+			return fmt.Errorf("change members: hand leadership over first: %w", err)
+		}
+		return ErrNoLeader
 	}
 	last := found != nil && found.Suffrage == raft.Voter && voters == 1
 	id := transport.ID(c.Node)
