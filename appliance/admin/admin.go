@@ -22,7 +22,7 @@ import (
 	"trine/engine/state"
 )
 
-// Config is what the administration needs of its node. All fields but Draft, Metrics, Logger and Clock must be set.
+// Config is what the administration needs of its node. All fields but Cluster, Metrics, Logger and Clock must be set.
 type Config struct {
 	State     State
 	Log       Log
@@ -32,6 +32,8 @@ type Config struct {
 	Messenger message.Messenger
 	Simulator Simulator
 	Keyring   *secret.Keyring
+	// Cluster is the cluster that this node is or can be one of; nil: none.
+	Cluster Cluster
 	// Status says how the node is.
 	Status func() api.Status
 	// Ready returns nil if the node can authenticate, else why it cannot.

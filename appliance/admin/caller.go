@@ -21,11 +21,12 @@ const (
 	ScopeKeys      = "apikeys"    // make, list and revoke API keys
 	ScopeMetrics   = "metrics"    // read /metrics
 	ScopeBackup    = "backup"     // read everything, secrets included, as an encrypted archive
+	ScopeCluster   = "cluster"    // let nodes join the cluster, give them their roles and take them out; who lets nodes join can learn everything
 	scopeDocuments = "documents:" // the prefix of scopes of one kind
 )
 
 // scopeNames lists the scopes that stand alone, for messages.
-var scopeNames = [...]string{ScopeAll, ScopeRead, ScopeWrite, ScopeUsers, ScopeSessions, ScopeEvents, ScopeSimulate, ScopeKeys, ScopeMetrics, ScopeBackup}
+var scopeNames = [...]string{ScopeAll, ScopeRead, ScopeWrite, ScopeUsers, ScopeSessions, ScopeEvents, ScopeSimulate, ScopeKeys, ScopeMetrics, ScopeBackup, ScopeCluster}
 
 // Caller is who makes a request, and what he may do.
 type Caller struct {

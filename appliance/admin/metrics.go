@@ -36,6 +36,7 @@ type MetricSources struct {
 	Geo         func() GeoStats
 	Certificate func() time.Time // when the management certificate expires
 	Devices     func() time.Time // when the certificate of TACACS+ over TLS expires; zero: there is none
+	Cluster     func() ClusterStats
 }
 
 // LogStats are the counters and the state of the record log.
@@ -55,6 +56,24 @@ type LogStats struct {
 	LeaderChanges, ClockSteps                   uint64
 	ApplySeconds, SealSeconds                   float64
 	MaxApplyHold                                time.Duration // longest time that a seal held Apply
+}
+
+// ClusterStats are the cluster as this node sees it, and its streams to the other nodes.
+type ClusterStats struct {
+	Expires   time.Time // of this node's certificate
+	Authority time.Time // of the authority's
+	Members   []MemberStats
+	Streams   []Count // opened by either end, by what became of them
+	Open      int     // streams
+}
+
+// MemberStats is one node of the cluster. How it stands is known where this node leads.
+type MemberStats struct {
+	Name, Role    string
+	Votes, Leader bool
+	Known         bool   // whether it told how it stands
+	Lag           uint64 // entries that it has to apply still
+	Expires       time.Time
 }
 
 // Count is one of several counters, with what tells it apart.
@@ -201,6 +220,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		e.counter("trine_geo_database_reads_total", "Times that the file of the geo database was read, by result.", float64(g.Reads), "result", "used")
 		e.counter("trine_geo_database_reads_total", "Times that the file of the geo database was read, by result.", float64(g.Failures), "result", "refused")
 	}
+	if s.Cluster != nil {
+		e.cluster(s.Cluster())
+	}
 	for _, c := range [...]struct {
 		use     string
 		expires func() time.Time
@@ -255,6 +277,21 @@ func unzip(pairs []string) (names, values []string) {
 		names, values = append(names, pairs[i]), append(values, pairs[i+1])
 	}
 	return names, values
+}
+
+func (e emitter) cluster(c ClusterStats) {
+	e.gauge("trine_cert_expiry_timestamp_seconds", "When a certificate expires, in seconds since 1970.", seconds(c.Expires), "use", "cluster")
+	e.gauge("trine_cert_expiry_timestamp_seconds", "When a certificate expires, in seconds since 1970.", seconds(c.Authority), "use", "cluster authority")
+	for _, m := range c.Members {
+		e.gauge("trine_cluster_node_voter", "1 if a node of the cluster votes.", truth(m.Votes), "node", m.Name, "role", m.Role)
+		e.gauge("trine_cluster_node_leader", "1 if a node leads, as far as this one knows.", truth(m.Leader), "node", m.Name)
+		e.gauge("trine_cluster_node_cert_expiry_timestamp_seconds", "When a node's certificate expires, in seconds since 1970.", seconds(m.Expires), "node", m.Name)
+		if m.Known {
+			e.gauge("trine_cluster_node_lag_entries", "Entries that a node has to apply still; told by the leader, of nodes that answer it.", float64(m.Lag), "node", m.Name)
+		}
+	}
+	e.counts("trine_cluster_streams_total", "Streams between this node and others, by what became of them.", "outcome", c.Streams)
+	e.gauge("trine_cluster_streams", "Streams between this node and others that are open.", float64(c.Open))
 }
 
 func (e emitter) log(l LogStats) {

@@ -124,6 +124,7 @@ func (s *Server) newAPI(g *gate) huma.API {
 	s.registerDelivery(a)
 	s.registerBackup(a)
 	s.registerNode(a)
+	s.registerCluster(a)
 	// The model of huma's own errors is never sent: transformErrors makes problems of them.
 	delete(a.OpenAPI().Components.Schemas.Map(), "ErrorModel")
 	delete(a.OpenAPI().Components.Schemas.Map(), "ErrorDetail")

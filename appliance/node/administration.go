@@ -28,7 +28,7 @@ func (n *Node) startAdmin() error {
 		return err
 	}
 	n.admin = admin.New(admin.Config{
-		State: admin.Views(n.views), Log: adminLog{n.store}, Events: adminEvents{n.store}, Policy: n.policies,
+		State: admin.Views(n.views), Log: adminLog{n.store}, Cluster: adminCluster{n}, Events: adminEvents{n.store}, Policy: n.policies,
 		Passwords: passwords{n}, PasswordsAtOnce: cmp.Or(n.settings.WorkerParallel, runtime.NumCPU()), Messenger: n.delivery, Simulator: n.newSimulator(), Keyring: n.keyring, Status: n.status, Ready: n.ready, Backup: n.backup, Attributes: n.attributes,
 		Metrics: n.metrics(config.Certificates[0].Leaf.NotAfter),
 		Scratch: n.settings.Data, MaxRecord: raftstore.MaxRecord, Version: Version(), Logger: n.logger, Clock: n.clock,
@@ -67,6 +67,11 @@ type adminLog struct{ store *raftstore.Store }
 // Propose implements admin.Log.
 func (l adminLog) Propose(ctx context.Context, proposal []byte) (admin.Outcome, error) {
 	at, r, err := l.store.ProposeWait(ctx, proposal)
+	return admin.Outcome{Index: at.Index, Code: uint32(r.Code), Value: r.Value, Detail: r.Detail}, adminError(err)
+}
+
+// adminError turns an error of the store into the administration's.
+func adminError(err error) error {
 	for _, pair := range []struct{ from, to error }{
 		{raftstore.ErrNoLeader, admin.ErrNoLeader},
 		{raftstore.ErrClosed, admin.ErrNoLeader},
@@ -75,10 +80,10 @@ func (l adminLog) Propose(ctx context.Context, proposal []byte) (admin.Outcome, 
 		{raftstore.ErrDiskFull, admin.ErrDiskFull},
 	} {
 		if errors.Is(err, pair.from) {
-			err = pair.to
+			return pair.to
 		}
 	}
-	return admin.Outcome{Index: at.Index, Code: uint32(r.Code), Value: r.Value, Detail: r.Detail}, err
+	return err
 }
 
 // adminEvents lets the administration read the log.

@@ -32,6 +32,7 @@ func (n *Node) metrics(certificate time.Time) http.Handler {
 		Geo:         n.geoStats(),
 		Certificate: func() time.Time { return certificate },
 		Devices:     n.devicesExpire,
+		Cluster:     n.clusterStats(),
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"trine/appliance/admin"
+	"trine/appliance/cluster"
 	"trine/appliance/delivery"
 	"trine/appliance/worker"
 	"trine/engine"
@@ -27,6 +28,7 @@ import (
 	"trine/protocols/radius/dictionary"
 	"trine/protocols/tacacs"
 	"trine/raftstore"
+	"trine/raftstore/transport"
 )
 
 // Names in the data directory.
@@ -48,6 +50,13 @@ type Node struct {
 	settings *Settings
 	logger   *slog.Logger
 	clock    func() time.Time
+
+	identity cluster.Holder   // empty: this node is alone
+	mesh     *transport.TLS   // the way to the other nodes; nil: the same
+	care     *cluster.Service // nil: the same
+	own      *secret.NodeKey
+	again    chan string             // why the node is to start again; one at most
+	ended    context.CancelCauseFunc // ends a start that is under way
 
 	views     *state.State
 	store     *raftstore.Store
@@ -81,6 +90,7 @@ type Addresses struct {
 	Tacacs               []string `json:"tacacs"`
 	TacacsTLS            []string `json:"tacacsTLS"`
 	Management           string   `json:"management"`
+	Cluster              string   `json:"cluster,omitempty"`
 }
 
 // Start starts a node and returns when it serves. An error says which part could not start and what to do; everything that
@@ -95,7 +105,8 @@ func Start(ctx context.Context, s *Settings, logger *slog.Logger) (*Node, error)
 
 // startAt is Start with a clock of the caller's.
 func startAt(ctx context.Context, s *Settings, logger *slog.Logger, clock func() time.Time) (_ *Node, err error) {
-	n := &Node{settings: s, logger: logger, clock: clock, started: clock(), serving: make(chan struct{}), views: state.New(), keyring: secret.NewKeyring()}
+	n := &Node{settings: s, logger: logger, clock: clock, started: clock(), serving: make(chan struct{}), again: make(chan string, 1), views: state.New(), keyring: secret.NewKeyring()}
+	ctx, n.ended = context.WithCancelCause(ctx)
 	defer func() {
 		if err != nil {
 			stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.ShutdownWithin)
@@ -139,30 +150,43 @@ func (n *Node) openLog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	own, err := ownKey(n.settings.Data)
-	if err != nil {
+	if n.own, err = ownKey(n.settings.Data); err != nil {
+		return err
+	}
+	if err := n.enterCluster(ctx, n.own); err != nil {
 		return err
 	}
 	free := n.settings.MinimumFree
-	n.store, err = raftstore.Open(ctx, raftstore.Config{
+	config := raftstore.Config{
 		Dir: filepath.Join(n.settings.Data, logDirectory), NodeName: n.settings.NodeName, Machine: machine{n.views}, Clock: n.clock,
-		Logger: n.logger, Bootstrap: true, Retention: kept, SealBytes: n.settings.SealBytes, Watermarks: [3]int64{4 * free, 2 * free, free},
-	})
+		Logger: n.logger, Bootstrap: n.mesh == nil, Retention: kept, SealBytes: n.settings.SealBytes, Watermarks: [3]int64{4 * free, 2 * free, free},
+		Restart: n.startAgain,
+	}
+	if n.mesh != nil {
+		config.Mesh, config.Node = n.mesh, n.identity.Load().Node
+	}
+	n.store, err = raftstore.Open(ctx, config)
 	if err != nil {
 		return fmt.Errorf("open the log: %w", err)
+	}
+	if err := n.awaitKeys(ctx); err != nil {
+		return fmt.Errorf("wait for the cluster's state: %w", err)
 	}
 	waiting, cancel := context.WithTimeout(ctx, catchUpWithin)
 	defer cancel()
 	if err := n.store.Barrier(waiting); err != nil {
 		if ctx.Err() != nil {
-			return fmt.Errorf("apply the log: %w", err)
+			return fmt.Errorf("apply the log: %w", context.Cause(ctx))
 		}
 		n.logger.Warn("no leader yet: the node serves with what it knows; nothing can be recorded until there is one", "error", err)
 	}
 	if err := restoredKeys(ctx, n.settings.Data, n.store.Status().Node, n.views, n.store); err != nil {
 		return err
 	}
-	return openKeys(ctx, n.keyring, own, n.store.Status().Node, n.views, n.store)
+	if err := openKeys(ctx, n.keyring, n.own, n.store.Status().Node, n.views, n.store); err != nil {
+		return err
+	}
+	return n.settleCluster(n.own)
 }
 
 // newCompiler makes the compiler of policies. It listens to the views, so it is made before anything is applied to them.
@@ -216,6 +240,7 @@ func (n *Node) startEngine(ctx context.Context) error {
 	if n.geo != nil {
 		n.background.Go(func() { n.geo.follow(running) })
 	}
+	n.careForCluster(running)
 	n.background.Go(func() { n.engine.Rehash(running) })
 	n.background.Go(func() { keepDecoy(running, n.verifier, n.policies.Holder(), n.logger) })
 	sweeper := &sweeper{views: n.views, store: n.store, clock: n.clock, logger: n.logger}
@@ -271,6 +296,9 @@ func (n *Node) startListeners(ctx context.Context) error {
 func (n *Node) Addresses() Addresses {
 	server := n.radius.Load()
 	a := Addresses{Management: n.management.Addr().String()}
+	if n.mesh != nil {
+		a.Cluster = n.mesh.Addr().String()
+	}
 	for i := range n.settings.RadiusAuthentication {
 		a.RadiusAuthentication = append(a.RadiusAuthentication, server.AuthenticationAddr(i).String())
 	}
@@ -305,10 +333,13 @@ func (n *Node) writeAddresses() error {
 	return nil
 }
 
-// Wait returns when ctx ends (nil), or when a part of the node has failed.
+// Wait returns when ctx ends (nil), when a part of the node has failed, or when it is to start again within its process (an error that Serve knows).
 func (n *Node) Wait(ctx context.Context) error {
 	server := n.radius.Load()
-	var devices <-chan struct{} // never, where TACACS+ is not answered
+	var devices, out <-chan struct{} // never, where TACACS+ is not answered or the node is alone
+	if n.mesh != nil {
+		out = n.mesh.Out()
+	}
 	if t := n.tacacs.Load(); t != nil {
 		devices = t.Done()
 	}
@@ -317,6 +348,10 @@ func (n *Node) Wait(ctx context.Context) error {
 		return nil
 	case <-server.Done():
 		return fmt.Errorf("the RADIUS server ended: %w", server.Err())
+	case reason := <-n.again:
+		return &againError{reason}
+	case <-out:
+		return errRemoved
 	case <-devices:
 		return fmt.Errorf("the TACACS+ server ended: %w", n.tacacs.Load().Err())
 	}
@@ -351,6 +386,10 @@ func (n *Node) Stop(ctx context.Context) error {
 	if n.store != nil {
 		failed = append(failed, n.store.Close(ctx))
 	}
+	if n.mesh != nil {
+		failed = append(failed, n.mesh.Close())
+	}
+	n.ended(nil)
 	if n.announced {
 		if err := os.Remove(filepath.Join(n.settings.Data, addressesName)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			failed = append(failed, err)

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -33,8 +34,8 @@ func (n *Node) sound() bool {
 	return n.radius.Load().Err() == nil && (t == nil || t.Err() == nil)
 }
 
-// Serve runs a node until ctx ends, tells the service manager how it does, and stops it in order. The error is nil after an
-// orderly stop.
+// Serve runs a node until ctx ends, tells the service manager how it does, and stops it in order. A node that is to start again, because it founded a
+// cluster or another node's state took the place of its own, does so within the process. The error is nil after an orderly stop.
 func Serve(ctx context.Context, s *Settings) error {
 	logger, err := newLogger(s)
 	if err != nil {
@@ -46,20 +47,37 @@ func Serve(ctx context.Context, s *Settings) error {
 	running, stopRunning := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopRunning()
 	go boundGarbage(running)
+	for {
+		err := serveOnce(ctx, s, logger)
+		var again *againError
+		if !errors.As(err, &again) || ctx.Err() != nil {
+			return err
+		}
+		logger.Info("starting again within the process", "reason", again.reason)
+	}
+}
+
+// serveOnce runs a node through one life.
+func serveOnce(ctx context.Context, s *Settings, logger *slog.Logger) error {
 	n, err := Start(ctx, s, logger)
 	if err != nil {
 		return err
 	}
 	addresses := n.Addresses()
 	logger.Info("serving", "version", Version(), "node", s.NodeName, "data", s.Data, "radius_authentication", addresses.RadiusAuthentication,
-		"radius_accounting", addresses.RadiusAccounting, "tacacs", addresses.Tacacs, "tacacs_tls", addresses.TacacsTLS, "management", "https://"+addresses.Management)
+		"radius_accounting", addresses.RadiusAccounting, "tacacs", addresses.Tacacs, "tacacs_tls", addresses.TacacsTLS, "management", "https://"+addresses.Management, "cluster", addresses.Cluster)
 	notify(logger, daemon.SdNotifyReady)
 	watching, stopWatching := context.WithCancel(ctx)
 	go watchdog(watching, logger, n.sound)
 	failed := n.Wait(ctx)
 	stopWatching()
 
-	notify(logger, daemon.SdNotifyStopping)
+	var again *againError
+	if errors.As(failed, &again) {
+		notify(logger, daemon.SdNotifyReloading)
+	} else {
+		notify(logger, daemon.SdNotifyStopping)
+	}
 	logger.Info("stopping", "within", s.ShutdownWithin)
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.ShutdownWithin)
 	defer cancel()

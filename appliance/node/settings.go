@@ -28,6 +28,10 @@ type Settings struct {
 
 	NodeName string
 
+	ClusterListen  string
+	ClusterAddress string
+	Join           string
+
 	RadiusAuthentication []string
 	RadiusAccounting     []string
 	RadiusLoops          int
@@ -99,6 +103,9 @@ func (s *Settings) table() []setting {
 		{"data", "the node's data `directory`; it is made if it does not exist", &s.Data},
 		{"quickstart", "on an empty log, apply the example documents: client 127.0.0.0/8 with secret testing123 over RADIUS and TACACS+, users alice and bob", &s.Quickstart},
 		{"node-name", "the node's `name` in status and events (default: the host's name)", &s.NodeName},
+		{"cluster-listen", "`address` on which other nodes of the cluster reach this one, usually with port 1445 (default: none, the node is alone)", &s.ClusterListen},
+		{"cluster-address", "`name` or address with a port that other nodes dial (default: cluster-listen)", &s.ClusterAddress},
+		{"join", "join a cluster by a `token` of `trine cluster token`, with an empty data directory; ignored once the node has joined. Other users can see flags: better set TRINE_JOIN", &s.Join},
 		{"radius-authentication", "`addresses` on which RADIUS logins are answered; [::]:1812 and 0.0.0.0:1812 stand for every local address", &s.RadiusAuthentication},
 		{"radius-accounting", "`addresses` on which RADIUS accounting is answered", &s.RadiusAccounting},
 		{"radius-loops", "event `loops` for packets, each with a socket for every address (0: three for four cores, the rest is the log's)", &s.RadiusLoops},
@@ -348,5 +355,5 @@ func (s *Settings) check() []error {
 	if _, err := s.retention(); err != nil {
 		wrong = append(wrong, err)
 	}
-	return append(wrong, s.checkTacacs()...)
+	return append(append(wrong, s.checkCluster()...), s.checkTacacs()...)
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -13,7 +14,7 @@ import (
 func (n *Node) status() api.Status {
 	store := n.store.Status()
 	s := api.Status{
-		Node: n.settings.NodeName, Cluster: store.Cluster, Version: Version(), Started: n.started, Ready: true,
+		Node: n.settings.NodeName, Version: Version(), Started: n.started, Ready: true,
 		Log: api.LogStatus{
 			Role: store.State, Leader: store.Leader, Term: store.Term, Applied: store.Applied, Committed: store.Commit,
 			AppliedAt: optional(store.AppliedTime), SealIndex: store.SealIndex, SealedAt: optional(store.SealTime), DiskFree: store.DiskFree,
@@ -21,6 +22,14 @@ func (n *Node) status() api.Status {
 		},
 		Documents: map[string]int{},
 		Sessions:  n.views.Counts().Sessions,
+	}
+	around := adminCluster{n}.View(context.Background()) // bounded
+	s.Cluster, s.Members = around.Cluster, around.Nodes
+	if store.Diverged != "" {
+		s.Conditions = append(s.Conditions, store.Diverged)
+	}
+	if store.HistoryComplete > 1 {
+		s.Conditions = append(s.Conditions, fmt.Sprintf("history is complete from entry %d; what is before it comes from the other nodes", store.HistoryComplete))
 	}
 	for _, epoch := range store.Epochs {
 		s.Log.HistoryBytes += int64(epoch.Bytes)
@@ -66,6 +75,9 @@ func (n *Node) status() api.Status {
 		}
 		for _, address := range a.TacacsTLS {
 			s.Listeners = append(s.Listeners, api.ListenerStatus{Name: "tacacs over TLS", Address: address})
+		}
+		if a.Cluster != "" {
+			s.Listeners = append(s.Listeners, api.ListenerStatus{Name: "cluster", Address: a.Cluster})
 		}
 		s.Listeners = append(s.Listeners, api.ListenerStatus{Name: "management", Address: "https://" + a.Management})
 	}

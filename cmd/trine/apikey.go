@@ -23,7 +23,7 @@ func (c *cli) createKeyCommand() *cobra.Command {
 		Use:   "create DESCRIPTION --scope SCOPE",
 		Short: "Make an API key and show it once",
 		Long: "Make an API key. It is shown this once; the node keeps only a hash of it. Scopes: read, write, users, sessions, events, simulate,\n" +
-			"apikeys, metrics, documents:KIND, and * for everything.",
+			"apikeys, metrics, cluster, documents:KIND, and * for everything.",
 		Example: "  trine apikey create \"nightly import\" --scope users --days 30",
 		Args:    args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, words []string) error {
@@ -58,7 +58,7 @@ func (c *cli) createKeyCommand() *cobra.Command {
 	f.StringArrayVar(&k.Scopes, "scope", nil, "what the key may do; can be given more than once")
 	f.IntVar(&k.Days, "days", 0, "days until it expires (default 90)")
 	f.BoolVar(&k.Never, "never-expires", false, "make a key that does not expire")
-	mustRegister(cmd, "scope", fixed("read", "write", "users", "sessions", "events", "simulate", "apikeys", "metrics", "documents:", "*"))
+	mustRegister(cmd, "scope", fixed("read", "write", "users", "sessions", "events", "simulate", "apikeys", "metrics", "cluster", "documents:", "*"))
 	return cmd
 }
 

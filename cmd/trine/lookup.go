@@ -47,3 +47,15 @@ func (l lookup) keys(ctx context.Context) ([]string, error) {
 	}
 	return words, nil
 }
+
+func (l lookup) nodes(ctx context.Context) ([]string, error) {
+	now, err := l.node.Cluster(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var words []string
+	for i := range now.Nodes {
+		words = append(words, now.Nodes[i].Name+"\t"+now.Nodes[i].Address)
+	}
+	return words, nil
+}

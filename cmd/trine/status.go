@@ -44,6 +44,13 @@ func (c *cli) statusCommand() *cobra.Command {
 				line("Version", "%s", s.Version)
 				line("Up since", "%s (%s)", when(s.Started), time.Since(s.Started).Round(time.Second))
 				line("Log", "%s in term %d, applied %d of %d, %d waiting", s.Log.Role, s.Log.Term, s.Log.Applied, s.Log.Committed, s.Log.Queue)
+				if s.Cluster != "" {
+					line("Cluster", "%s", s.Cluster)
+				}
+				for i := range s.Members {
+					m := &s.Members[i]
+					line("Member", "%s at %s, %s, %s, %s behind, certificate until %s", m.Name, m.Address, m.Role, standing(m), lag(m), when(m.CertificateExpires))
+				}
 				if s.Log.SealIndex == 0 {
 					line("Seal", "none yet")
 				} else {

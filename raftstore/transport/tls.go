@@ -57,6 +57,8 @@ type TLS struct {
 	address  string
 	stats    counts
 	running  sync.WaitGroup
+	told     chan struct{} // closed when another node said that this one was removed
+	telling  sync.Once
 
 	mu        sync.Mutex
 	closed    bool
@@ -105,7 +107,7 @@ func Listen(c Config) (*TLS, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the cluster's port: %w", err)
 	}
-	t := &TLS{cfg: c, listener: l, address: c.Address, serve: map[Service]func(uint64, net.Conn){}, streams: map[*stream]bool{}}
+	t := &TLS{cfg: c, listener: l, address: c.Address, serve: map[Service]func(uint64, net.Conn){}, streams: map[*stream]bool{}, told: make(chan struct{})}
 	if t.address == "" {
 		t.address = l.Addr().String()
 	}
@@ -115,6 +117,9 @@ func Listen(c Config) (*TLS, error) {
 
 // Address returns where others reach this node.
 func (t *TLS) Address() string { return t.address }
+
+// Out returns a channel that is closed when another node has said that this one was removed from the cluster.
+func (t *TLS) Out() <-chan struct{} { return t.told }
 
 // Addr returns where it listens, with the port that the system chose.
 func (t *TLS) Addr() net.Addr { return t.listener.Addr() }
@@ -135,6 +140,9 @@ func (t *TLS) Dial(ctx context.Context, node uint64, address string, service Ser
 	s, err := t.dial(ctx, node, address, service)
 	if err != nil {
 		t.stats.dialFailed.Add(1)
+		if errors.Is(err, ErrRemoved) {
+			t.telling.Do(func() { close(t.told) })
+		}
 		return nil, fmt.Errorf("reach node %016x at %s: %w", node, address, err)
 	}
 	t.stats.dialled.Add(1)

@@ -166,6 +166,15 @@ func TestStreamsAreRefused(t *testing.T) {
 				_ = stream.Close()
 				t.Fatal("the stream was opened")
 			}
+			out := false
+			select {
+			case <-m.Out():
+				out = true
+			default:
+			}
+			if out != (test.want == ErrRemoved) {
+				t.Errorf("out %t", out)
+			}
 			if test.want != nil && !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.text) {
 				t.Errorf("error %q, want %v with %q", err, test.want, test.text)
 			}

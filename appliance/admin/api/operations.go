@@ -283,7 +283,8 @@ type Version struct {
 // Status says how a node is.
 type Status struct {
 	Node       string           `json:"node" doc:"Name of the node"`
-	Cluster    string           `json:"cluster,omitempty"`
+	Cluster    string           `json:"cluster,omitempty" doc:"Id of the cluster; absent: the node is alone"`
+	Members    []ClusterNode    `json:"members,omitempty" doc:"The cluster's nodes"`
 	Version    string           `json:"version"`
 	Started    time.Time        `json:"started"`
 	Ready      bool             `json:"ready"`

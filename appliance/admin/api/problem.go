@@ -30,6 +30,7 @@ const (
 	ReasonPushRefused    = "push.refused"            // what came in a device's name does not count; it is not said why
 	ReasonPushAnswered   = "push.answered"           // the challenge was answered before
 	ReasonPushExpired    = "push.expired"            // the device came too late
+	ReasonCluster        = "cluster.refused"         // the cluster would not stand it, or there is none
 	ReasonInternal       = "node.failed"             // a defect; the node's log has the reference
 )
 
