@@ -88,7 +88,8 @@ func TestOpenAPIDocumentIsSound(t *testing.T) {
 			if problem := op.Responses["default"]; !success || problem.Content["application/problem+json"] == nil {
 				t.Errorf("%s lacks a success or its problem: %v", at, op.Responses)
 			}
-			if (method == "put" || method == "post") && op.RequestBody == nil {
+			// There is nothing to say about the founding of a cluster.
+			if (method == "put" || method == "post") && op.RequestBody == nil && op.OperationID != "foundCluster" {
 				t.Errorf("%s describes no body", at)
 			}
 		}
