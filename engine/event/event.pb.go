@@ -2773,7 +2773,7 @@ func (x *NodeStarted) GetBoot() uint64 {
 	return 0
 }
 
-// ClusterFounded makes a lone node the first of a cluster. Its proposal is void if there is one already.
+// ClusterFounded makes a lone node the first of a cluster. Its proposal is void if there is one already that has nodes.
 type ClusterFounded struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`     // id, 16 hexadecimal digits

@@ -178,9 +178,9 @@ func (s *State) checkCluster(at Stamp, e *event.Envelope) Result {
 	return Result{}
 }
 
-// checkFounded checks that there is no cluster yet.
+// checkFounded checks that there is no cluster, or none of its nodes any more, as after the restore of a backup.
 func (s *State) checkFounded() Result {
-	if s.cluster.Has(authorityKey) {
+	if s.cluster.Has(authorityKey) && len(s.Nodes()) > 0 {
 		return Result{Code: event.CodeConflict, Detail: "this is a cluster already"}
 	}
 	return Result{}

@@ -113,3 +113,14 @@ func TestRemovedNodeLosesItsKeysForEver(t *testing.T) {
 		}
 	}
 }
+
+func TestClusterWithoutNodesIsFoundedAnew(t *testing.T) {
+	l := newLog(t)
+	founded(l)
+	l.must(&event.NodeRemoved{Node: 1, By: "restore"})
+	l.must(&event.ClusterFounded{Cluster: "c1", Authority: []byte("other"), Key: []byte("sealed"), By: "admin"}, joined(5, "one", ""))
+	if a, _ := l.Authority(); a.Cluster != "c1" || string(a.Certificate) != "other" {
+		t.Errorf("authority %+v", a)
+	}
+	l.void(event.CodeConflict, "a cluster already", &event.ClusterFounded{Cluster: "c2"})
+}
