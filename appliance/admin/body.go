@@ -113,6 +113,20 @@ func (s *Server) eventBody(m proto.Message) (json.RawMessage, error) {
 	case *event.PushAnswered:
 		f.add("user", e.User).add("id", e.Factor).add("challenge", id(e.Challenge)).add("outcome", pushOutcome(e.Outcome))
 		f.add("notAfter", secondsTime(e.NotAfterUnix)).add("source", addressText(e.Source))
+	case *event.SsoStarted:
+		f.add("session", id(e.Session)).add("user", e.User).add("identityProvider", e.IdentityProvider).add("scope", e.Scope).add("factors", proofsBody(e.Proofs))
+		f.add("again", len(e.Replaces) > 0).add("idleSeconds", e.Idle).add("notAfter", secondsTime(e.NotAfterUnix)).add("source", addressText(e.Source))
+		f.add("device", e.Device).add("login", id(e.Login))
+	case *event.SsoUsed:
+		f.add("session", id(e.Session)).add("client", e.Client).add("identityProvider", e.IdentityProvider).add("protocol", e.Protocol)
+		f.add("reference", wireText(e.Reference))
+		if e.Login != 0 {
+			f.add("login", id(e.Login))
+		}
+	case *event.SsoEnded:
+		f.add("sessions", ids(e.Sessions)).add("cause", event.SSOEnd(e.Cause).String()).add("by", e.By)
+	case *event.DeviceTrusted:
+		f.add("user", e.User).add("id", e.Id).add("label", e.Label).add("notAfter", secondsTime(e.NotAfterUnix)).add("source", addressText(e.Source)).add("login", id(e.Login))
 	case *event.LoginRemembered:
 		f.add("user", e.User).add("factors", login.Set(e.Factors).String()).add("country", e.Country)
 	case *event.SessionReserved:
@@ -161,7 +175,7 @@ func (s *Server) eventBody(m proto.Message) (json.RawMessage, error) {
 	case *event.NodeStarted:
 		f.add("node", id(e.Node)).add("name", e.Name).add("version", e.Version).add("boot", e.Boot)
 	default:
-		// What is left has no secrets and no bytes: PasswordRemoved, ApiKeyRevoked, JoinTokenRevoked, Consumed, FactorRemoved, FactorUsed.
+		// What is left has no secrets and no bytes: PasswordRemoved, ApiKeyRevoked, JoinTokenRevoked, Consumed, FactorRemoved, FactorUsed, DeviceDistrusted.
 		data, err := protojson.Marshal(m)
 		if err != nil {
 			return nil, fmt.Errorf("encode %T: %w", m, err)
@@ -173,6 +187,18 @@ func (s *Server) eventBody(m proto.Message) (json.RawMessage, error) {
 
 // nodeNumber shows a node's number as the cluster's commands take it.
 func nodeNumber(node uint64) string { return fmt.Sprintf("%016x", node) }
+
+// proofsBody tells the factors that count in a session of single sign-on.
+func proofsBody(proofs []*event.SsoStarted_Proof) (out []string) {
+	for _, p := range proofs {
+		text := login.Factor(p.Factor).String()
+		if p.Device {
+			text += " (by a trusted device)"
+		}
+		out = append(out, text)
+	}
+	return out
+}
 
 func (s *Server) accountedBody(f *fields, e *event.Accounted) {
 	f.add("status", statusName(e.Status)).add("user", e.User).add("userName", wireText(e.UserName)).add("client", e.Client).add("nas", wireText(e.Nas))

@@ -18,6 +18,7 @@ const (
 	sweepBatch     = 512
 	tombstoneAge   = 24 * time.Hour
 	tombstoneEvery = 10 * time.Minute
+	ssoEvery       = time.Minute // it looks at every session of single sign-on
 )
 
 // sweeper proposes the end of what is past its term. Only the leader's sweeper does.
@@ -31,7 +32,7 @@ type sweeper struct {
 func (s *sweeper) run(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
-	swept := s.clock()
+	swept, looked := s.clock(), s.clock()
 	for {
 		select {
 		case <-ctx.Done():
@@ -43,6 +44,10 @@ func (s *sweeper) run(ctx context.Context) {
 		}
 		now := s.clock()
 		s.sweep(ctx, now)
+		if now.Sub(looked) >= ssoEvery {
+			looked = now
+			s.sweepSSO(ctx, now)
+		}
 		if now.Sub(swept) >= tombstoneEvery && s.remembers() {
 			swept = now
 			s.propose(ctx, event.TypeTombstonesSwept, &event.TombstonesSwept{BeforeUnix: now.Add(-tombstoneAge).Unix()})
@@ -53,7 +58,7 @@ func (s *sweeper) run(ctx context.Context) {
 // remembers reports whether there is anything that a sweep could forget.
 func (s *sweeper) remembers() bool {
 	c := s.views.Counts()
-	return c.Tombstones+c.Reservations+c.Consumed+c.Stages+c.Failures+c.Pushes > 0
+	return c.Tombstones+c.Reservations+c.Consumed+c.Stages+c.Failures+c.Pushes+c.SSO+c.Trusted > 0
 }
 
 // sweep ends stale sessions, a batch at a time. Apply ends only those that are stale by the record's own time.
@@ -64,6 +69,22 @@ func (s *sweeper) sweep(ctx context.Context, now time.Time) {
 			return
 		}
 		if !s.propose(ctx, event.TypeSessionsExpired, &event.SessionsExpired{Sessions: stale, SeenBeforeUnix: now.Unix()}) {
+			return
+		}
+	}
+}
+
+// sweepSSO ends sessions of single sign-on that are over, a batch at a time. Apply ends only those that are by the record's own time.
+func (s *sweeper) sweepSSO(ctx context.Context, now time.Time) {
+	for ctx.Err() == nil {
+		over := s.views.OverSSO(now.Unix(), sweepBatch)
+		if len(over) == 0 {
+			return
+		}
+		if !s.propose(ctx, event.TypeSSOEnded, &event.SsoEnded{Sessions: over, Cause: uint32(event.SSOExpired)}) {
+			return
+		}
+		if len(over) < sweepBatch {
 			return
 		}
 	}

@@ -106,6 +106,23 @@ func examples(t *testing.T) map[event.Type]proto.Message {
 			Node: 2, Name: "trine-two", Address: "192.0.2.3:1445", Role: uint32(event.RoleReplica), Serial: []byte{4, 5, 6}, ExpiresUnix: 1787918400, Version: "0.2.0", By: "admin",
 		},
 		&event.NodeRemoved{Node: 2, By: "admin"},
+		&event.SsoStarted{
+			Session: 0x0807060504030201, Hash: bytes.Repeat([]byte{9}, 32), Replaces: bytes.Repeat([]byte{8}, 32), User: "alice", Scope: "cookie/sso@example.org",
+			IdentityProvider: "home", Idle: 1800, NotAfterUnix: 1772409600, Source: []byte{192, 0, 2, 9}, Device: "d1", Login: 0x1122334455667788,
+			Proofs: []*event.SsoStarted_Proof{
+				{Factor: 1, AtUnix: 1772366400, Login: 0x1122334455667788}, {Factor: 4, AtUnix: 1772366400, Login: 0x1122334455667788, Device: true},
+			},
+		},
+		&event.SsoUsed{
+			Session: 0x0807060504030201, Hash: bytes.Repeat([]byte{9}, 32), Client: "wiki", IdentityProvider: "home", Protocol: "oidc", Reference: []byte("sid-7"),
+			Login: 0x1122334455667788,
+		},
+		&event.SsoEnded{Sessions: []uint64{0x0807060504030201, 7}, Cause: uint32(event.SSOClosed), By: "admin"},
+		&event.DeviceTrusted{
+			User: "alice", Id: "d1", Hash: bytes.Repeat([]byte{7}, 32), Label: "laptop", NotAfterUnix: 1774958400, Limit: 10, Source: []byte{192, 0, 2, 9},
+			Login: 0x1122334455667788,
+		},
+		&event.DeviceDistrusted{User: "alice", Id: "d1", By: "admin"},
 	}
 	byType := make(map[event.Type]proto.Message)
 	for _, m := range list {
@@ -124,7 +141,9 @@ func classOfType(t event.Type) event.Class {
 		return event.ClassAccounting
 	case t < event.TypeClusterKeyAdded, t == event.TypeLoginFailed, t == event.TypeFailuresCleared:
 		return event.ClassDecision
-	case t >= event.TypeClusterFounded:
+	case t >= event.TypeSSOStarted && t <= event.TypeSSOEnded:
+		return event.ClassSession
+	case t >= event.TypeClusterFounded && t < event.TypeSSOStarted:
 		return event.ClassSystem
 	case t >= event.TypeFactorPut:
 		return event.ClassIdentity
@@ -228,6 +247,9 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 		event.TypeStaged:          {"sealed:"},
 		event.TypeClusterFounded:  {"sealed key"},
 		event.TypeJoinTokenMade:   {"\\u0007", "0707"},
+		event.TypeSSOStarted:      {"0909", "0808", "\\t\\t"},
+		event.TypeSSOUsed:         {"0909", "\\t\\t"},
+		event.TypeDeviceTrusted:   {"0707"},
 	} {
 		var b event.Builder
 		if err := b.Add(typ, event.ClassSystem, nil, examples(t)[typ]); err != nil {

@@ -22,6 +22,7 @@ func Types() []Type {
 		TypeClusterKeyAdded, TypeAPIKeyCreated, TypeAPIKeyRevoked, TypeStaged, TypeStageCommitted, TypeStageAbandoned,
 		TypeNodeStarted, TypeLoginFailed, TypeFailuresCleared, TypeFactorPut, TypeFactorRemoved, TypeFactorUsed, TypeLoginRemembered,
 		TypePushAnswered, TypeClusterFounded, TypeJoinTokenMade, TypeJoinTokenRevoked, TypeNodeJoined, TypeNodeChanged, TypeNodeRemoved,
+		TypeSSOStarted, TypeSSOUsed, TypeSSOEnded, TypeDeviceTrusted, TypeDeviceDistrusted,
 	}
 }
 
@@ -92,6 +93,16 @@ func TypeOf(m proto.Message) Type {
 		return TypeNodeChanged
 	case *NodeRemoved:
 		return TypeNodeRemoved
+	case *SsoStarted:
+		return TypeSSOStarted
+	case *SsoUsed:
+		return TypeSSOUsed
+	case *SsoEnded:
+		return TypeSSOEnded
+	case *DeviceTrusted:
+		return TypeDeviceTrusted
+	case *DeviceDistrusted:
+		return TypeDeviceDistrusted
 	}
 	return 0
 }
@@ -163,6 +174,16 @@ func (t Type) message() proto.Message {
 		return &NodeChanged{}
 	case TypeNodeRemoved:
 		return &NodeRemoved{}
+	case TypeSSOStarted:
+		return &SsoStarted{}
+	case TypeSSOUsed:
+		return &SsoUsed{}
+	case TypeSSOEnded:
+		return &SsoEnded{}
+	case TypeDeviceTrusted:
+		return &DeviceTrusted{}
+	case TypeDeviceDistrusted:
+		return &DeviceDistrusted{}
 	}
 	return nil
 }

@@ -3244,6 +3244,455 @@ func (x *NodeRemoved) GetBy() string {
 	return ""
 }
 
+// SsoStarted begins a session of single sign-on at a completed login, or goes on with one under another id after a further factor or another login.
+type SsoStarted struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Session          uint64                 `protobuf:"fixed64,1,opt,name=session,proto3" json:"session,omitempty"`                                         // number of the session, which it keeps
+	Hash             []byte                 `protobuf:"bytes,2,opt,name=hash,proto3" json:"hash,omitempty"`                                                 // SHA-256 of the id that the browser has, which has 256 random bits
+	Replaces         []byte                 `protobuf:"bytes,3,opt,name=replaces,proto3" json:"replaces,omitempty"`                                         // of the id that the session had; it is void from now on. The proposal is void if the session has another one
+	User             string                 `protobuf:"bytes,4,opt,name=user,proto3" json:"user,omitempty"`                                                 // user name
+	Scope            string                 `protobuf:"bytes,5,opt,name=scope,proto3" json:"scope,omitempty"`                                               // which identity providers share it, see policy.SSO
+	IdentityProvider string                 `protobuf:"bytes,6,opt,name=identity_provider,json=identityProvider,proto3" json:"identity_provider,omitempty"` // by which the person logged in last
+	Proofs           []*SsoStarted_Proof    `protobuf:"bytes,7,rep,name=proofs,proto3" json:"proofs,omitempty"`                                             // the factors that count, those of before included
+	Idle             uint32                 `protobuf:"varint,8,opt,name=idle,proto3" json:"idle,omitempty"`                                                // seconds without use after which it is over; 0: it is never over by that
+	NotAfterUnix     int64                  `protobuf:"varint,9,opt,name=not_after_unix,json=notAfterUnix,proto3" json:"not_after_unix,omitempty"`          // from then on it is over
+	Source           []byte                 `protobuf:"bytes,10,opt,name=source,proto3" json:"source,omitempty"`                                            // packed address that the login came from
+	Device           string                 `protobuf:"bytes,11,opt,name=device,proto3" json:"device,omitempty"`                                            // id of the trusted device that stood for a factor at this login; empty: none did
+	Login            uint64                 `protobuf:"fixed64,12,opt,name=login,proto3" json:"login,omitempty"`                                            // decision id
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *SsoStarted) Reset() {
+	*x = SsoStarted{}
+	mi := &file_event_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SsoStarted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SsoStarted) ProtoMessage() {}
+
+func (x *SsoStarted) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SsoStarted.ProtoReflect.Descriptor instead.
+func (*SsoStarted) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *SsoStarted) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *SsoStarted) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *SsoStarted) GetReplaces() []byte {
+	if x != nil {
+		return x.Replaces
+	}
+	return nil
+}
+
+func (x *SsoStarted) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *SsoStarted) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *SsoStarted) GetIdentityProvider() string {
+	if x != nil {
+		return x.IdentityProvider
+	}
+	return ""
+}
+
+func (x *SsoStarted) GetProofs() []*SsoStarted_Proof {
+	if x != nil {
+		return x.Proofs
+	}
+	return nil
+}
+
+func (x *SsoStarted) GetIdle() uint32 {
+	if x != nil {
+		return x.Idle
+	}
+	return 0
+}
+
+func (x *SsoStarted) GetNotAfterUnix() int64 {
+	if x != nil {
+		return x.NotAfterUnix
+	}
+	return 0
+}
+
+func (x *SsoStarted) GetSource() []byte {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
+func (x *SsoStarted) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
+func (x *SsoStarted) GetLogin() uint64 {
+	if x != nil {
+		return x.Login
+	}
+	return 0
+}
+
+// SsoUsed says that a session of single sign-on was used. While nothing new is visited it is recorded once in a while, not at each use.
+type SsoUsed struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Session          uint64                 `protobuf:"fixed64,1,opt,name=session,proto3" json:"session,omitempty"`
+	Hash             []byte                 `protobuf:"bytes,2,opt,name=hash,proto3" json:"hash,omitempty"`                                                 // of the id that it was used by: the proposal is void if the session has another one by now, or is over
+	Client           string                 `protobuf:"bytes,3,opt,name=client,proto3" json:"client,omitempty"`                                             // service provider that was visited; empty: it is only kept from being over
+	IdentityProvider string                 `protobuf:"bytes,4,opt,name=identity_provider,json=identityProvider,proto3" json:"identity_provider,omitempty"` // by which it was visited
+	Protocol         string                 `protobuf:"bytes,5,opt,name=protocol,proto3" json:"protocol,omitempty"`                                         // by which it was visited, such as "oidc"
+	Reference        []byte                 `protobuf:"bytes,6,opt,name=reference,proto3" json:"reference,omitempty"`                                       // what that protocol needs to tell the service provider of the end, as it likes
+	Login            uint64                 `protobuf:"fixed64,7,opt,name=login,proto3" json:"login,omitempty"`                                             // decision id
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *SsoUsed) Reset() {
+	*x = SsoUsed{}
+	mi := &file_event_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SsoUsed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SsoUsed) ProtoMessage() {}
+
+func (x *SsoUsed) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SsoUsed.ProtoReflect.Descriptor instead.
+func (*SsoUsed) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *SsoUsed) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *SsoUsed) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *SsoUsed) GetClient() string {
+	if x != nil {
+		return x.Client
+	}
+	return ""
+}
+
+func (x *SsoUsed) GetIdentityProvider() string {
+	if x != nil {
+		return x.IdentityProvider
+	}
+	return ""
+}
+
+func (x *SsoUsed) GetProtocol() string {
+	if x != nil {
+		return x.Protocol
+	}
+	return ""
+}
+
+func (x *SsoUsed) GetReference() []byte {
+	if x != nil {
+		return x.Reference
+	}
+	return nil
+}
+
+func (x *SsoUsed) GetLogin() uint64 {
+	if x != nil {
+		return x.Login
+	}
+	return 0
+}
+
+// SsoEnded ends sessions of single sign-on.
+type SsoEnded struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sessions      []uint64               `protobuf:"fixed64,1,rep,packed,name=sessions,proto3" json:"sessions,omitempty"`
+	Cause         uint32                 `protobuf:"varint,2,opt,name=cause,proto3" json:"cause,omitempty"` // SSOEnd; where it is SSOExpired, Apply ends those that are over by the record's time, and no others
+	By            string                 `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`        // the administrator; empty: nobody
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SsoEnded) Reset() {
+	*x = SsoEnded{}
+	mi := &file_event_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SsoEnded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SsoEnded) ProtoMessage() {}
+
+func (x *SsoEnded) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SsoEnded.ProtoReflect.Descriptor instead.
+func (*SsoEnded) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *SsoEnded) GetSessions() []uint64 {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+func (x *SsoEnded) GetCause() uint32 {
+	if x != nil {
+		return x.Cause
+	}
+	return 0
+}
+
+func (x *SsoEnded) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+// DeviceTrusted makes a browser's device one that can stand for a person's second factor.
+type DeviceTrusted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`                                        // user name
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`                                            // unique among the user's devices
+	Hash          []byte                 `protobuf:"bytes,3,opt,name=hash,proto3" json:"hash,omitempty"`                                        // SHA-256 of the secret that the device keeps, which has 256 random bits
+	Label         string                 `protobuf:"bytes,4,opt,name=label,proto3" json:"label,omitempty"`                                      // what the person calls it
+	NotAfterUnix  int64                  `protobuf:"varint,5,opt,name=not_after_unix,json=notAfterUnix,proto3" json:"not_after_unix,omitempty"` // from then on it stands for nothing
+	Limit         uint32                 `protobuf:"varint,6,opt,name=limit,proto3" json:"limit,omitempty"`                                     // how many the person may have: the one that was used least recently makes room
+	Source        []byte                 `protobuf:"bytes,7,opt,name=source,proto3" json:"source,omitempty"`                                    // packed address
+	Login         uint64                 `protobuf:"fixed64,8,opt,name=login,proto3" json:"login,omitempty"`                                    // decision id of the login with a second factor
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeviceTrusted) Reset() {
+	*x = DeviceTrusted{}
+	mi := &file_event_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceTrusted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceTrusted) ProtoMessage() {}
+
+func (x *DeviceTrusted) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceTrusted.ProtoReflect.Descriptor instead.
+func (*DeviceTrusted) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *DeviceTrusted) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *DeviceTrusted) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *DeviceTrusted) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *DeviceTrusted) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *DeviceTrusted) GetNotAfterUnix() int64 {
+	if x != nil {
+		return x.NotAfterUnix
+	}
+	return 0
+}
+
+func (x *DeviceTrusted) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *DeviceTrusted) GetSource() []byte {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
+func (x *DeviceTrusted) GetLogin() uint64 {
+	if x != nil {
+		return x.Login
+	}
+	return 0
+}
+
+// DeviceDistrusted takes trusted devices from a user.
+type DeviceDistrusted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"` // empty: all of them
+	By            string                 `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeviceDistrusted) Reset() {
+	*x = DeviceDistrusted{}
+	mi := &file_event_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceDistrusted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceDistrusted) ProtoMessage() {}
+
+func (x *DeviceDistrusted) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceDistrusted.ProtoReflect.Descriptor instead.
+func (*DeviceDistrusted) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *DeviceDistrusted) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *DeviceDistrusted) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *DeviceDistrusted) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
 type UserSpec_Attribute struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -3254,7 +3703,7 @@ type UserSpec_Attribute struct {
 
 func (x *UserSpec_Attribute) Reset() {
 	*x = UserSpec_Attribute{}
-	mi := &file_event_proto_msgTypes[38]
+	mi := &file_event_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3266,7 +3715,7 @@ func (x *UserSpec_Attribute) String() string {
 func (*UserSpec_Attribute) ProtoMessage() {}
 
 func (x *UserSpec_Attribute) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[38]
+	mi := &file_event_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3307,7 +3756,7 @@ type UserSpec_Grant struct {
 
 func (x *UserSpec_Grant) Reset() {
 	*x = UserSpec_Grant{}
-	mi := &file_event_proto_msgTypes[39]
+	mi := &file_event_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3319,7 +3768,7 @@ func (x *UserSpec_Grant) String() string {
 func (*UserSpec_Grant) ProtoMessage() {}
 
 func (x *UserSpec_Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[39]
+	mi := &file_event_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3368,7 +3817,7 @@ type Decided_Step struct {
 
 func (x *Decided_Step) Reset() {
 	*x = Decided_Step{}
-	mi := &file_event_proto_msgTypes[40]
+	mi := &file_event_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3380,7 +3829,7 @@ func (x *Decided_Step) String() string {
 func (*Decided_Step) ProtoMessage() {}
 
 func (x *Decided_Step) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[40]
+	mi := &file_event_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3434,7 +3883,7 @@ type ClusterKeyAdded_Wrap struct {
 
 func (x *ClusterKeyAdded_Wrap) Reset() {
 	*x = ClusterKeyAdded_Wrap{}
-	mi := &file_event_proto_msgTypes[41]
+	mi := &file_event_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3446,7 +3895,7 @@ func (x *ClusterKeyAdded_Wrap) String() string {
 func (*ClusterKeyAdded_Wrap) ProtoMessage() {}
 
 func (x *ClusterKeyAdded_Wrap) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[41]
+	mi := &file_event_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3474,6 +3923,74 @@ func (x *ClusterKeyAdded_Wrap) GetWrapped() []byte {
 		return x.Wrapped
 	}
 	return nil
+}
+
+type SsoStarted_Proof struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Factor        uint32                 `protobuf:"varint,1,opt,name=factor,proto3" json:"factor,omitempty"`               // login.Factor
+	AtUnix        int64                  `protobuf:"varint,2,opt,name=at_unix,json=atUnix,proto3" json:"at_unix,omitempty"` // when it was proved
+	Login         uint64                 `protobuf:"fixed64,3,opt,name=login,proto3" json:"login,omitempty"`                // decision id
+	Device        bool                   `protobuf:"varint,4,opt,name=device,proto3" json:"device,omitempty"`               // it was not proved: a trusted device stood for it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SsoStarted_Proof) Reset() {
+	*x = SsoStarted_Proof{}
+	mi := &file_event_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SsoStarted_Proof) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SsoStarted_Proof) ProtoMessage() {}
+
+func (x *SsoStarted_Proof) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SsoStarted_Proof.ProtoReflect.Descriptor instead.
+func (*SsoStarted_Proof) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{38, 0}
+}
+
+func (x *SsoStarted_Proof) GetFactor() uint32 {
+	if x != nil {
+		return x.Factor
+	}
+	return 0
+}
+
+func (x *SsoStarted_Proof) GetAtUnix() int64 {
+	if x != nil {
+		return x.AtUnix
+	}
+	return 0
+}
+
+func (x *SsoStarted_Proof) GetLogin() uint64 {
+	if x != nil {
+		return x.Login
+	}
+	return 0
+}
+
+func (x *SsoStarted_Proof) GetDevice() bool {
+	if x != nil {
+		return x.Device
+	}
+	return false
 }
 
 var File_event_proto protoreflect.FileDescriptor
@@ -3789,7 +4306,52 @@ const file_event_proto_rawDesc = "" +
 	"\x02by\x18\b \x01(\tR\x02by\"1\n" +
 	"\vNodeRemoved\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\x06R\x04node\x12\x0e\n" +
-	"\x02by\x18\x02 \x01(\tR\x02byB\x14Z\x12trine/engine/eventb\x06proto3"
+	"\x02by\x18\x02 \x01(\tR\x02by\"\xcf\x03\n" +
+	"\n" +
+	"SsoStarted\x12\x18\n" +
+	"\asession\x18\x01 \x01(\x06R\asession\x12\x12\n" +
+	"\x04hash\x18\x02 \x01(\fR\x04hash\x12\x1a\n" +
+	"\breplaces\x18\x03 \x01(\fR\breplaces\x12\x12\n" +
+	"\x04user\x18\x04 \x01(\tR\x04user\x12\x14\n" +
+	"\x05scope\x18\x05 \x01(\tR\x05scope\x12+\n" +
+	"\x11identity_provider\x18\x06 \x01(\tR\x10identityProvider\x128\n" +
+	"\x06proofs\x18\a \x03(\v2 .trine.event.v1.SsoStarted.ProofR\x06proofs\x12\x12\n" +
+	"\x04idle\x18\b \x01(\rR\x04idle\x12$\n" +
+	"\x0enot_after_unix\x18\t \x01(\x03R\fnotAfterUnix\x12\x16\n" +
+	"\x06source\x18\n" +
+	" \x01(\fR\x06source\x12\x16\n" +
+	"\x06device\x18\v \x01(\tR\x06device\x12\x14\n" +
+	"\x05login\x18\f \x01(\x06R\x05login\x1af\n" +
+	"\x05Proof\x12\x16\n" +
+	"\x06factor\x18\x01 \x01(\rR\x06factor\x12\x17\n" +
+	"\aat_unix\x18\x02 \x01(\x03R\x06atUnix\x12\x14\n" +
+	"\x05login\x18\x03 \x01(\x06R\x05login\x12\x16\n" +
+	"\x06device\x18\x04 \x01(\bR\x06device\"\xcc\x01\n" +
+	"\aSsoUsed\x12\x18\n" +
+	"\asession\x18\x01 \x01(\x06R\asession\x12\x12\n" +
+	"\x04hash\x18\x02 \x01(\fR\x04hash\x12\x16\n" +
+	"\x06client\x18\x03 \x01(\tR\x06client\x12+\n" +
+	"\x11identity_provider\x18\x04 \x01(\tR\x10identityProvider\x12\x1a\n" +
+	"\bprotocol\x18\x05 \x01(\tR\bprotocol\x12\x1c\n" +
+	"\treference\x18\x06 \x01(\fR\treference\x12\x14\n" +
+	"\x05login\x18\a \x01(\x06R\x05login\"L\n" +
+	"\bSsoEnded\x12\x1a\n" +
+	"\bsessions\x18\x01 \x03(\x06R\bsessions\x12\x14\n" +
+	"\x05cause\x18\x02 \x01(\rR\x05cause\x12\x0e\n" +
+	"\x02by\x18\x03 \x01(\tR\x02by\"\xc7\x01\n" +
+	"\rDeviceTrusted\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
+	"\x04hash\x18\x03 \x01(\fR\x04hash\x12\x14\n" +
+	"\x05label\x18\x04 \x01(\tR\x05label\x12$\n" +
+	"\x0enot_after_unix\x18\x05 \x01(\x03R\fnotAfterUnix\x12\x14\n" +
+	"\x05limit\x18\x06 \x01(\rR\x05limit\x12\x16\n" +
+	"\x06source\x18\a \x01(\fR\x06source\x12\x14\n" +
+	"\x05login\x18\b \x01(\x06R\x05login\"F\n" +
+	"\x10DeviceDistrusted\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x0e\n" +
+	"\x02by\x18\x03 \x01(\tR\x02byB\x14Z\x12trine/engine/eventb\x06proto3"
 
 var (
 	file_event_proto_rawDescOnce sync.Once
@@ -3804,7 +4366,7 @@ func file_event_proto_rawDescGZIP() []byte {
 }
 
 var file_event_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_event_proto_goTypes = []any{
 	(Expectation_Kind)(0),        // 0: trine.event.v1.Expectation.Kind
 	(*Proposal)(nil),             // 1: trine.event.v1.Proposal
@@ -3845,28 +4407,35 @@ var file_event_proto_goTypes = []any{
 	(*NodeJoined)(nil),           // 36: trine.event.v1.NodeJoined
 	(*NodeChanged)(nil),          // 37: trine.event.v1.NodeChanged
 	(*NodeRemoved)(nil),          // 38: trine.event.v1.NodeRemoved
-	(*UserSpec_Attribute)(nil),   // 39: trine.event.v1.UserSpec.Attribute
-	(*UserSpec_Grant)(nil),       // 40: trine.event.v1.UserSpec.Grant
-	(*Decided_Step)(nil),         // 41: trine.event.v1.Decided.Step
-	(*ClusterKeyAdded_Wrap)(nil), // 42: trine.event.v1.ClusterKeyAdded.Wrap
+	(*SsoStarted)(nil),           // 39: trine.event.v1.SsoStarted
+	(*SsoUsed)(nil),              // 40: trine.event.v1.SsoUsed
+	(*SsoEnded)(nil),             // 41: trine.event.v1.SsoEnded
+	(*DeviceTrusted)(nil),        // 42: trine.event.v1.DeviceTrusted
+	(*DeviceDistrusted)(nil),     // 43: trine.event.v1.DeviceDistrusted
+	(*UserSpec_Attribute)(nil),   // 44: trine.event.v1.UserSpec.Attribute
+	(*UserSpec_Grant)(nil),       // 45: trine.event.v1.UserSpec.Grant
+	(*Decided_Step)(nil),         // 46: trine.event.v1.Decided.Step
+	(*ClusterKeyAdded_Wrap)(nil), // 47: trine.event.v1.ClusterKeyAdded.Wrap
+	(*SsoStarted_Proof)(nil),     // 48: trine.event.v1.SsoStarted.Proof
 }
 var file_event_proto_depIdxs = []int32{
 	2,  // 0: trine.event.v1.Proposal.expect:type_name -> trine.event.v1.Expectation
 	3,  // 1: trine.event.v1.Proposal.events:type_name -> trine.event.v1.Event
 	0,  // 2: trine.event.v1.Expectation.kind:type_name -> trine.event.v1.Expectation.Kind
-	39, // 3: trine.event.v1.UserSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
-	40, // 4: trine.event.v1.UserSpec.roles:type_name -> trine.event.v1.UserSpec.Grant
-	39, // 5: trine.event.v1.AccountSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
-	39, // 6: trine.event.v1.EndpointSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
-	41, // 7: trine.event.v1.Decided.steps:type_name -> trine.event.v1.Decided.Step
-	42, // 8: trine.event.v1.ClusterKeyAdded.wraps:type_name -> trine.event.v1.ClusterKeyAdded.Wrap
+	44, // 3: trine.event.v1.UserSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
+	45, // 4: trine.event.v1.UserSpec.roles:type_name -> trine.event.v1.UserSpec.Grant
+	44, // 5: trine.event.v1.AccountSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
+	44, // 6: trine.event.v1.EndpointSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
+	46, // 7: trine.event.v1.Decided.steps:type_name -> trine.event.v1.Decided.Step
+	47, // 8: trine.event.v1.ClusterKeyAdded.wraps:type_name -> trine.event.v1.ClusterKeyAdded.Wrap
 	3,  // 9: trine.event.v1.Staged.events:type_name -> trine.event.v1.Event
 	2,  // 10: trine.event.v1.Staged.expect:type_name -> trine.event.v1.Expectation
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	48, // 11: trine.event.v1.SsoStarted.proofs:type_name -> trine.event.v1.SsoStarted.Proof
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_event_proto_init() }
@@ -3880,7 +4449,7 @@ func file_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_event_proto_rawDesc), len(file_event_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   42,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -44,6 +44,11 @@ const (
 	TypeNodeJoined       Type = 83
 	TypeNodeChanged      Type = 84
 	TypeNodeRemoved      Type = 85
+	TypeSSOStarted       Type = 90
+	TypeSSOUsed          Type = 91
+	TypeSSOEnded         Type = 92
+	TypeDeviceTrusted    Type = 93
+	TypeDeviceDistrusted Type = 94
 )
 
 // Class sorts events for retention. The numbers are raftstore's classes.
@@ -156,6 +161,41 @@ func ParseNodeRole(name string) (NodeRole, bool) {
 	return 0, false
 }
 
+// SSOEnd says why a session of single sign-on ended. It is recorded.
+type SSOEnd uint32
+
+// The ends.
+const (
+	SSOLive       SSOEnd = 0 // it has not ended
+	SSOLoggedOut  SSOEnd = 1 // by its person, from wherever
+	SSOClosed     SSOEnd = 2 // by an administrator
+	SSOExpired    SSOEnd = 3 // it was not used, or has lasted for as long as it may
+	SSOPersonGone SSOEnd = 4 // its person was deleted, or switched off; in no event, but what Apply makes of one
+	SSOLocked     SSOEnd = 5 // its person's name was locked everywhere; in no event either
+	SSOCrowdedOut SSOEnd = 6 // its person has too many others; in no event either
+)
+
+// String returns why, as commands and the API use it.
+func (c SSOEnd) String() string {
+	switch c {
+	case SSOLive:
+		return "live"
+	case SSOLoggedOut:
+		return "logout"
+	case SSOClosed:
+		return "administrator"
+	case SSOExpired:
+		return "expired"
+	case SSOPersonGone:
+		return "person-gone"
+	case SSOLocked:
+		return "person-locked"
+	case SSOCrowdedOut:
+		return "crowded-out"
+	}
+	return "unknown"
+}
+
 // Codes of Apply's results other than 0 (applied). A proposal with one of them is void.
 const (
 	CodeConflict  uint32 = 1 // an expectation or claim does not hold
@@ -176,6 +216,7 @@ const (
 	StreamMAC      = "mac"      // calling station, as it came, folded
 	StreamStage    = "stage"    // stage id, as FormatID prints it
 	StreamNode     = "node"     // node number, 16 hexadecimal digits
+	StreamSSO      = "sso"      // number of a session of single sign-on, as FormatID prints it
 )
 
 // StreamKey hashes a stream's namespace and name. The hash is XXH3-64 of namespace, '/', name and is for ever.

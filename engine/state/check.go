@@ -104,6 +104,16 @@ func (s *State) checkEvent(at Stamp, i int) Result {
 		return s.checkFactor(m.User, m.Id, true, m.Counter)
 	case event.TypePushAnswered:
 		return s.checkPushAnswered(at, read[*event.PushAnswered](e, at))
+	case event.TypeSSOStarted:
+		return s.checkSSOStarted(at, read[*event.SsoStarted](e, at))
+	case event.TypeSSOUsed:
+		return s.checkSSOUsed(at, read[*event.SsoUsed](e, at))
+	case event.TypeSSOEnded:
+		return s.checkSSOEnded(read[*event.SsoEnded](e, at))
+	case event.TypeDeviceTrusted:
+		return s.checkDeviceTrusted(at, read[*event.DeviceTrusted](e, at))
+	case event.TypeDeviceDistrusted:
+		return s.checkDeviceDistrusted(read[*event.DeviceDistrusted](e, at))
 	case event.TypeStaged:
 		if piece := read[*event.Staged](e, at).Piece; piece >= maxPieces {
 			return Result{Code: event.CodeStage, Detail: fmt.Sprintf("piece %d is past the last possible one, %d", piece, maxPieces-1)}

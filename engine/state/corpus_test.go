@@ -58,16 +58,27 @@ var corpusClusterDigests = map[event.Type]string{
 	event.TypeNodeRemoved:   "1c02bdb71bb130c75057e5d60b71250c",
 }
 
+// corpusSSO is what came with single sign-on: a session that begins, is used and ends, and a trusted device.
+var corpusSSO = []event.Type{
+	event.TypeDocumentPut, event.TypeSSOStarted, event.TypeDeviceTrusted, event.TypeSSOUsed, event.TypeSSOEnded, event.TypeDeviceDistrusted, event.TypeDocumentDeleted,
+}
+
+var corpusSSODigests = map[event.Type]string{
+	event.TypeSSOUsed:         "8fab454e15121066533cda30ffdbc23a",
+	event.TypeDocumentDeleted: "622d41c53711771b3b97d02708c653d6",
+}
+
 func TestEveryReleaseFoldsTheCorpusAlike(t *testing.T) {
 	folded := map[event.Type]bool{}
 	for name, c := range map[string]struct {
 		order   []event.Type
 		digests map[event.Type]string
 	}{
-		"first release": {corpusOrder, corpusDigests},
-		"factors":       {corpusFactors, corpusFactorsDigests},
-		"push":          {corpusPushes, corpusPushesDigests},
-		"cluster":       {corpusCluster, corpusClusterDigests},
+		"first release":  {corpusOrder, corpusDigests},
+		"factors":        {corpusFactors, corpusFactorsDigests},
+		"push":           {corpusPushes, corpusPushesDigests},
+		"cluster":        {corpusCluster, corpusClusterDigests},
+		"single sign-on": {corpusSSO, corpusSSODigests},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, typ := range c.order {

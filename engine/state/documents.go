@@ -249,6 +249,9 @@ func (s *State) foldDocumentPut(at Stamp, body []byte) uint64 {
 	switch table {
 	case s.users:
 		s.ids.set(r.id, ref)
+		if s.sso.Len() > 0 && isInactive(c.spec) {
+			s.endSSOOf(at, string(k), event.SSOPersonGone)
+		}
 	case s.docs:
 		w.changed = append(w.changed, Key{Kind: string(c.kind), Name: string(c.name)})
 	default:
@@ -281,6 +284,7 @@ func (s *State) foldDocumentDeleted(at Stamp, body []byte) {
 		s.ids.clear(old.id)
 		s.dropReservationsOf(k)
 		s.forgetPerson(old.id)
+		s.endSSOOf(at, string(k), event.SSOPersonGone)
 	case s.docs:
 		s.work.changed = append(s.work.changed, Key{Kind: string(c.kind), Name: string(c.name)})
 	default:

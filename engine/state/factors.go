@@ -332,7 +332,7 @@ func (s *State) foldLoginRemembered(at Stamp, m *event.LoginRemembered) {
 
 // forgetPerson removes what is kept beside the row of a user who is deleted.
 func (s *State) forgetPerson(id uint64) {
-	for _, t := range [...]*rows.Table{s.factors, s.lastLogins} {
+	for _, t := range [...]*rows.Table{s.factors, s.lastLogins, s.trusted} {
 		t.Delete(idKey(&s.work.key, id))
 	}
 }

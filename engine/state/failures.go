@@ -137,6 +137,9 @@ func (s *State) foldLoginFailed(at Stamp, m *event.LoginFailed) {
 	here.last = at.unix()
 	f.known = s.users.Has(m.Name)
 	s.putFailures(key, &f)
+	if apart == 0 && f.all.locked(at.unix()) {
+		s.endSSOOf(at, string(m.Name), event.SSOLocked)
+	}
 	for s.failures.Len() > s.maxFailures {
 		s.dropLeast()
 	}

@@ -134,6 +134,7 @@ func (s *State) foldConsumed(m *event.Consumed) {
 }
 
 // foldSwept forgets ended sessions, reservations, one-shot keys, join tokens and answers of devices whose term was over before a time, failures that no longer count,
+// sessions of single sign-on that ended and trusted devices that were over,
 // and stages that were left for longer than stageLife.
 func (s *State) foldSwept(at Stamp, before int64) {
 	for {
@@ -166,6 +167,8 @@ func (s *State) foldSwept(at Stamp, before int64) {
 		s.pushes.Delete(key)
 	}
 	s.sweepTokens(before)
+	s.sweepSSO(before)
+	s.sweepTrusted(before)
 	s.sweepFailures(at.unix())
 	for _, id := range s.oldStages(at.unix() - stageLife) {
 		s.dropStage(id)

@@ -41,6 +41,9 @@ type State struct {
 	pushes       *rows.Table // decision id -> what a device said to the challenge of that login
 	cluster      *rows.Table // node number -> node; and the cluster's authority
 	tokens       *rows.Table // id -> token by which a node may join
+	sso          *rows.Table // number -> session of single sign-on
+	ssoIDs       *rows.Table // hash of the id that a browser has -> number of the session
+	trusted      *rows.Table // user id -> trusted devices
 
 	symbols      Symbols
 	ids          ids
@@ -50,6 +53,7 @@ type State struct {
 	accountsOf   rows.Index                // of accounts, by owner
 	accountsIn   rows.Index                // of accounts, by owner and system
 	endpointsOf  rows.Index                // of endpoints, by owner
+	ssoOf        rows.Index                // of sessions of single sign-on, by user
 	endings      endings
 	leasts       leasts // of failures
 	maxFailures  int    // rows of failures
@@ -109,6 +113,9 @@ const (
 	tablePushes       = 21
 	tableCluster      = 22
 	tableTokens       = 23
+	tableSSO          = 24
+	tableSSOIDs       = 25
+	tableTrusted      = 26
 )
 
 // New returns an empty State.
@@ -140,6 +147,9 @@ func New() *State {
 		pushes:       store.Table(tablePushes, 4),
 		cluster:      store.Table(tableCluster, 0),
 		tokens:       store.Table(tableTokens, 0),
+		sso:          store.Table(tableSSO, 6),
+		ssoIDs:       store.Table(tableSSOIDs, 6),
+		trusted:      store.Table(tableTrusted, 4),
 		orders:       make(map[string]*order),
 	}
 }
@@ -360,6 +370,16 @@ func (s *State) foldRare(at Stamp, e *event.Envelope) uint64 {
 		s.foldLoginRemembered(at, m)
 	case *event.PushAnswered:
 		s.foldPushAnswered(at, m)
+	case *event.SsoStarted:
+		s.foldSSOStarted(at, m)
+	case *event.SsoUsed:
+		s.foldSSOUsed(at, m)
+	case *event.SsoEnded:
+		s.foldSSOEnded(at, m)
+	case *event.DeviceTrusted:
+		s.foldDeviceTrusted(at, m)
+	case *event.DeviceDistrusted:
+		s.foldDeviceDistrusted(m)
 	case *event.ClusterKeyAdded:
 		s.foldClusterKey(m)
 	case *event.ClusterFounded:
@@ -447,7 +467,7 @@ func (s *State) Load(next func() (k, v []byte, ok bool, err error)) error {
 	// Sessions have the most indexes; everything else is found again beside them.
 	sessions := make(chan error, 1)
 	go func() { sessions <- s.loadSessions() }()
-	return errors.Join(s.loadUsers(), s.loadOwned(), s.loadOrders(), s.loadReservations(), s.loadEndings(), s.loadFailures(), <-sessions)
+	return errors.Join(s.loadUsers(), s.loadOwned(), s.loadOrders(), s.loadReservations(), s.loadEndings(), s.loadFailures(), s.loadSSO(), <-sessions)
 }
 
 // Counts is numbers of rows, and what this node counted since it was started or loaded.
@@ -462,6 +482,8 @@ type Counts struct {
 	Stages       int    // rows of staged proposals
 	Failures     int    // login names whose failures are remembered
 	Pushes       int    // push challenges whose answers are remembered
+	SSO          int    // sessions of single sign-on, those included that have ended and are remembered
+	Trusted      int    // people who have trusted devices
 	Decisions    uint64 // decisions applied
 	Missing      uint64 // decisions that could not be recorded
 	Bytes        int    // memory of all rows and indexes
@@ -472,10 +494,10 @@ func (s *State) Counts() Counts {
 	c := Counts{
 		Users: s.users.Len(), Accounts: s.accounts.Len(), Endpoints: s.endpoints.Len(), Sessions: s.sessions.Len(), Reservations: s.reservations.Len(),
 		Tombstones: s.ended.Len(), Consumed: s.consumed.Len(), Stages: s.stages.Len(), Failures: s.failures.Len(),
-		Pushes:    s.pushes.Len(),
+		Pushes: s.pushes.Len(), SSO: s.sso.Len(), Trusted: s.trusted.Len(),
 		Decisions: s.decisions.Load(), Missing: s.missing.Load(),
 		Bytes: s.store.Bytes() + s.reservedBy.Bytes() + s.ids.bytes() + s.endings.bytes() +
-			s.accountsOf.Bytes() + s.accountsIn.Bytes() + s.endpointsOf.Bytes() + leastSize*mostLeasts(s.failures.Len()),
+			s.accountsOf.Bytes() + s.accountsIn.Bytes() + s.endpointsOf.Bytes() + s.ssoOf.Bytes() + leastSize*mostLeasts(s.failures.Len()),
 	}
 	for i := range s.byField {
 		c.Bytes += s.byField[i].Bytes()
