@@ -51,7 +51,7 @@ type IdentityProvider struct {
 	// SAMLKey is the key that signs SAML.
 	SAMLKey *KeyPair `json:"samlKey" later:"SAML"`
 	// Session is the single sign-on session.
-	Session *SSOSession `json:"session" later:"single sign-on"`
+	Session *SSOSession `json:"session" later:"the web front"`
 	// Authentication says which factors a login needs.
 	Authentication Authentication `json:"authentication"`
 	// Advanced holds what people can do for themselves.
@@ -120,11 +120,13 @@ type KeyPair struct {
 
 // SSOSession is the single sign-on session.
 type SSOSession struct {
-	// Timeout is how long a session lasts without use.
-	Timeout time.Duration `json:"timeout" min:"0s" max:"8760h"`
+	// Timeout is how long a session lasts without use; 0s: for as long as absoluteTimeout says.
+	Timeout time.Duration `json:"timeout" default:"30m" min:"0s" max:"8760h"`
+	// AbsoluteTimeout is how long a session lasts however much it is used. A login with every factor anew makes it last as long again.
+	AbsoluteTimeout time.Duration `json:"absoluteTimeout" default:"12h" min:"1m" max:"8760h"`
 	// OAuthTimeout is how long an access token lasts.
 	OAuthTimeout time.Duration `json:"oauthTimeout" min:"0s" max:"8760h"`
-	// SSOCookieName is the name of the cookie.
+	// SSOCookieName is the name of the cookie. Identity providers that have its name and its domain alike share their sessions; without one, an identity provider shares them with the virtual ones below it.
 	SSOCookieName string `json:"ssoCookieName"`
 	// SSOCookieDomain is the domain of the cookie.
 	SSOCookieDomain string `json:"ssoCookieDomain"`
@@ -136,6 +138,10 @@ type Authentication struct {
 	Matrix []Way `json:"matrix"`
 	// AdaptiveRules lists conditions under which another matrix holds. The first that is true decides.
 	AdaptiveRules []AdaptiveRule `json:"adaptiveRules"`
+	// TrustedDevices lets people have their devices remembered, which then stand for a second factor where the matrix says so. Without it nobody can.
+	TrustedDevices *TrustedDevices `json:"trustedDevices" later:"the web front"`
+	// Certificate says which client certificates are accepted and whom they name. Without it none is.
+	Certificate *Certificates `json:"certificate" later:"the web front"`
 	// KerberosDomain is the domain whose tickets are accepted.
 	KerberosDomain string `json:"kerberosDomain" later:"Kerberos"`
 }
@@ -146,6 +152,42 @@ type Way struct {
 	First string `json:"first" required:"true" enum:"Password,Kerberos,ExternalIdP,OTP,Email,SMS,PIN,Certificate,FIDO,Push"`
 	// Second is the second factor; empty means none.
 	Second string `json:"second" enum:"Password,Kerberos,ExternalIdP,OTP,Email,SMS,PIN,Certificate,FIDO,Push"`
+	// TrustedDevice lets a device that the person has made a trusted one stand for the second factor. Network devices bring none.
+	TrustedDevice bool `json:"trustedDevice" later:"the web front"`
+}
+
+// TrustedDevices says which devices can stand for a second factor, and how long.
+type TrustedDevices struct {
+	// Lifetime is how long a device is trusted after the login with a second factor at which the person asked for it.
+	Lifetime time.Duration `json:"lifetime" default:"720h" min:"1h" max:"8760h"`
+	// Limit is how many devices a person may have; the one that was used least recently makes room.
+	Limit int `json:"limit" default:"10" min:"1" max:"50"`
+}
+
+// Certificates says which client certificates are accepted, and whom they name.
+type Certificates struct {
+	// Authorities are the certificates of the authorities that are trusted, as PEM.
+	Authorities string `json:"authorities" required:"true"`
+	// Intermediates are certificates of authorities below those, as PEM, for clients that leave them out.
+	Intermediates string `json:"intermediates"`
+	// Mapping is the part of a certificate that names the user: `subject`, `subject.CN` or another attribute of it, `san.email`, `san.dns`, `san.upn` or `san.uri`. Without it, or an expression or script in its stead, it is `subject.CN`.
+	Mapping string `json:"mapping"`
+	// Expression yields the name of the user, in CEL; the guide to factors lists what it can ask.
+	Expression string `json:"expression"`
+	// Script yields the name of the user, where there is no expression.
+	Script string `json:"script"`
+	// Revocation says how it is found out whether a certificate was revoked.
+	Revocation string `json:"revocation" default:"either" enum:"either,crl,ocsp,off"`
+	// AcceptUnavailable accepts a certificate of which nothing can be found out.
+	AcceptUnavailable bool `json:"acceptUnavailable"`
+	// LeafOnly checks the client's own certificate alone, not those of the authorities above it.
+	LeafOnly bool `json:"leafOnly"`
+	// CRLs lists http or https URLs of revocation lists, asked for instead of those that certificates name.
+	CRLs []string `json:"crls"`
+	// Responder is the http or https URL of an OCSP responder, asked instead of those that certificates name.
+	Responder string `json:"responder"`
+	// Timeout bounds how long a login waits to learn of revocations.
+	Timeout time.Duration `json:"timeout" default:"5s" min:"1s" max:"30s"`
 }
 
 // AdaptiveRule chooses another matrix where its condition is true.

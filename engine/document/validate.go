@@ -202,6 +202,13 @@ func (p *IdentityProvider) check(c *checker) {
 		c.fail("spec.hostName", "", "hostName and pathPrefix are for virtual identity providers, which have a parent")
 	}
 	c.ways("spec.authentication.matrix", p.Authentication.Matrix)
+	if x := p.Authentication.Certificate; x != nil {
+		const at = "spec.authentication.certificate"
+		c.either(at, "mapping", x.Mapping, "expression", x.Expression, "script", x.Script)
+	}
+	if s := p.Session; s != nil && s.SSOCookieDomain != "" && s.SSOCookieName == "" {
+		c.fail("spec.session.ssoCookieName", "name the cookie", "a cookie that has a domain needs a name")
+	}
 	for i, r := range p.Authentication.AdaptiveRules {
 		at := element("spec.authentication.adaptiveRules", i)
 		c.either(at, "expression", r.Expression, "script", r.Script)
@@ -224,7 +231,9 @@ func (c *checker) ways(path string, matrix []Way) {
 		switch {
 		case w.First == w.Second:
 			c.fail(join(element(path, i), "second"), "", "the second factor is the first one again")
-		case slices.Contains(matrix[:i], w):
+		case w.TrustedDevice && w.Second == "":
+			c.fail(join(element(path, i), "trustedDevice"), "leave it out, or name a second factor", "a trusted device stands for a second factor, and there is none")
+		case slices.ContainsFunc(matrix[:i], func(o Way) bool { return o.First == w.First && o.Second == w.Second }):
 			c.fail(element(path, i), "", "the way from %s is listed twice", w.First)
 		}
 	}

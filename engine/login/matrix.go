@@ -6,16 +6,35 @@ type Way struct{ First, Second Factor }
 // Set returns the factors of the way.
 func (w Way) Set() Set { return SetOf(w.First, w.Second) }
 
-// Matrix is the ways in which a login is accepted. It is immutable; the zero Matrix accepts none.
-type Matrix struct{ ways []Set }
+// Matrix is the ways in which a login is accepted. It is immutable once it is in use; the zero Matrix accepts none.
+type Matrix struct {
+	ways  []Set
+	cells []cell // of the ways, at the same places
+}
+
+// cell is what a way is beside its factors.
+type cell struct {
+	Way
+	trusting bool // a trusted device may stand for the second factor
+}
 
 // NewMatrix returns the matrix of the ways.
 func NewMatrix(ways ...Way) *Matrix {
 	m := new(Matrix)
 	for _, w := range ways {
 		m.ways = append(m.ways, w.Set())
+		m.cells = append(m.cells, cell{Way: w})
 	}
 	return m
+}
+
+// Trust lets a trusted device stand for the second factor of a way. It is for whoever makes the matrix, before anybody uses it.
+func (m *Matrix) Trust(w Way) {
+	for i := range m.cells {
+		if m.cells[i].Way == w && w.Second != NoFactor {
+			m.cells[i].trusting = true
+		}
+	}
 }
 
 // PasswordSuffices is the matrix of an identity provider that states none.

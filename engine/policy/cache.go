@@ -83,7 +83,14 @@ type Issuer struct {
 	Radius, Tacacs Methods
 	// Login says which factors a login needs.
 	Login *login.Policy
+	// SSO says what its sessions of single sign-on are like. It is nil only where the document, or the one above it, cannot be read.
+	SSO *SSO
+	// Certificates are the client certificates that it accepts; nil: none.
+	Certificates *login.Certificates
+	// TrustedDevices says which devices can stand for a second factor; nil: none can.
+	TrustedDevices *document.TrustedDevices
 
+	own    own
 	party  *attribute.Party
 	access []access // its own and that of the one above it
 }

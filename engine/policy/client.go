@@ -11,6 +11,7 @@ import (
 	"github.com/gaissmai/bart"
 
 	"trine/engine/attribute"
+	"trine/engine/credential/certificate"
 	"trine/engine/document"
 	"trine/engine/script"
 	"trine/engine/secret"
@@ -20,6 +21,8 @@ import (
 type environment struct {
 	wires   map[string]Wire
 	keyring *secret.Keyring
+
+	revocations *certificate.Revocations
 }
 
 // clientObject is a service provider with what its own document was compiled to, before it is linked to its identity provider.

@@ -33,7 +33,7 @@ type offError struct{ text string }
 func (e *offError) Error() string { return e.text }
 
 // applyIssuers compiles identity providers.
-func (m *model) applyIssuers(changes []change, w *work) {
+func (m *model) applyIssuers(env *environment, changes []change, w *work) {
 	if len(changes) == 0 {
 		return
 	}
@@ -46,7 +46,7 @@ func (m *model) applyIssuers(changes []change, w *work) {
 		w.compiled++
 		o := &issuerObject{version: c.version, err: c.err}
 		if c.err == nil {
-			o.issuer, o.err = newIssuer(c.doc)
+			o.issuer, o.err = env.issuer(c.doc)
 			o.access = m.access(c.name, o.issuer.Spec.Access)
 		} else {
 			o.issuer = &Issuer{Name: c.name, PublicID: c.name, Spec: new(document.IdentityProvider), party: &attribute.Party{PublicID: c.name}}
@@ -54,10 +54,12 @@ func (m *model) applyIssuers(changes []change, w *work) {
 		m.issuers[c.name] = o
 	}
 	m.inheritAccess(changes)
+	m.tables.issuers = m.issuers
 	m.fallbacks = m.chooseFallbacks()
 }
 
-// inheritAccess has what limits the use of an identity provider limit that of the virtual ones below it. What is published is not
+// inheritAccess has what limits the use of an identity provider limit that of the virtual ones below it, which also have its sessions, certificates and
+// trusted devices where they say nothing else. What is published is not
 // changed: a virtual one whose parent changed is made anew.
 func (m *model) inheritAccess(changes []change) {
 	changed := make(map[string]bool, len(changes))
@@ -77,6 +79,7 @@ func (m *model) inheritAccess(changes []change) {
 		default:
 			continue
 		}
+		o.issuer.inherit(nil)
 		if parent == "" {
 			continue
 		}
@@ -86,13 +89,14 @@ func (m *model) inheritAccess(changes []change) {
 		case above.err != nil:
 			o.above = fmt.Errorf("the IdentityProvider %q above it is broken: %w", parent, above.err)
 		default:
+			o.issuer.inherit(above.issuer)
 			o.issuer.access = append(slices.Clip(o.access), above.access...)
 		}
 	}
 }
 
-// newIssuer compiles an identity provider. Where its rules cannot be compiled, the error says why, and the issuer is good for its name only.
-func newIssuer(d *document.Document) (*Issuer, error) {
+// issuer compiles an identity provider. Where its rules cannot be compiled, the error says why, and the issuer is good for its name only.
+func (env *environment) issuer(d *document.Document) (*Issuer, error) {
 	spec := d.Spec.(*document.IdentityProvider)
 	i := &Issuer{Name: d.Name, PublicID: d.PublicID(), Spec: spec}
 	i.party = &attribute.Party{PublicID: i.PublicID, Group: spec.EntityGroup}
@@ -104,7 +108,10 @@ func newIssuer(d *document.Document) (*Issuer, error) {
 	}
 	var err error
 	i.Login, err = newLogin(&spec.Authentication)
-	return i, err
+	own, wrong := newOwn(d.Name, spec, env.revocations)
+	i.own = own
+	i.inherit(nil)
+	return i, joined(err, wrong)
 }
 
 // newLogin compiles the matrix and the adaptive rules.
@@ -140,7 +147,13 @@ func newMatrix(ways []document.Way) *login.Matrix {
 		list[i].First, _ = login.ParseFactor(w.First)
 		list[i].Second, _ = login.ParseFactor(w.Second)
 	}
-	return login.NewMatrix(list...)
+	m := login.NewMatrix(list...)
+	for i, w := range ways {
+		if w.TrustedDevice {
+			m.Trust(list[i])
+		}
+	}
+	return m
 }
 
 // packetWires returns the protocols that belong to the one identity provider which speaks them, where a service provider names none.

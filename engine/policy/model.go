@@ -76,7 +76,7 @@ func (m *model) apply(env *environment, changes []change) (*model, work) {
 	next.applySystems(env, byKind[document.KindInformationSystem], &w)
 	next.applyRoles(env, byKind[document.KindRole], &w)
 	next.applyDefinitions(env, byKind[document.KindAttributeDefinition], &w)
-	next.applyIssuers(byKind[document.KindIdentityProvider], &w)
+	next.applyIssuers(env, byKind[document.KindIdentityProvider], &w)
 	next.applyClients(env, byKind[document.KindServiceProvider], len(byKind[document.KindIdentityProvider]) > 0, byKind[document.KindAttributeDefinition], &w)
 	next.applyGroups(env, byKind[document.KindGroup], &w)
 	next.applyUserTypes(byKind[document.KindUserType], &w)

@@ -13,6 +13,7 @@ import (
 type tables struct {
 	sources   []sources
 	clients   map[string]*Client
+	issuers   map[string]*issuerObject
 	groups    map[string]*Group
 	roles     map[string]*Role
 	userTypes map[string]*UserType

@@ -39,6 +39,8 @@ const (
 
 	ConfigBroken Reason = "config.broken"
 
+	ContextUnmet Reason = "context.unmet"
+
 	DeliveryAddress      Reason = "delivery.address"
 	DeliveryFailed       Reason = "delivery.failed"
 	DeliveryFull         Reason = "delivery.full"
@@ -53,6 +55,7 @@ const (
 
 	ExpressionFailed Reason = "expression.failed"
 
+	FactorMismatch    Reason = "factor.mismatch"
 	FactorNeeded      Reason = "factor.needed"
 	FactorNotEnrolled Reason = "factor.not-enrolled"
 	FactorRefused     Reason = "factor.refused"
@@ -79,6 +82,8 @@ const (
 	LogBehind      Reason = "log.behind"
 	LogNoLeader    Reason = "log.no-leader"
 	LogNotRecorded Reason = "log.not-recorded"
+
+	LoginRequired Reason = "login.required"
 
 	OTPClock    Reason = "otp.clock"
 	OTPReplayed Reason = "otp.replayed"
@@ -147,6 +152,8 @@ const (
 	TacacsRulesDenied       Reason = "tacacs.rules.denied"
 	TacacsServiceDenied     Reason = "tacacs.service.denied"
 	TacacsServiceMissing    Reason = "tacacs.service.missing"
+
+	StepUpRequired Reason = "step-up.required"
 
 	UserInactive     Reason = "user.inactive"
 	UserLocked       Reason = "user.locked"
@@ -232,6 +239,7 @@ var infos = [...]Info{
 	{CodeExpired, ClassUser, "The code that was sent came back too late.", "Log in anew, for a new code. If they keep coming late, look at how long mails or messages take."},
 	{CodeWrong, ClassUser, "The code is not the one that was sent.", "Try again with the newest code; an older one is void."},
 	{ConfigBroken, ClassConfig, "The service provider, or the type, a group or a role of the user, could not be compiled, so nothing is decided through it.", "`trine status` lists broken documents with what is wrong in them; correct the document and apply it."},
+	{ContextUnmet, ClassConfig, "The service provider asks for an authentication context (`acr_values`, `RequestedAuthnContext`) that no way of the matrix can meet, even with one more factor.", "Compare what the service provider asks for, which the trace shows, with the classes that logins can have; add a way to the matrix of the IdentityProvider, or have it ask for another class."},
 	{DeliveryAddress, ClassConfig, "The code could not be sent: the user has no mail address or telephone number, or one that cannot be used.", "Correct `mail` or `mobile` in the User document; a number needs its country code, or the gateway a `countryCode`."},
 	{DeliveryFailed, ClassSystem, "The code could not be handed to the mail server or gateway while it was of use.", "The node's log says what went wrong; `trine delivery test` tries the gateway."},
 	{DeliveryFull, ClassOverload, "The code could not be sent: as many messages wait as the node keeps, or it is stopping.", "The mail server or gateway is slow or down; `trine_delivery_waiting` shows the queue, and the node's log what fails."},
@@ -243,6 +251,7 @@ var infos = [...]Info{
 	{EndpointNotAllowed, ClassConfig, "The device asked for MAC authentication, which is switched off for this service provider.", "Set `radius.macAuthentication: true` in the ServiceProvider, or set the device to another way."},
 	{EndpointUnknown, ClassUser, "The device asked for MAC authentication, and its address is not known.", "Create an Endpoint document with the address as its name, or let the device authenticate in another way."},
 	{ExpressionFailed, ClassConfig, "An expression that the login needs failed: what it looked for is not there, or it cost more than it may.", "The trace names the document, the line and what is wrong. Let the expression say what happens where a value is missing, such as with `orElse`."},
+	{FactorMismatch, ClassUser, "What proves the factor names another person than the one who logs in.", "Log in as the person that the certificate, ticket or external account is of, or use the right one; the trace names both."},
 	{FactorNeeded, ClassUser, "Another factor is needed: the device was asked for it, or is rejected where it cannot be asked.", "Answer the challenge. Where the device cannot carry one, set `radius.secondFactor` of the ServiceProvider to what it can do."},
 	{FactorNotEnrolled, ClassUser, "Another factor is needed, and the user has none enrolled of those that would do.", "Enrol one with `trine user factor add`; the trace says which would do."},
 	{FactorRefused, ClassUser, "No way that the identity provider accepts begins with what was proved.", "Look at the matrix and the adaptive rules of the IdentityProvider; the trace names the rule that decided."},
@@ -266,6 +275,7 @@ var infos = [...]Info{
 	{LogBehind, ClassSystem, "The login goes on from another node that has seen more of the log than this one.", "Nothing: the device tries again. If it stays so, `trine status` shows how far this node is behind."},
 	{LogNoLeader, ClassSystem, "The login needs a record that only a leader can commit, and there is none now.", "`trine status` shows the cluster's state. The device should try another node meanwhile."},
 	{LogNotRecorded, ClassSystem, "The login needs a record, and the log did not take it: its queue is full, its disk is full, or the node is stopping.", "`trine status` shows the queue and the disk; free space or remove load."},
+	{LoginRequired, ClassUser, "The service provider asks not to disturb the person, and there is no session of single sign-on that counts.", "Nothing: the service provider asks again in the open. If people have to log in too often, look at `session` of the IdentityProvider."},
 	{OK, ClassOK, "Everything that was asked for holds.", ""},
 	{OTPClock, ClassSystem, "The one-time password is right, but one of a later time was used already: the clock of this node, or of the one that accepted the other, was wrong.", "Compare the nodes' clocks. If one had run ahead, have the person enrol the device anew, or wait until that time has come."},
 	{OTPReplayed, ClassUser, "The one-time password is right, but it or a later one was used before.", "Wait for the next one. If nobody used it, somebody else has the device or its secret."},
@@ -309,6 +319,7 @@ var infos = [...]Info{
 	{ScriptTimeout, ClassConfig, "A script that the login needs took more of the processor's time than it may.", "The trace names the document or the adaptive rule; correct the script, or write an expression instead."},
 	{ScriptWrongType, ClassConfig, "A script that the login needs returned something else than its field takes, such as a number for a text.", "The trace names the document or the adaptive rule, and what came. A condition returns true or false, a value a text, or a list of texts where several values are possible."},
 	{SessionLimit, ClassUser, "The user has as many sessions as he may have at once.", "`trine sessions` lists them. End one, raise the limit, or wait until stale ones expire."},
+	{StepUpRequired, ClassUser, "The service provider asks not to disturb the person, whose session of single sign-on lacks a factor that is needed here, or has one that was proved too long ago.", "Nothing: the service provider asks again in the open, and the person is asked for what is missing."},
 	{TacacsActionUnsupported, ClassClient, "The device asks for an action of TACACS+ that is not spoken: SENDAUTH, which would hand it a password, is deprecated.", "Set the device to log people in (LOGIN) instead."},
 	{TacacsArgumentMalformed, ClassClient, "An argument of the authorization request cannot be read: it has no separator, no name, or a value that it cannot have.", "The trace shows it. Where a device leaves the separator out, or sends arguments without a single byte, set `tacacs.quirks.pairsWithoutSeparator` of its ServiceProvider."},
 	{TacacsArgumentRefused, ClassConfig, "The device asks for a mandatory argument that nothing here handles, or with another value than the user gets; RFC 8907 section 6.1 has such a request refused.", "The trace shows the argument. List it, with the value that is granted, for the service in `services` of a Role; or let `tacacs.authorizationRules` decide."},

@@ -203,6 +203,23 @@ const (
 	RehashBegun  StepCode = 130 // user
 	RehashPutOff StepCode = 131 // user
 	FormToCome   StepCode = 132 // form that the method needs
+
+	// Sessions of single sign-on, and trusted devices.
+	SSOCounts        StepCode = 330 // number, factors
+	SSOVoid          StepCode = 331 // why
+	DemandMade       StepCode = 332 // what is asked for beside the matrix
+	WaySatisfied     StepCode = 333 // factors, identity provider
+	NextWanted       StepCode = 334 // factors
+	SSOBegun         StepCode = 335 // number
+	SSOGoesOn        StepCode = 336 // number
+	SSOVisited       StepCode = 337 // number, service provider
+	DeviceStands     StepCode = 338 // device, factor
+	DeviceVoid       StepCode = 339 // why
+	DeviceTrusted    StepCode = 340 // device, until when
+	DeviceNotTrusted StepCode = 341 // why
+	ExternalAccepted StepCode = 342 // external identity provider, whom it names
+	FactorOfAnother  StepCode = 343 // factor, whom it names
+	FactorBegun      StepCode = 344 // factor
 )
 
 // templates holds the words of each step; {s} is its subject, {d} its detail.
@@ -378,9 +395,25 @@ var templates = [...]string{
 	ArgumentsChanged:    "The authorization rules of {s} changed the arguments; there are {d} now.",
 	ArgumentsTooMany:    "The answer would have {s} arguments, and 255 is the most.",
 
-	RehashBegun:  "The password of {s} was imported; this login has it re-hashed to the forms of the user's type.",
-	RehashPutOff: "The password of {s} was imported and stays so for now: it is being re-hashed already, or too many others are.",
-	FormToCome:   "The method needs the {s} form of the password, of which only an imported hash is known; the first login with PAP makes it.",
+	RehashBegun:      "The password of {s} was imported; this login has it re-hashed to the forms of the user's type.",
+	RehashPutOff:     "The password of {s} was imported and stays so for now: it is being re-hashed already, or too many others are.",
+	SSOCounts:        "The session {s} of single sign-on brings {d}.",
+	SSOVoid:          "The session of single sign-on that the browser names does not count: {s}.",
+	DemandMade:       "Beside the matrix is asked for: {s}.",
+	WaySatisfied:     "{s} is a way that {d} accepts.",
+	NextWanted:       "One of these is wanted next: {s}.",
+	SSOBegun:         "The session {s} of single sign-on begins.",
+	SSOGoesOn:        "The session {s} of single sign-on goes on under another id.",
+	SSOVisited:       "The session {s} of single sign-on has visited {d}.",
+	DeviceStands:     "The trusted device {s} stands for {d}.",
+	DeviceVoid:       "The trusted device that the browser names does not count: {s}.",
+	DeviceTrusted:    "The device {s} is trusted until {d} UTC.",
+	DeviceNotTrusted: "The device was not made a trusted one: {s}.",
+	ExternalAccepted: "The identity provider {s} says that it is {d}.",
+	FactorOfAnother:  "What proves {s} is of another person: {d}.",
+	FactorBegun:      "The person chose {s}.",
+
+	FormToCome: "The method needs the {s} form of the password, of which only an imported hash is known; the first login with PAP makes it.",
 }
 
 // Words tells a step in one plain sentence.
