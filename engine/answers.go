@@ -72,7 +72,7 @@ func (e *Engine) use(r *Request, p proof) (waits bool) {
 	if w.proof = p; p.guessed() { // counted before it is committed: others may be answered at this moment
 		e.guess(r, r.guarded(p.asked))
 	}
-	if w.challenge.ID == 0 && (p.reason != trace.OK || len(p.factor) == 0) {
+	if w.challenge.ID == 0 && (p.reason != trace.OK || len(p.factor) == 0 && p.once == "") {
 		return e.proven(r)
 	}
 	b := &w.builder
@@ -86,6 +86,9 @@ func (e *Engine) use(r *Request, p proof) (waits bool) {
 	}
 	if err == nil && p.reason == trace.OK && len(p.factor) > 0 {
 		err = b.Add(event.TypeFactorUsed, event.ClassIdentity, streams, &event.FactorUsed{User: string(r.user.Name), Id: p.factor, Counter: p.counter, Drift: p.drift})
+	}
+	if err == nil && p.reason == trace.OK && p.once != "" {
+		err = b.Add(event.TypeConsumed, event.ClassSession, streams, &event.Consumed{Key: p.once, NotAfterUnix: p.onceUntil.Unix() + 1})
 	}
 	if err == nil {
 		w.stage = atFactor
@@ -127,6 +130,10 @@ func (e *Engine) proven(r *Request) (waits bool) {
 	w := &r.work
 	p := &w.proof
 	if p.pending {
+		if r.dialogue != nil {
+			e.pendingPush(r)
+			return false
+		}
 		e.askAgain(r)
 		return false
 	}
@@ -134,11 +141,20 @@ func (e *Engine) proven(r *Request) (waits bool) {
 		r.trace.Add(trace.FactorDiffers, p.asked.String(), p.detail)
 		if p.guessed() {
 			e.fail(r, r.guarded(p.asked))
+			if r.dialogue != nil {
+				r.dialogue.guess = true
+			}
 		}
 		return e.refused(r, p.reason)
 	}
 	r.trace.Add(trace.FactorAccepted, p.asked.String(), p.label)
 	w.proved |= login.SetOf(p.asked)
+	if r.dialogue != nil {
+		if reason := e.standing(r); reason != trace.OK {
+			return e.refused(r, reason)
+		}
+		return e.onward(r)
+	}
 	if w.challenge.ID != 0 {
 		// The person may have been switched off while he looked for his token.
 		if reason := e.standing(r); reason != trace.OK {

@@ -57,6 +57,7 @@ const (
 	atChange
 	atRule
 	atAuthorization
+	atSession
 )
 
 // Authenticate decides a login. It returns true if r.Decision is made; otherwise r.Done is told later, exactly once and possibly
@@ -441,6 +442,10 @@ func (e *Engine) resume(r *Request, o Outcome) {
 		}
 	case atReservation:
 		if !e.reserved(r, o) {
+			e.settleLate(r)
+		}
+	case atSession:
+		if !e.kept(r, o) {
 			e.settleLate(r)
 		}
 	case atChange:

@@ -36,6 +36,8 @@ func (e *Engine) determine(r *Request) (waits bool) {
 	switch {
 	case r.work.action != nil:
 		return e.judge(r)
+	case r.dialogue != nil:
+		return e.keepSession(r)
 	case r.enabling(): // the place is that of the login before
 		e.grant(r)
 		return false

@@ -33,6 +33,9 @@ type People interface {
 	Consumed(key string) bool
 	PushAnswer(challenge uint64) (state.PushAnswer, bool)
 	AppliedIndex() uint64
+	UserByID(dst *state.User, id uint64) bool
+	SSO(hash state.SSOHash) (state.SSO, bool)
+	TrustedDevices(user uint64) []state.TrustedDevice
 	Check(at state.Stamp, proposal []byte) state.Result
 }
 
@@ -84,6 +87,7 @@ type Engine struct {
 	memories  Proposer // of what adaptive rules ask of the login before
 	forgotten atomic.Uint64
 	recent    *recent
+	pages     pages // what rounds of logins over pages share
 }
 
 // New returns an engine over the parts of c.
@@ -110,6 +114,7 @@ func newEngine(c Config) *Engine {
 	e.gaps = c.Log.Proposer(gapCommitted{e})
 	e.memories = c.Log.Proposer(memoriesCommitted{e})
 	e.waiting = newWaiting(e, c.Waiting)
+	e.pages.init(e)
 	e.rehashes = newRehashes(e)
 	return e
 }

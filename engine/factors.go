@@ -17,7 +17,7 @@ const challengeLife = 2 * time.Minute
 // choose finds out which ways the login is accepted in, and goes on with the password. It returns true if the request waits.
 func (e *Engine) choose(r *Request) (waits bool) {
 	r.work.matrix = nil
-	if r.Client.Issuer.Login.Trivial() {
+	if r.dialogue == nil && r.Client.Issuer.Login.Trivial() {
 		return e.verify(r)
 	}
 	e.enrolments(r)
@@ -80,6 +80,9 @@ func (e *Engine) chosen(r *Request, rule int) (waits bool) {
 		r.trace.Add(trace.RuleChosen, issuer.Login.Rules[rule].Name, issuer.Name)
 	}
 	r.work.matrix = issuer.Login.Matrix(rule)
+	if r.dialogue != nil {
+		return e.advance(r)
+	}
 	return e.verify(r)
 }
 
@@ -95,6 +98,9 @@ func (e *Engine) enrolments(r *Request) {
 // challenge for what is missing. It returns true if the request waits for a commit.
 func (e *Engine) further(r *Request) (waits bool) {
 	w := &r.work
+	if r.dialogue != nil { // what the round before left is used up with the password
+		return e.use(r, proof{asked: login.Password, reason: trace.OK})
+	}
 	if w.matrix == nil || w.matrix.Satisfied(w.proved) {
 		return e.entitled(r)
 	}

@@ -25,6 +25,7 @@ func (e *Engine) fillFacts(r *Request) {
 	*f = login.Facts{
 		Now: e.clock(), User: string(r.user.Name), ServiceProvider: r.Client.PublicID, IdentityProvider: r.Client.Issuer.PublicID,
 		Address: r.Source.Addr().Unmap(), Host: string(hostOf(r)), NewDevice: true, Has: e.enrolled(r),
+		DeviceCertificate: r.dialogue != nil && r.dialogue.certified,
 	}
 	e.locate(r)
 	f.FailuresOfAddress, _ = e.recent.failures(f.Now, e.recent.key(AppendAddr(nil, r.Source.Addr())))

@@ -24,12 +24,21 @@ type proof struct {
 	recovery bool   // it was a recovery code
 	pending  bool   // the device has not answered yet: the person is asked once more
 	detail   string // why not
+
+	// Over pages alone: a one-shot key beside the factor's counter, such as of a Kerberos ticket.
+	once      string
+	onceUntil time.Time
 }
 
 // replayed is why a proof does not count that somebody else used up a moment before.
 func (p *proof) replayed() trace.Reason {
-	if p.recovery {
+	switch {
+	case p.recovery:
 		return trace.RecoveryUsed
+	case p.asked == login.Kerberos:
+		return trace.KerberosReplayed
+	case p.asked == login.FIDO:
+		return trace.WebAuthnCounter
 	}
 	return trace.OTPReplayed
 }

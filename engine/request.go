@@ -52,6 +52,7 @@ type Request struct {
 	endpoint state.Endpoint
 	trace    trace.Trace
 	facts    attribute.Facts
+	dialogue *dialogue // that the login is a round of; nil: it comes by a packet
 	work     work
 }
 

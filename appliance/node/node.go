@@ -16,11 +16,14 @@ import (
 	"trine/appliance/admin"
 	"trine/appliance/cluster"
 	"trine/appliance/delivery"
+	"trine/appliance/fetch"
 	"trine/appliance/worker"
 	"trine/engine"
 	"trine/engine/credential"
+	"trine/engine/credential/certificate"
 	"trine/engine/document"
 	"trine/engine/event"
+	"trine/engine/login"
 	"trine/engine/policy"
 	"trine/engine/secret"
 	"trine/engine/state"
@@ -58,21 +61,22 @@ type Node struct {
 	again    chan string             // why the node is to start again; one at most
 	ended    context.CancelCauseFunc // ends a start that is under way
 
-	views     *state.State
-	store     *raftstore.Store
-	keyring   *secret.Keyring
-	names     *dictionary.Dictionary // of RADIUS attributes
-	policies  *policy.Compiler
-	passwords *worker.Passwords
-	scripts   *worker.Scripts
-	verifier  *credential.Verifier
-	delivery  *delivery.Service
-	geo       *geoFile // nil: there is no geo database
-	engine    *engine.Engine
-	radius    atomic.Pointer[radius.Server]
-	tacacs    atomic.Pointer[tacacs.Server]
-	devices   atomic.Pointer[deviceTLS] // nil: TACACS+ is not answered within TLS
-	admin     *admin.Server
+	views       *state.State
+	store       *raftstore.Store
+	keyring     *secret.Keyring
+	names       *dictionary.Dictionary // of RADIUS attributes
+	policies    *policy.Compiler
+	revocations *certificate.Revocations
+	passwords   *worker.Passwords
+	scripts     *worker.Scripts
+	verifier    *credential.Verifier
+	delivery    *delivery.Service
+	geo         *geoFile // nil: there is no geo database
+	engine      *engine.Engine
+	radius      atomic.Pointer[radius.Server]
+	tacacs      atomic.Pointer[tacacs.Server]
+	devices     atomic.Pointer[deviceTLS] // nil: TACACS+ is not answered within TLS
+	admin       *admin.Server
 
 	management net.Listener
 	serving    chan struct{} // closed once the node serves
@@ -195,8 +199,10 @@ func (n *Node) newCompiler() error {
 	if n.names, err = dictionaries(n.settings.RadiusDictionary); err != nil {
 		return err
 	}
+	n.revocations = certificate.NewRevocations(fetch.New(fetch.Options{}), certificate.Limits{})
 	n.policies, err = policy.NewCompiler(policy.Config{
 		State: n.views, Wires: map[string]policy.Wire{document.TypeRadius: radius.NewWire(n.names), document.TypeTacacs: tacacs.Wire{}}, Keyring: n.keyring, Logger: n.logger, Clock: n.clock,
+		Revoked: login.NewRevoked(n.revocations),
 	})
 	if err != nil {
 		return fmt.Errorf("compile the policies: %w", err)
@@ -377,6 +383,9 @@ func (n *Node) Stop(ctx context.Context) error {
 	}
 	if n.scripts != nil {
 		failed = append(failed, n.scripts.Close(ctx))
+	}
+	if n.revocations != nil {
+		n.revocations.Close()
 	}
 	if n.cancel != nil {
 		n.cancel()

@@ -13,10 +13,11 @@ const (
 	MSCHAPCPW Method = 5 // RFC 2759 section 8.9 to 8.12: change password
 	MAC       Method = 6 // none: the login name is the MAC address of a device
 	ASCII     Method = 7 // clear text that was asked for in a round of its own (RFC 8907 section 5.4.2.1)
+	Page      Method = 8 // clear text that a page sent
 )
 
 // Clear reports whether the method brings the password as clear text.
-func (m Method) Clear() bool { return m == PAP || m == ASCII }
+func (m Method) Clear() bool { return m == PAP || m == ASCII || m == Page }
 
 // String returns the method's name as metrics and traces use it.
 func (m Method) String() string {
@@ -35,6 +36,8 @@ func (m Method) String() string {
 		return "mac"
 	case ASCII:
 		return "ascii"
+	case Page:
+		return "page"
 	}
 	return "none"
 }
@@ -44,7 +47,7 @@ func (m Method) String() string {
 type Proof struct {
 	Method Method
 
-	Password []byte // PAP and ASCII
+	Password []byte // PAP, ASCII and Page
 	// NewPassword is what the password is to be changed to: with PAP and ASCII as it came, nil if it is not to be changed; with MSCHAPCPW what a good
 	// proof revealed.
 	NewPassword []byte

@@ -240,7 +240,7 @@ func (v *Verifier) Verify(a *Attempt) Outcome {
 	s := v.scratch.Get().(*scratch)
 	var o Outcome
 	switch a.Proof.Method {
-	case PAP, ASCII:
+	case PAP, ASCII, Page:
 		o = v.pap(a, &t, s)
 	case CHAP:
 		o = v.chap(a, &t, s)

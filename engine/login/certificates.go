@@ -17,6 +17,25 @@ type Certificates struct {
 	mapping  *CertificateMapping // nil: a part of the certificate names the user
 }
 
+// Revoked is what a node knows of revoked certificates.
+type Revoked struct{ known *certificate.Revocations }
+
+// NewRevoked returns what all identity providers of a node share; nil is a node that fetches nothing.
+func NewRevoked(known *certificate.Revocations) *Revoked {
+	if known == nil {
+		known = certificate.NewRevocations(nowhere{}, certificate.Limits{})
+	}
+	return &Revoked{known}
+}
+
+// nowhere is a fetcher of nodes that are given none: it gets nothing.
+type nowhere struct{}
+
+// Fetch implements certificate.Fetcher.
+func (nowhere) Fetch(context.Context, certificate.FetchRequest) ([]byte, error) {
+	return nil, errors.New("this node fetches nothing about revoked certificates")
+}
+
 // CertificateRules are what Certificates are made of, as a document has it.
 type CertificateRules struct {
 	Authorities, Intermediates  string // PEM
@@ -28,9 +47,9 @@ type CertificateRules struct {
 	Timeout                     time.Duration
 }
 
-// NewCertificates compiles rules. Revocations is what the node knows of revoked certificates. Errors about an expression or script are of type
+// NewCertificates compiles rules. Errors about an expression or script are of type
 // *script.SyntaxError.
-func NewCertificates(r CertificateRules, revocations *certificate.Revocations) (*Certificates, error) {
+func NewCertificates(r CertificateRules, revoked *Revoked) (*Certificates, error) {
 	var trust certificate.Trust
 	var err error
 	if trust.Roots, err = readCertificates(r.Authorities); err != nil {
@@ -63,7 +82,7 @@ func NewCertificates(r CertificateRules, revocations *certificate.Revocations) (
 	if trust.Policy.Method, err = certificate.ParseMethod(r.Revocation); err != nil {
 		return nil, fmt.Errorf("revocation: %w", err)
 	}
-	if c.verifier, err = certificate.NewVerifier(trust, revocations); err != nil {
+	if c.verifier, err = certificate.NewVerifier(trust, revoked.known); err != nil {
 		return nil, err
 	}
 	return c, nil

@@ -11,8 +11,8 @@ import (
 	"github.com/gaissmai/bart"
 
 	"trine/engine/attribute"
-	"trine/engine/credential/certificate"
 	"trine/engine/document"
+	"trine/engine/login"
 	"trine/engine/script"
 	"trine/engine/secret"
 )
@@ -22,7 +22,7 @@ type environment struct {
 	wires   map[string]Wire
 	keyring *secret.Keyring
 
-	revocations *certificate.Revocations
+	revoked *login.Revoked
 }
 
 // clientObject is a service provider with what its own document was compiled to, before it is linked to its identity provider.

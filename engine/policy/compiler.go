@@ -11,8 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"trine/engine/credential/certificate"
 	"trine/engine/document"
+	"trine/engine/login"
 	"trine/engine/secret"
 	"trine/engine/state"
 )
@@ -26,10 +26,10 @@ type Config struct {
 	Wires map[string]Wire
 	// Keyring opens the secrets of service providers before they are handed to Wire.Client.
 	Keyring *secret.Keyring
-	// Revocations is what the node knows of revoked certificates, and how it learns more; nil: nothing, and it does not.
-	Revocations *certificate.Revocations
-	Logger      *slog.Logger     // nil: nothing is logged
-	Clock       func() time.Time // nil: time.Now
+	// Revoked is what the node knows of revoked certificates, and how it learns more; nil: nothing, and it does not.
+	Revoked *login.Revoked
+	Logger  *slog.Logger     // nil: nothing is logged
+	Clock   func() time.Time // nil: time.Now
 }
 
 // Compiler keeps the policy cache in step with the documents in state.
@@ -83,9 +83,9 @@ func NewCompiler(cfg Config) (*Compiler, error) {
 		return nil, errors.New("make policy compiler: it needs a state and a wire")
 	}
 	c := &Compiler{state: cfg.State, holder: cfg.Holder, logger: cfg.Logger, clock: cfg.Clock, wake: make(chan struct{}, 1)}
-	c.env = environment{wires: cfg.Wires, keyring: cfg.Keyring, revocations: cfg.Revocations}
-	if c.env.revocations == nil {
-		c.env.revocations = certificate.NewRevocations(nowhere{}, certificate.Limits{})
+	c.env = environment{wires: cfg.Wires, keyring: cfg.Keyring, revoked: cfg.Revoked}
+	if c.env.revoked == nil {
+		c.env.revoked = login.NewRevoked(nil)
 	}
 	if c.holder == nil {
 		c.holder = new(Holder)

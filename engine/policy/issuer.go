@@ -108,7 +108,7 @@ func (env *environment) issuer(d *document.Document) (*Issuer, error) {
 	}
 	var err error
 	i.Login, err = newLogin(&spec.Authentication)
-	own, wrong := newOwn(d.Name, spec, env.revocations)
+	own, wrong := newOwn(d.Name, spec, env.revoked)
 	i.own = own
 	i.inherit(nil)
 	return i, joined(err, wrong)

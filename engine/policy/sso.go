@@ -1,13 +1,11 @@
 package policy
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
 
 	"trine/engine/attribute"
-	"trine/engine/credential/certificate"
 	"trine/engine/document"
 	"trine/engine/login"
 	"trine/engine/script"
@@ -33,7 +31,7 @@ type own struct {
 }
 
 // newOwn compiles what a document says of its own about sessions, certificates and trusted devices.
-func newOwn(name string, spec *document.IdentityProvider, revocations *certificate.Revocations) (o own, err error) {
+func newOwn(name string, spec *document.IdentityProvider, revoked *login.Revoked) (o own, err error) {
 	o.trusted = spec.Authentication.TrustedDevices
 	if s := spec.Session; s != nil || spec.Parent == "" {
 		if s == nil {
@@ -57,7 +55,7 @@ func newOwn(name string, spec *document.IdentityProvider, revocations *certifica
 	o.certificates, err = login.NewCertificates(login.CertificateRules{
 		Authorities: c.Authorities, Intermediates: c.Intermediates, Mapping: c.Mapping, Expression: c.Expression, Script: c.Script, Revocation: c.Revocation,
 		AcceptUnavailable: c.AcceptUnavailable, LeafOnly: c.LeafOnly, CRLs: c.CRLs, Responder: c.Responder, Timeout: c.Timeout,
-	}, revocations)
+	}, revoked)
 	if err != nil {
 		field := "authentication.certificate"
 		if syntax := new(script.SyntaxError); errors.As(err, &syntax) {
@@ -104,12 +102,4 @@ func (c *Cache) Issuer(name string) (*Issuer, error) {
 // Portal returns an identity provider's own pages as a service provider: whoever logs in there is told nothing of himself and needs no role.
 func (i *Issuer) Portal() *Client {
 	return &Client{Name: i.Name, PublicID: i.PublicID, Spec: &document.ServiceProvider{DisplayName: i.Spec.DisplayName}, Issuer: i, party: i.party}
-}
-
-// nowhere is a fetcher of nodes that are given none: it gets nothing.
-type nowhere struct{}
-
-// Fetch implements certificate.Fetcher.
-func (nowhere) Fetch(context.Context, certificate.FetchRequest) ([]byte, error) {
-	return nil, errors.New("this node fetches nothing about revoked certificates")
 }

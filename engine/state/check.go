@@ -107,7 +107,7 @@ func (s *State) checkEvent(at Stamp, i int) Result {
 	case event.TypeSSOStarted:
 		return s.checkSSOStarted(at, read[*event.SsoStarted](e, at))
 	case event.TypeSSOUsed:
-		return s.checkSSOUsed(at, read[*event.SsoUsed](e, at))
+		return s.checkSSOUsed(at, i, read[*event.SsoUsed](e, at))
 	case event.TypeSSOEnded:
 		return s.checkSSOEnded(read[*event.SsoEnded](e, at))
 	case event.TypeDeviceTrusted:

@@ -397,7 +397,14 @@ func (s *State) crowdOutSSO(at Stamp, user string, begun uint64) {
 }
 
 // checkSSOUsed checks that the session counts at the record's time, under the id that it was used by.
-func (s *State) checkSSOUsed(at Stamp, m *event.SsoUsed) Result {
+func (s *State) checkSSOUsed(at Stamp, i int, m *event.SsoUsed) Result {
+	for k := range i { // the proposal begins it, or goes on with it under the id
+		if e := &s.work.events[k]; e.Type == event.TypeSSOStarted {
+			if b := read[*event.SsoStarted](e, at); b.Session == m.Session && bytes.Equal(b.Hash, m.Hash) {
+				return Result{}
+			}
+		}
+	}
 	x, known := s.SSONumbered(m.Session)
 	if !known || !x.Live(at.unix()) || !bytes.Equal(x.Hash[:], m.Hash) {
 		return Result{Code: event.CodeMissing, Detail: "session " + event.FormatID(m.Session) + " of single sign-on is over, or has another id by now"}
