@@ -86,6 +86,12 @@ type State interface {
 	Sessions(q SessionQuery) (page []Session, next uint64)
 	// Session reports whether there is a live session with the id.
 	Session(id uint64) bool
+	// SSOPage, SSOOf and SSONumbered return sessions of single sign-on, see state.State.
+	SSOPage(after uint64, limit int, ended bool) []state.SSO
+	SSOOf(user string) []state.SSO
+	SSONumbered(number uint64) (state.SSO, bool)
+	// TrustedDevices returns a user's trusted devices; false if there is no such user.
+	TrustedDevices(user string) ([]state.TrustedDevice, bool)
 	// APIKey returns a key that is not revoked.
 	APIKey(id string) (APIKey, bool)
 	// APIKeys returns all keys that are not revoked, in the order of their ids.

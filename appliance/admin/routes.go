@@ -118,6 +118,7 @@ func (s *Server) newAPI(g *gate) huma.API {
 	s.registerImports(a)
 	s.registerJobs(a)
 	s.registerSessions(a)
+	s.registerSSO(a)
 	s.registerEvents(a)
 	s.registerSimulation(a)
 	s.registerKeys(a)

@@ -162,6 +162,26 @@ func (s stateReader) Session(id uint64) bool {
 	return s.views.Session(&x, id)
 }
 
+// SSOPage implements State.
+func (s stateReader) SSOPage(after uint64, limit int, ended bool) []state.SSO {
+	return s.views.SSOPage(after, limit, ended)
+}
+
+// SSOOf implements State.
+func (s stateReader) SSOOf(user string) []state.SSO { return s.views.SSOOf(user) }
+
+// SSONumbered implements State.
+func (s stateReader) SSONumbered(number uint64) (state.SSO, bool) { return s.views.SSONumbered(number) }
+
+// TrustedDevices implements State.
+func (s stateReader) TrustedDevices(user string) ([]state.TrustedDevice, bool) {
+	var u state.User
+	if !s.views.UserNamed(&u, user) {
+		return nil, false
+	}
+	return s.views.TrustedDevices(u.ID), true
+}
+
 // APIKey implements State.
 func (s stateReader) APIKey(id string) (APIKey, bool) {
 	k, ok := s.views.APIKey(id)

@@ -15,7 +15,7 @@ import (
 // userCommand is trine user.
 func (c *cli) userCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "user", Short: "Import users, set their passwords, enrol their factors, lift their locks", Args: cobra.ArbitraryArgs, RunE: parent}
-	cmd.AddCommand(c.importCommand(ofUsers()), c.passwdCommand(), c.factorCommand(), c.failuresCommand(), c.unlockCommand())
+	cmd.AddCommand(c.importCommand(ofUsers()), c.passwdCommand(), c.factorCommand(), c.deviceCommand(), c.failuresCommand(), c.unlockCommand())
 	return cmd
 }
 
