@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"trine/engine/event"
@@ -117,6 +118,13 @@ func (e *Engine) addSession(r *Request, replaces []byte) error {
 			by = r.Decision.ID
 		}
 		m.Proofs = append(m.Proofs, &event.SsoStarted_Proof{Factor: uint32(p.Factor), AtUnix: p.At.Unix(), Login: by, Device: p.Device})
+	}
+	if replaces != nil { // what this login did not count, such as for its age, still counts for others
+		for _, p := range d.session.Proofs {
+			if !slices.ContainsFunc(d.standing.Proofs, func(o login.Proven) bool { return uint32(o.Factor) == p.Factor }) {
+				m.Proofs = append(m.Proofs, &event.SsoStarted_Proof{Factor: p.Factor, AtUnix: p.At, Login: p.Login, Device: p.Device})
+			}
+		}
 	}
 	if d.standing.Device != login.NoFactor {
 		m.Device = d.trusted.ID

@@ -82,6 +82,8 @@ type scenario struct {
 	number  string // that was shown last for a push challenge
 	told    int    // of the messages that were taken, how many were looked at
 	cases   int
+
+	browsers map[string]*browser
 }
 
 func (s *scenario) run(d *datadriven.TestData) string {
@@ -109,6 +111,8 @@ func (s *scenario) run(d *datadriven.TestData) string {
 	case "login", "answer":
 		traced := d.HasArg("trace")
 		return each(func(words []string) error { return s.login(&out, words, traced, d.Cmd == "answer") })
+	case "page":
+		return each(func(words []string) error { return s.page(&out, words) })
 	case "enable":
 		traced := d.HasArg("trace")
 		return each(func(words []string) error { return s.enable(&out, words, traced) })

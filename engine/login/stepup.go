@@ -62,13 +62,20 @@ type Standing struct {
 // second.
 func (d *Demand) Weigh(c *Circumstance) (s Standing) {
 	s.Proofs = d.counted(c)
-	var proved Set
+	var proved, stood Set
 	for _, p := range s.Proofs {
-		proved |= SetOf(p.Factor)
+		if p.Device {
+			stood |= SetOf(p.Factor)
+		} else {
+			proved |= SetOf(p.Factor)
+		}
 	}
 	var wanted, open, unmet Set
 	for _, w := range d.wanted(c.Matrix) {
 		left := w.all &^ proved
+		if w.trusting { // what a device has stood for counts where a device may stand
+			left &^= stood & SetOf(w.Second)
+		}
 		device := NoFactor
 		if left != 0 && w.trusting && c.Trusted && left.Has(w.Second) && w.Second != NoFactor {
 			left, device = left&^SetOf(w.Second), w.Second
@@ -95,7 +102,7 @@ func (d *Demand) Weigh(c *Circumstance) (s Standing) {
 		s.Reason = trace.ContextUnmet
 	case wanted == 0:
 		s.Reason = trace.FactorRefused
-	case d.Passive && proved == 0:
+	case d.Passive && proved|stood == 0:
 		s.Next, s.Reason = 0, trace.LoginRequired
 	case d.Passive:
 		s.Next, s.Reason = 0, trace.StepUpRequired
@@ -116,7 +123,9 @@ func (s *Standing) satisfy(d *Demand, c *Circumstance, w want, device Factor) {
 	}
 	var all Set
 	for _, p := range s.Proofs {
-		all |= SetOf(p.Factor)
+		if !p.Device || w.all.Has(p.Factor) {
+			all |= SetOf(p.Factor)
+		}
 		if !w.all.Has(p.Factor) {
 			continue
 		}
@@ -138,7 +147,7 @@ func (d *Demand) counted(c *Circumstance) (list []Proven) {
 		switch {
 		case i < 0:
 			list = append(list, p)
-		case p.At.After(list[i].At):
+		case list[i].Device && !p.Device, p.Device == list[i].Device && p.At.After(list[i].At): // a device does not take the place of a proof
 			list[i] = p
 		}
 	}

@@ -70,6 +70,9 @@ func TestStepUpAsksOnlyForWhatIsMissing(t *testing.T) {
 		{name: "trusted device of somebody without the factor", ways: both, trusting: true, device: true, possible: SetOf(Password), next: SetOf(Password), reason: trace.FactorNeeded},
 		{name: "trusted device before the first factor", ways: both, trusting: true, device: true, next: SetOf(Password), reason: trace.FactorNeeded},
 		{name: "trusted device where the matrix does not say so", ways: both, device: true, session: list(ago(Password, 0)), next: SetOf(OTP), reason: trace.FactorNeeded},
+		{name: "what a device has stood for", ways: both, trusting: true, session: list(ago(Password, 0), Proven{Factor: OTP, At: now, Device: true}), way: SetOf(Password, OTP), reason: trace.OK, class: ClassTimeSync},
+		{name: "what a device has stood for, elsewhere", ways: both, session: list(ago(Password, 0), Proven{Factor: OTP, At: now, Device: true}), next: SetOf(OTP), reason: trace.FactorNeeded},
+		{name: "what a device has stood for, and a way without", ways: plain, session: list(ago(Password, 0), Proven{Factor: OTP, At: now, Device: true}), way: SetOf(Password), reason: trace.OK, class: ClassPassword},
 		{name: "matrix that says so, and no device", ways: both, trusting: true, session: list(ago(Password, 0)), next: SetOf(OTP), reason: trace.FactorNeeded},
 	} {
 		t.Run(c.name, func(t *testing.T) {
