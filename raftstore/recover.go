@@ -59,9 +59,13 @@ func Recover(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
-	alone := raft.EncodeConfiguration(raft.Configuration{Servers: []raft.Server{{
-		Suffrage: raft.Voter, ID: transport.ID(s.node), Address: transport.Address(s.node, s.address()),
-	}}})
+	own := raft.Server{Suffrage: raft.Voter, ID: transport.ID(s.node), Address: transport.Address(s.node, "")}
+	for _, m := range members.Servers {
+		if m.ID == own.ID {
+			own.Address = m.Address
+		}
+	}
+	alone := raft.EncodeConfiguration(raft.Configuration{Servers: []raft.Server{own}})
 	if last == nil || end > last.Index {
 		p, err := s.sealer.freeze(s.fold)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -18,10 +19,13 @@ import (
 
 	"filippo.io/age"
 
+	"trine/appliance/cluster"
+	"trine/engine"
 	"trine/engine/event"
 	"trine/engine/secret"
 	"trine/engine/state"
 	"trine/raftstore"
+	"trine/raftstore/transport"
 )
 
 // An archive is encrypted with a passphrase (age, scrypt): a line of JSON that says what it is and holds the cluster keys, and then the store's backup. The keys are wrapped for
@@ -49,8 +53,8 @@ const (
 	// archiveWork is the work of turning a passphrase into a key, as a power of two: about a second. maxArchiveWork is what is spent on an archive that says so itself.
 	archiveWork    = 18
 	maxArchiveWork = 22
-	// restoredName is the file with the cluster keys, wrapped for a restored node, until they are in its log.
-	restoredName = "restored-keys.json"
+	// restoredName is the file of a node that was restored or recovered, until its log says so: with the cluster keys of the backup, wrapped for it.
+	restoredName = "restored.json"
 	// maxArchiveHead bounds the line of JSON.
 	maxArchiveHead = 1 << 20
 	// minPassphrase is the least length of a passphrase: who has the archive can try as often as he likes.
@@ -255,8 +259,9 @@ func RestoreBackup(ctx context.Context, s *Settings, r io.Reader, passphrase str
 	return h.info(info, views), nil
 }
 
-// restoredKeys records the cluster keys of a node that was restored as wrapped for it, and that the nodes of the time of the backup are none of its cluster. It does so once.
-func restoredKeys(ctx context.Context, data string, node uint64, views *state.State, store *raftstore.Store) error {
+// becomeAlone records, once, what a node that was restored from a backup, or recovered, is: the cluster keys of the backup as wrapped for it, and that the other nodes are none of
+// its cluster any more.
+func becomeAlone(ctx context.Context, data string, node uint64, views *state.State, store *raftstore.Store) error {
 	name := filepath.Join(data, restoredName)
 	text, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -267,7 +272,7 @@ func restoredKeys(ctx context.Context, data string, node uint64, views *state.St
 		err = json.NewDecoder(bytes.NewReader(text)).Decode(&keys)
 	}
 	if err != nil {
-		return fmt.Errorf("read the cluster keys of the backup from %s: %w", name, err)
+		return fmt.Errorf("read what a restore left in %s: %w", name, err)
 	}
 	var b event.Builder
 	b.Reset()
@@ -281,15 +286,46 @@ func restoredKeys(ctx context.Context, data string, node uint64, views *state.St
 			err = errors.Join(err, b.Add(event.TypeNodeRemoved, event.ClassSystem, nil, &event.NodeRemoved{Node: other.Node, By: "restore"}))
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("record the cluster keys of the backup: %w", err)
+	if err == nil && b.Len() > 0 {
+		var outcome engine.Outcome
+		outcome, err = propose(ctx, store, b.Bytes())
+		if err == nil && outcome.Code != 0 {
+			err = errors.New(outcome.Detail)
+		}
 	}
-	outcome, err := propose(ctx, store, b.Bytes())
-	if err == nil && outcome.Code != 0 {
-		err = errors.New(outcome.Detail)
-	}
 	if err != nil {
-		return fmt.Errorf("record the cluster keys of the backup: %w", err)
+		return fmt.Errorf("record that the node is alone: %w", err)
 	}
 	return os.Remove(name)
+}
+
+// ErrPeerAnswers means that a node cannot be recovered because another one of its cluster is alive.
+var ErrPeerAnswers = raftstore.ErrPeerAnswers
+
+// RecoverCluster makes the node of a data directory, which must not run, the only one of its cluster, after too many of the others were lost for good. What its log holds counts as committed. Errors:
+// ErrPeerAnswers while another node answers, and what is wrong with the directory.
+func RecoverCluster(ctx context.Context, data string, logger *slog.Logger) error {
+	identity, err := cluster.ReadIdentity(data)
+	if err != nil {
+		return err
+	}
+	if identity == nil {
+		return fmt.Errorf("%s is not the data directory of a node of a cluster: there is nothing to recover from", data)
+	}
+	mesh, err := transport.Listen(transport.Config{
+		Listen: "127.0.0.1:0", Address: "127.0.0.1:1", Cluster: identity.Cluster, Authority: identity.Authority,
+		Certificate: func() *tls.Certificate { return identity.Certificate() }, Removed: func(uint64) bool { return false }, Clock: time.Now, Logger: logger,
+	})
+	if err != nil {
+		return fmt.Errorf("ask the other nodes: %w", err)
+	}
+	defer func() { _ = mesh.Close() }() // nothing was written through it
+	err = raftstore.Recover(ctx, raftstore.Config{Dir: filepath.Join(data, logDirectory), Machine: machine{state.New()}, Mesh: mesh, Logger: logger})
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(data, restoredName), []byte("[]"), 0o600); err != nil {
+		return fmt.Errorf("recover: %w", err)
+	}
+	return nil
 }

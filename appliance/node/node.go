@@ -184,7 +184,7 @@ func (n *Node) openLog(ctx context.Context) error {
 		}
 		n.logger.Warn("no leader yet: the node serves with what it knows; nothing can be recorded until there is one", "error", err)
 	}
-	if err := restoredKeys(ctx, n.settings.Data, n.store.Status().Node, n.views, n.store); err != nil {
+	if err := becomeAlone(ctx, n.settings.Data, n.store.Status().Node, n.views, n.store); err != nil {
 		return err
 	}
 	if err := openKeys(ctx, n.keyring, n.own, n.store.Status().Node, n.views, n.store); err != nil {

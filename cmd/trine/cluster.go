@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,6 +13,7 @@ import (
 	"trine/appliance/admin/api"
 	"trine/appliance/admin/client"
 	"trine/appliance/cluster"
+	"trine/appliance/node"
 )
 
 // startsAgainWithin bounds how long a command waits for a node that starts again as the first of a cluster.
@@ -28,7 +30,7 @@ func (c *cli) clusterCommand() *cobra.Command {
 			"Let a node vote. It does once it has caught up, and as soon as that leaves an odd number of voters: of two that wait, both\nare promoted together. At most seven vote."),
 		c.clusterRoleCommand("demote", "replica", "Let a node follow without a vote",
 			"Let a node follow without a vote. It keeps everything and goes on answering; the others no longer wait for its disk."),
-		c.clusterRemoveCommand(), c.clusterTransferCommand())
+		c.clusterRemoveCommand(), c.clusterTransferCommand(), c.clusterRecoverCommand())
 	return cmd
 }
 
@@ -247,6 +249,26 @@ func (c *cli) clusterRemoveCommand() *cobra.Command {
 				return err
 			}
 			_, err = fmt.Fprintf(c.out, "Removed %s.\n", printable(words[0]))
+			return err
+		},
+	}
+}
+
+func (c *cli) clusterRecoverCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "recover",
+		Short: "Make a node the only one of its cluster, after a quorum was lost for good",
+		Long: "Make the node of a data directory (--data), which must not run, the only one of its cluster, after so many of the others were lost for\n" +
+			"good that no leader can be elected. It refuses while another node answers. What the node's log holds counts as committed: choose the\n" +
+			"node that has the most (`trine status` says up to which index). The others' data directories must not be used any more; such nodes\n" +
+			"join again, empty and with new tokens.",
+		Example: "  trine cluster recover --data /var/lib/trine",
+		Args:    args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := node.RecoverCluster(cmd.Context(), c.data, slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: slog.LevelWarn}))); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintln(c.out, "The node is the only one of its cluster now. Start it, and let others join with: trine cluster token")
 			return err
 		},
 	}
