@@ -53,6 +53,8 @@ var measurements = []measurement{
 	{"radius", "RADIUS beside FreeRADIUS and a bare echo", measureRADIUS},
 	{"tacacs", "TACACS+ beside a bare echo, on connections with and without TLS", measureTACACS},
 	{"passwords", "passwords kept as Argon2id: warm, cold, and under a flood of wrong ones", measurePasswords},
+	{"cluster", "three nodes on this machine: accounting that a quorum has on disk", measureCluster},
+	{"catchup", "a fourth node with an empty disk joins three with a million people and sessions", measureCatchUp},
 	{"memory", "a million people and a million sessions: memory, seals, collection", measureMemory},
 	{"restart", "from start to the first answer, with a million people and sessions", measureRestart},
 }

@@ -32,7 +32,7 @@ const (
 )
 
 // hurry is the growth of the log, in bytes a second, above which a seal spares the processor rather than space.
-const hurry = 4 << 20
+const hurry = 2 << 20
 
 // historyPart is the part of a seal's work that copying history is, more or less; the rest is rows, whose number nobody knows before.
 const historyPart = 0.75

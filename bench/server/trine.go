@@ -167,6 +167,18 @@ func (t *Trine) Command(ctx context.Context, input string, arguments ...string) 
 	return nil
 }
 
+// Output runs a command of the CLI on the node and returns what it writes to standard output.
+func (t *Trine) Output(ctx context.Context, arguments ...string) ([]byte, error) {
+	c := exec.CommandContext(ctx, t.binary, append(arguments, "--data", t.data)...)
+	var complaint strings.Builder
+	c.Stderr = &complaint
+	out, err := c.Output()
+	if err != nil {
+		return nil, fmt.Errorf("trine %s: %w: %s", strings.Join(arguments, " "), err, complaint.String())
+	}
+	return out, nil
+}
+
 // Version returns what the binary calls itself.
 func (t *Trine) Version() string {
 	out, err := exec.Command(t.binary, "version").Output()
@@ -195,6 +207,11 @@ func (t *Trine) Start(ctx context.Context, cores string, arguments ...string) (e
 		return err
 	}
 	return t.until(ctx, "start Trine", readyWithin, func() error { return t.readAddresses(file) })
+}
+
+// Ready waits until a node that began again serves, and reads its addresses.
+func (t *Trine) Ready(ctx context.Context) error {
+	return t.until(ctx, "start Trine", readyWithin, func() error { return t.readAddresses(filepath.Join(t.data, "addresses.json")) })
 }
 
 func (t *Trine) readAddresses(file string) error {
