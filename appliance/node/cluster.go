@@ -69,6 +69,13 @@ func (n *Node) enterCluster(ctx context.Context, own *secret.NodeKey) error {
 	if err != nil {
 		return fmt.Errorf("%w; choose another address with --cluster-listen", err)
 	}
+	go func() { // until the start is over, or the node is
+		select {
+		case <-n.mesh.Out():
+			n.ended(errRemoved)
+		case <-ctx.Done():
+		}
+	}()
 	return nil
 }
 
@@ -131,8 +138,6 @@ func (n *Node) awaitKeys(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-n.mesh.Out():
-			return errRemoved
 		case <-look.C:
 		case <-tell.C:
 			st := n.store.Status()
