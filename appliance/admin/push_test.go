@@ -123,7 +123,7 @@ func TestDeviceAnswersOnceWithItsSignatureAlone(t *testing.T) {
 			flipped := good
 			flipped.Approve = !tc.approve
 			renumbered := good
-			renumbered.Number++
+			renumbered.Number ^= 1 // which has two digits as well
 			moved, _, _ := p.asked(uint64(200 + i))
 			changed := good
 			changed.Challenge = moved.Append(nil)
