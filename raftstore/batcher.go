@@ -195,7 +195,7 @@ func (q *batcher) next() (b *batch, wait time.Duration, ok bool) {
 	if q.dead {
 		return nil, 0, false
 	}
-	if !leads || len(q.again) > 0 {
+	if !leads || len(q.again) > 0 || q.stale() {
 		if wait := q.expire(); !leads {
 			return nil, wait, true
 		}
@@ -234,6 +234,16 @@ func (q *batcher) next() (b *batch, wait time.Duration, ok bool) {
 }
 
 func (q *batcher) nothing() (*batch, time.Duration, bool) { return nil, 0, true }
+
+// stale reports whether what waits to be sent has waited for too long, as where the process stood still: who wanted it recorded has asked elsewhere since. The lock
+// is held.
+func (q *batcher) stale() bool {
+	oldest := q.current
+	if len(q.ready) > 0 {
+		oldest = q.ready[0]
+	}
+	return oldest != nil && time.Since(oldest.born) > leaderWait
+}
 
 // expire fails the records that have waited too long for a leader, and returns how long to wait for the next of them.
 func (q *batcher) expire() time.Duration {

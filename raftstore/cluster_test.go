@@ -701,6 +701,15 @@ func TestStrangeBytesOfAnotherNodeChangeNothing(t *testing.T) {
 	c := newCluster(t, 1, nil)
 	s := c.leader()
 	other := c.web.strand(t, 9)
+	conn, err := other.Dial(t.Context(), 1, c.nodes[0].strand.Address(), transport.ServiceLog)
+	c.must("dial", err)
+	_, err = conn.Write(appendCall(nil, 7, byte(verbBarrier), nil))
+	c.must("write", err)
+	if _, code, why, err := readCall(conn); err != nil || outcomeCode(code) != outcomeNot || !strings.Contains(string(why), "no member") {
+		t.Errorf("a stranger's call: found %d %q %v", code, why, err)
+	}
+	_ = conn.Close()
+	c.must("add member", s.AddMember(c.within(), 9, other.Address()))
 	batch := func(node uint64, level uint16) []byte {
 		b := appendRecord(appendHeader(nil), kindMachine, op{1, opSet, "k", "v"}.encode())
 		return stamp(b, level, node, 1, 1, 0, 1)
@@ -719,7 +728,7 @@ func TestStrangeBytesOfAnotherNodeChangeNothing(t *testing.T) {
 		}
 		_ = conn.Close()
 	}
-	conn, err := other.Dial(t.Context(), 1, c.nodes[0].strand.Address(), transport.ServiceLog)
+	conn, err = other.Dial(t.Context(), 1, c.nodes[0].strand.Address(), transport.ServiceLog)
 	c.must("dial", err)
 	_, err = conn.Write(appendCallHeader(nil, 1, byte(verbPropose), 1<<30))
 	c.must("write", err)

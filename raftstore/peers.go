@@ -430,7 +430,13 @@ func (s *Store) serve(from uint64, conn net.Conn) {
 		if err != nil {
 			return
 		}
-		switch v := verb(code); v {
+		v := verb(code)
+		if _, ok := s.member(from); !ok && v != verbStatus {
+			s.cfg.Logger.Warn("a node that is no member asks for something", "node", fmt.Sprintf("%016x", from), "verb", v)
+			a.reply(id, nil, &refusedError{fmt.Sprintf("node %016x is no member, as far as is known here", from)})
+			continue
+		}
+		switch v {
 		case verbSeal, verbHistory:
 			if err := s.transfer(&timed{conn}, v, body); err != nil {
 				s.cfg.Logger.Info("a transfer to another node ended early", "node", fmt.Sprintf("%016x", from), "error", err)

@@ -237,8 +237,8 @@ func (m *machine) account(t *rapid.T) {
 		s = &naiveSession{}
 	}
 	keys := append([]uint64{v.Key}, s.keys...)
-	if s.keys = keys; len(keys) > 4 {
-		s.keys = keys[:4]
+	if s.keys = keys; len(keys) > 8 { // the last seven and the first
+		s.keys = append(keys[:7:7], keys[8])
 	}
 	switch {
 	case ended != nil && !reopen:

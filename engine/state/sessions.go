@@ -53,16 +53,24 @@ func stale(seen, after uint32, now int64) bool {
 	return after != 0 && now > int64(seen)+int64(after)
 }
 
-// ring holds the idempotence keys of the last accounting records, newest first; 0 is none.
-type ring [4]uint64
+// ring holds the idempotence keys of accounting records, newest first: of the last seven, and at its end of the first; 0 is none. A record that its NAS sent to
+// another node as well may come late, from a node that stood still or was cut off.
+type ring [8]uint64
 
 func (r *ring) has(key uint64) bool {
-	return key != 0 && (r[0] == key || r[1] == key || r[2] == key || r[3] == key)
+	return key != 0 && (r[0] == key || r[1] == key || r[2] == key || r[3] == key || r[4] == key || r[5] == key || r[6] == key || r[7] == key)
 }
 
-func (r *ring) push(key uint64) { r[0], r[1], r[2], r[3] = key, r[0], r[1], r[2] }
+func (r *ring) push(key uint64) {
+	if r[7] == 0 {
+		copy(r[1:], r[:7])
+	} else {
+		copy(r[1:7], r[:6]) // the first record's stays
+	}
+	r[0] = key
+}
 
-const ringSize = 32
+const ringSize = 64
 
 func (r *ring) append(dst []byte) []byte {
 	for _, k := range r {

@@ -29,10 +29,11 @@ const adviceRestore = "restore this node from a backup, or remove its data direc
 
 // found is what a scan finds in a segment file.
 type found struct {
-	entries    int    // in batches that are whole
-	end        int64  // just past the last whole batch; 0 when there is none
-	garbage    int64  // bytes of a torn write after end
-	indexStart uint64 // where the index begins, when the segment was closed; else 0
+	entries    int      // in batches that are whole
+	end        int64    // just past the last whole batch; 0 when there is none
+	garbage    int64    // bytes of a torn write after end
+	indexStart uint64   // where the index begins, when the segment was closed; else 0
+	offsets    []uint32 // of the frames of the entries, those of a torn batch included
 }
 
 // scan reads a whole segment file. raft-wal stops reading at the first frame that makes no sense and forgets what follows,
@@ -79,6 +80,7 @@ walk:
 				break walk
 			}
 			entries++
+			s.offsets = append(s.offsets, uint32(off))
 			off += frameHeader + (length+7)&^7
 		case frameIndex:
 			if length > len(b)-off-frameHeader {

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -154,6 +155,11 @@ func (l *Log) check(dir string, state types.PersistentState) error {
 					Reason: fmt.Sprintf("expected entries up to %d, found them up to %d", info.MaxIndex, whole-1),
 				}
 			}
+			if info.IndexStart == 0 {
+				if err := l.addIndex(name, state, i, s); err != nil {
+					return err
+				}
+			}
 			continue
 		}
 		if err != nil {
@@ -177,17 +183,47 @@ func (l *Log) check(dir string, state types.PersistentState) error {
 	return nil
 }
 
-// clean overwrites a torn write with zeros, so that the next scan can tell what it sees.
-func clean(name string, from, n int64) error {
+// addIndex gives a segment that was closed without one its index. Raft-wal closes a segment so when the end of the log is cut off within it, which a new leader makes a
+// follower do: it goes on reading the segment as long as the process lives, and cannot afterwards.
+func (l *Log) addIndex(name string, state types.PersistentState, segment int, s found) error {
+	start := s.indexStart
+	if start == 0 { // else a crash came between the index and the metadata
+		if s.garbage > 0 {
+			if err := clean(name, s.end, s.garbage); err != nil {
+				return err
+			}
+		}
+		b := binary.LittleEndian.AppendUint32([]byte{frameIndex, 0, 0, 0}, uint32(4*s.entries))
+		for _, at := range s.offsets[:s.entries] {
+			b = binary.LittleEndian.AppendUint32(b, at)
+		}
+		b = append(b, make([]byte, (8-len(b)%8)%8)...)
+		b = binary.LittleEndian.AppendUint32(append(b, frameCommit, 0, 0, 0), crc32.Checksum(b, castagnoli()))
+		if err := writeSync(name, b, s.end); err != nil {
+			return fmt.Errorf("write the index of %s: %w", name, err)
+		}
+		start = uint64(s.end) + frameHeader
+	}
+	state.Segments[segment].IndexStart = start
+	return l.meta.CommitState(state)
+}
+
+// writeSync writes into a file and makes that durable.
+func writeSync(name string, b []byte, at int64) error {
 	f, err := os.OpenFile(name, os.O_WRONLY, 0)
 	if err != nil {
-		return fmt.Errorf("remove torn write: %w", err)
+		return err
 	}
-	_, err = f.WriteAt(make([]byte, n), from)
+	_, err = f.WriteAt(b, at)
 	if err == nil {
 		err = f.Sync()
 	}
-	if err := errors.Join(err, f.Close()); err != nil {
+	return errors.Join(err, f.Close())
+}
+
+// clean overwrites a torn write with zeros, so that the next scan can tell what it sees.
+func clean(name string, from, n int64) error {
+	if err := writeSync(name, make([]byte, n), from); err != nil {
 		return fmt.Errorf("remove torn write: %w", err)
 	}
 	return nil

@@ -290,3 +290,72 @@ func FuzzScan(f *testing.F) {
 		}
 	})
 }
+
+// TestSegmentCutOffAtItsEndIsReadAfterARestart cuts off the end of the log, as a new leader has a follower do, and opens it again: with a crash at each step of the repair, and with a torn write where it was cut.
+func TestSegmentCutOffAtItsEndIsReadAfterARestart(t *testing.T) {
+	for _, kind := range []string{"clean", "torn", "index without metadata"} {
+		t.Run(kind, func(t *testing.T) {
+			dir := t.TempDir()
+			l := open(t, dir)
+			for i := uint64(1); i <= 40; i++ {
+				add(t, l, i, 1, strings.Repeat("x", 100))
+			}
+			if err := l.DeleteRange(31, 40); err != nil {
+				t.Fatal(err)
+			}
+			check(t, l, 1, 30)
+			cut := files(t, dir)[0]
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			switch kind {
+			case "torn":
+				s, err := os.ReadFile(cut)
+				if err != nil {
+					t.Fatal(err)
+				}
+				end := int64(len(strings.TrimRight(string(s), "\x00")) + 7&^7)
+				if err := writeSync(cut, []byte{frameEntry, 0, 0, 0, 200, 1}, end); err != nil {
+					t.Fatal(err)
+				}
+			case "index without metadata":
+				was, err := os.ReadFile(filepath.Join(dir, metadb.FileName))
+				if err != nil {
+					t.Fatal(err)
+				}
+				l = open(t, dir)
+				if err := l.Close(); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(dir, metadb.FileName), was, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 2 {
+				l = open(t, dir)
+				check(t, l, 1, 30)
+				if last, err := l.LastIndex(); err != nil || last != 30 {
+					t.Fatalf("the last entry is %d (%v)", last, err)
+				}
+				if err := l.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			l = open(t, dir)
+			add(t, l, 31, 9, "again")
+			if err := l.DeleteRange(35, 39); err != nil {
+				t.Fatal(err)
+			}
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			l = open(t, dir)
+			defer l.Close()
+			check(t, l, 1, 34)
+			if err := l.DeleteRange(1, 20); err != nil {
+				t.Fatal(err)
+			}
+			check(t, l, 21, 34)
+		})
+	}
+}
