@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"trine/engine/attribute"
+	"trine/engine/credential"
 	"trine/engine/credential/certificate"
 	"trine/engine/credential/kerberos"
 	"trine/engine/credential/webauthn"
@@ -502,6 +503,11 @@ func (r *Request) proven(now time.Time) (session, since []login.Proven) {
 		}
 	}
 	return session, since
+}
+
+// byPassword reports whether the person has proved his password since the login began.
+func (r *Request) byPassword() bool {
+	return r.Proof.Method == credential.Page || slices.ContainsFunc(r.dialogue.state.Proved, func(p login.Proven) bool { return p.Factor == login.Password })
 }
 
 // carriedOverPages are the factors that a person can be asked for without his having enrolled them here.

@@ -207,7 +207,7 @@ func (e *Engine) beginFIDO(r *Request) (waits bool) {
 	st.Asked, st.WebAuthn, d.options = login.FIDO, ceremony.Append(nil), options
 	d.begun(login.FIDO, known)
 	if !known { // the passkey says who it is
-		st.ID = r.Decision.ID
+		st.ID, st.Index = r.Decision.ID, e.config.People.AppliedIndex()
 		e.sealState(r)
 		return false
 	}

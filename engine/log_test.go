@@ -26,6 +26,35 @@ type memoryLog struct {
 	leaderless bool
 	copies     []byte // if not nil, proposals are copied here and never applied
 	done       []applied
+	records    []record       // all that was applied, for nodes that join
+	others     []*state.State // what the other nodes have applied
+}
+
+type record struct {
+	at   state.Stamp
+	data []byte
+}
+
+// took keeps a record that was applied for the other nodes. It is called under the lock.
+func (l *memoryLog) took(at state.Stamp, data []byte) {
+	l.records = append(l.records, record{at, data})
+	for _, s := range l.others {
+		s.Apply(at, data)
+	}
+}
+
+// join returns the state of another node, which follows from now on; that of one that does not has stopped at a record.
+func (l *memoryLog) join(last int, follows bool) *state.State {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := state.New()
+	for _, r := range l.records[:len(l.records)-last] {
+		s.Apply(r.at, r.data)
+	}
+	if follows {
+		l.others = append(l.others, s)
+	}
+	return s
 }
 
 type proposal struct {
@@ -103,6 +132,7 @@ func (l *memoryLog) apply(held bool) {
 				l.at.Time = now
 			}
 			r := l.people.Apply(l.at, p.data)
+			l.took(l.at, p.data)
 			o = Outcome{Index: l.at.Index, Code: r.Code, Value: r.Value, Detail: r.Detail}
 			l.done = append(l.done, applied{p.data, r.Code})
 		}

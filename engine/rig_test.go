@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/netip"
@@ -292,6 +293,7 @@ func (r *rig) propose(messages ...proto.Message) {
 		if res := l.people.Apply(l.at, b.Bytes()); res.Code != 0 {
 			r.t.Fatalf("void: %s", res.Detail)
 		}
+		l.took(l.at, bytes.Clone(b.Bytes()))
 	})
 	r.compiler.Recompile()
 }
