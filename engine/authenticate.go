@@ -324,8 +324,8 @@ func (e *Engine) standing(r *Request) trace.Reason {
 	if reason := e.kind(r, r.Cache.UserType(r.user.UserType)); reason != trace.OK {
 		return reason
 	}
-	if r.dialogue != nil && !r.byPassword() { // who came by a passkey may have no password, and need not know that it is old
-		return trace.OK
+	if r.dialogue != nil && (!r.byPassword() || e.outdated(r) != trace.OK) {
+		return trace.OK // who came by a passkey may have no password; and a password that can be changed is at the end
 	}
 	return e.age(r)
 }
@@ -452,8 +452,9 @@ func (e *Engine) resume(r *Request, o Outcome) {
 			e.settleLate(r)
 		}
 	case atChange:
-		e.changed(r, o)
-		e.settleLate(r)
+		if !e.changed(r, o) {
+			e.settleLate(r)
+		}
 	case atRecord:
 		if err := o.failure(); err != nil {
 			e.missing.add(1, r.Arrived, e.clock(), err)

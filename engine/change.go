@@ -142,6 +142,9 @@ func (e *Engine) renew(r *Request) (waits bool) {
 		r.trace.Add(trace.NewPasswordRefused, err.Error(), "")
 		r.reject(trace.PasswordReused)
 		r.Decision.Message = "the password was used before"
+		if r.dialogue != nil {
+			e.anotherPassword(r, r.Decision.Message)
+		}
 		return false
 	case err != nil:
 		r.trace.Add(trace.WorkerRefused, err.Error(), "")
@@ -156,7 +159,12 @@ func (e *Engine) renew(r *Request) (waits bool) {
 		event.StreamKey(event.StreamUser, event.FoldName(set.User)),
 		decisionKey(r.Decision.ID),
 	}
-	if err = b.Add(event.TypePasswordSet, event.ClassIdentity, streams, set); err == nil {
+	if err = b.Add(event.TypePasswordSet, event.ClassIdentity, streams, set); err == nil && r.dialogue != nil && r.work.challenge.ID != 0 {
+		err = b.Add(event.TypeConsumed, event.ClassSession, streams, &event.Consumed{
+			Key: challengeKey(r.work.challenge.ID), NotAfterUnix: r.work.challenge.NotAfter.Add(time.Second).Unix(),
+		})
+	}
+	if err == nil {
 		r.work.stage = atChange
 		err = e.waiting.propose(b.Bytes(), r)
 	}
@@ -218,8 +226,9 @@ func reasonOf(err error) trace.Reason {
 	return trace.WorkerFailed
 }
 
-// changed goes on once a new password is committed or not. Who waited for it is answered also when he waits no longer: it is his password now.
-func (e *Engine) changed(r *Request, o Outcome) {
+// changed goes on once a new password is committed or not. Who waited for it is answered also when he waits no longer: it is his password now. It returns true
+// if the request waits for the session of a login over pages.
+func (e *Engine) changed(r *Request, o Outcome) (waits bool) {
 	switch {
 	case o.Err == nil && o.Code == event.CodeConflict:
 		r.trace.AddName(trace.ChangedMeanwhile, r.user.Name, "")
@@ -228,9 +237,14 @@ func (e *Engine) changed(r *Request, o Outcome) {
 		e.unrecorded(r, o.failure())
 	default:
 		r.trace.AddName(trace.NewPasswordSet, r.user.Name, "")
+		if r.dialogue != nil {
+			r.dialogue.renewed = true
+			return e.keepSession(r)
+		}
 		e.grant(r)
 		r.work.traced = true
 	}
+	return false
 }
 
 // lackOf says what a new password lacks, in words for the person; empty if nothing.

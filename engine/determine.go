@@ -37,7 +37,7 @@ func (e *Engine) determine(r *Request) (waits bool) {
 	case r.work.action != nil:
 		return e.judge(r)
 	case r.dialogue != nil:
-		return e.keepSession(r)
+		return e.end(r)
 	case r.enabling(): // the place is that of the login before
 		e.grant(r)
 		return false

@@ -46,6 +46,9 @@ type Round struct {
 	Factor login.Factor
 	Proof  Proof
 
+	// NewPassword is what the person wants in place of the password that he has proved since the login began, where the user type lets him. It counts in the round
+	// that ends the login, after every factor, and is asked for there (Step.MustChangePassword) where the password is too old or must be changed.
+	NewPassword []byte
 	// Trust asks to make the device a trusted one under this name, once the login is done; empty: not.
 	Trust string
 	// Reference is what the protocol will need to tell the service provider that the session has ended.
@@ -100,7 +103,8 @@ type Step struct {
 	Class    string         // authentication context (acr, AuthnContextClassRef)
 	Device   DeviceGrant    // made at this login; its Secret is empty if none was
 
-	// MustChangePassword says that the password was right and has to be changed first.
+	// MustChangePassword asks for Round.NewPassword: nothing else is wanted. Reason says why the present one will not do; after a new one that was refused, what it
+	// lacks is in Message.
 	MustChangePassword bool
 }
 
@@ -142,13 +146,15 @@ type dialogue struct {
 	certified bool                 // the browser presented a client certificate that is good
 	named     string               // whom a certificate, ticket or external account names
 	standing  login.Standing
-	acted     bool   // something was proved, sent or used up: the round is recorded whatever comes of it
-	id        []byte // of a new session or one that goes on, 32 bytes
-	secret    []byte // of a new trusted device
+	since     []login.Proven // what was proved since the login began, this round included
+	acted     bool           // something was proved, sent or used up: the round is recorded whatever comes of it
+	id        []byte         // of a new session or one that goes on, 32 bytes
+	secret    []byte         // of a new trusted device
 	grant     SessionGrant
 	device    DeviceGrant
 	alone     bool // the session of the browser was gone when it was to go on, so another begins
-	guess     bool // the proof was wrong, and may have been a guess: the person may try again
+	guess     bool // the proof was wrong, and may have been a guess, or the new password would not do: the person may try again
+	renewed   bool // the password was changed in this round
 	done      chan struct{}
 }
 
@@ -538,7 +544,7 @@ func (e *Engine) onward(r *Request) (waits bool) {
 		possible &= has
 	}
 	s := d.state.Demand.Weigh(&login.Circumstance{Matrix: r.work.matrix, Session: session, Now: since, Possible: possible, Trusted: e.trustedDevice(r) != nil, At: now})
-	d.standing = s
+	d.standing, d.since = s, since
 	switch {
 	case s.Satisfied:
 		return e.satisfied(r)
@@ -644,6 +650,7 @@ func (e *Engine) step(r *Request) Step {
 		}
 	case event.Reject:
 		s.State = e.again(r)
+		s.MustChangePassword = s.MustChangePassword && s.State != nil
 	case event.Accept:
 		s.User, s.UserID, s.Name, s.Released = string(q.User), q.UserID, string(q.UID), q.Released
 		if s.Name == "" {

@@ -220,6 +220,7 @@ func (e *Engine) kept(r *Request, o Outcome) (waits bool) {
 		d.device.Secret = base64.RawURLEncoding.EncodeToString(d.secret)
 	}
 	e.grant(r)
+	r.work.traced = r.work.traced || d.renewed
 	return false
 }
 
