@@ -256,7 +256,8 @@ func (b bit) right() error {
 	if _, err := f.ReadAt(one[:], b.at); err != nil || one[0] != b.found^b.mask {
 		return nil // it was written over, or cut off
 	}
-	if _, err := f.WriteAt([]byte{b.found}, b.at); err != nil {
+	_, err = f.WriteAt([]byte{b.found}, b.at)
+	if err = errors.Join(err, f.Sync()); err != nil {
 		return fmt.Errorf("put a bit of %s right: %w", b.file, err)
 	}
 	return nil
@@ -274,7 +275,9 @@ func (b bit) flip() error {
 		return fmt.Errorf("flip a bit of %s: %w", b.file, err)
 	}
 	one[0] ^= b.mask
-	if _, err := f.WriteAt(one[:], b.at); err != nil {
+	// It is on disk: a power cut neither mends nor repeats it.
+	_, err = f.WriteAt(one[:], b.at)
+	if err = errors.Join(err, f.Sync()); err != nil {
 		return fmt.Errorf("flip a bit of %s: %w", b.file, err)
 	}
 	return nil
