@@ -256,6 +256,46 @@ func (c *cluster) leader(ctx context.Context) *node {
 	return found
 }
 
+// members says what keeps the cluster from being whole as its nodes see it: who votes, and whose history is not complete.
+func (c *cluster) members(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	var list struct {
+		Nodes []struct {
+			Name           string
+			Votes, Answers bool
+			Diverged       bool
+			HistoryFrom    uint64
+			Trouble        string
+		}
+	}
+	of := c.leader(ctx)
+	if of == nil {
+		return "no node leads"
+	}
+	if err := of.get(ctx, "/api/v1/cluster", &list); err != nil {
+		return err.Error()
+	}
+	votes := 0
+	for _, m := range list.Nodes {
+		switch {
+		case m.Diverged:
+			return m.Name + " has diverged"
+		case !m.Answers:
+			return m.Name + " does not answer the leader: " + m.Trouble
+		case m.HistoryFrom > 1:
+			return fmt.Sprintf("%s has history from %d only", m.Name, m.HistoryFrom)
+		case m.Votes:
+			votes++
+		}
+	}
+	// The number of voters stays odd.
+	if wanted := (len(c.nodes)-1)/2*2 + 1; votes < wanted {
+		return fmt.Sprintf("%d of %d nodes vote", votes, wanted)
+	}
+	return ""
+}
+
 // converge waits until every node serves, knows a leader, and has applied what any of them had committed when it was asked.
 func (c *cluster) converge(ctx context.Context, within time.Duration) error {
 	deadline := time.Now().Add(within)
@@ -276,6 +316,9 @@ func (c *cluster) converge(ctx context.Context, within time.Duration) error {
 			if want == 0 {
 				want = max(want, s.Log.Committed)
 			}
+		}
+		if why == "" && len(c.nodes) > 1 {
+			why = c.members(ctx)
 		}
 		if why == "" && !led {
 			why = "no node leads"

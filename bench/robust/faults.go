@@ -391,7 +391,7 @@ func replaced(ctx context.Context, r *run, s step, victim *node) error {
 	if helper == nil {
 		return errors.New("no node is left to replace another with")
 	}
-	if _, err := helper.trine(ctx, "", "cluster", "remove", victim.member(), "--yes"); err != nil {
+	if _, err := helper.trine(ctx, "", "cluster", "remove", victim.member()); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(victim.data()); err != nil {

@@ -50,7 +50,7 @@ func openLog(file, commit string) (*log, error) {
 
 // key names a run: what makes two runs the same.
 func (l *log) key(seed uint64, o *options) string {
-	return fmt.Sprintf("%s seed %d time %v nodes %d faults %q", l.commit, seed, o.time, o.nodes, o.only)
+	return fmt.Sprintf("%s seed %d time %v nodes %d records %d faults %q", l.commit, seed, o.time, o.nodes, o.records, o.only)
 }
 
 func (l *log) has(seed uint64, o *options) bool { return l.file != "" && l.passed[l.key(seed, o)] }

@@ -96,6 +96,7 @@ type options struct {
 	log      string
 	folder   string
 	commit   string
+	records  int
 	verbose  bool
 	show     bool
 }
@@ -120,6 +121,7 @@ func work() error {
 	flags.StringVar(&o.log, "log", "", "file to add a line to for each run that passed; seeds that are in it for this commit are passed over")
 	flags.StringVar(&o.folder, "folder", os.TempDir(), "where the folder with the nodes' data and logs is made; it is kept if a run fails")
 	flags.StringVar(&o.commit, "commit", "", "commit that the log names; empty: ask git")
+	flags.IntVar(&o.records, "records", sessionRecords, "accounting records of a session, 2 and more; one that comes late is known again among seven and the first")
 	flags.BoolVar(&o.verbose, "v", false, "print what is done while it is done")
 	flags.BoolVar(&o.show, "plan", false, "print the schedule and do nothing")
 	flags.Usage = func() {
@@ -177,7 +179,7 @@ func (o *options) all(ctx context.Context) error {
 	failed := 0
 	for i := range o.runs {
 		seed := o.seed + uint64(i)
-		r := &run{seed: seed, time: o.time, folder: filepath.Join(top, fmt.Sprint("seed-", seed)), steps: plan(seed, o.nodes, among), possible: p, verbose: o.verbose}
+		r := &run{seed: seed, time: o.time, folder: filepath.Join(top, fmt.Sprint("seed-", seed)), steps: plan(seed, o.nodes, among), possible: p, records: o.records, verbose: o.verbose}
 		if o.show {
 			for _, s := range r.steps {
 				fmt.Println(s)
@@ -221,6 +223,9 @@ func (o *options) all(ctx context.Context) error {
 // again is the command that does a run once more.
 func (o *options) again(seed uint64) string {
 	text := fmt.Sprintf("go run ./bench/robust -seed %d -time %v -nodes %d", seed, o.time, o.nodes)
+	if o.records != sessionRecords {
+		text += fmt.Sprint(" -records ", o.records)
+	}
 	if o.only != "" {
 		text += " -faults " + o.only
 	}

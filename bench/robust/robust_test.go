@@ -11,7 +11,7 @@ import (
 )
 
 // testNodes is how many nodes the fixed seeds hurt.
-const testNodes = 1
+const testNodes = 3
 
 // built builds this command and the node, with tags more than its own, and returns where they are.
 func built(t *testing.T, tags string) (command, node string) {

@@ -19,6 +19,7 @@ type run struct {
 	folder   string
 	steps    []step
 	possible possible
+	records  int // of a session
 	verbose  bool
 
 	cluster *cluster
@@ -79,7 +80,7 @@ func (r *run) all(ctx context.Context, binary string, nodes int) (err error) {
 	if err := r.cluster.start(ctx); err != nil {
 		return err
 	}
-	r.traffic = newTraffic(ctx, r.cluster)
+	r.traffic = newTraffic(ctx, r.cluster, r.records)
 	if err := r.traffic.start(); err != nil {
 		return err
 	}
