@@ -391,8 +391,11 @@ func replaced(ctx context.Context, r *run, s step, victim *node) error {
 	if helper == nil {
 		return errors.New("no node is left to replace another with")
 	}
-	if _, err := helper.trine(ctx, "", "cluster", "remove", victim.member()); err != nil {
-		return err
+	if _, err := helper.insist(ctx, "cluster", "remove", victim.member()); err != nil {
+		// The first try may have taken effect without an answer, and the second then finds nobody.
+		if there, e := helper.has(ctx, victim.member()); e != nil || there {
+			return errors.Join(err, e)
+		}
 	}
 	if err := os.RemoveAll(victim.data()); err != nil {
 		return fmt.Errorf("empty a node: %w", err)
