@@ -176,7 +176,7 @@ func (s *Server) putDocument(ctx context.Context, in *putDocumentInput) (*docume
 	for _, d := range documents {
 		d.Version, d.Source = version, document.Source{}
 	}
-	if _, err := s.planAndApply(ctx, &in.caller, wish{documents: documents, comment: in.Body.Comment}, ""); err != nil {
+	if _, err := s.planAndApply(ctx, &in.caller, wish{documents: documents, fresh: in.IfNoneMatch != "", comment: in.Body.Comment}, ""); err != nil {
 		return nil, err
 	}
 	return s.getDocument(ctx, &DocumentInput{Call: Call{caller: Caller{scopes: []string{ScopeRead}}}, Kind: k.Name, Name: in.Name})

@@ -22,6 +22,7 @@ import (
 type wish struct {
 	documents []*document.Document
 	deletes   []deletion
+	fresh     bool // none of the documents may exist yet
 	comment   string
 }
 
@@ -99,6 +100,9 @@ func (s *Server) draft(ctx context.Context, w wish) (*plan, error) {
 		st, err := s.planPut(ctx, d, &problems, &conflicts)
 		if err != nil {
 			return nil, err
+		}
+		if w.fresh && st.before != nil {
+			conflicts = append(conflicts, at(d, "version", fmt.Sprintf("it exists by now, at version %d", st.version)))
 		}
 		p.steps = append(p.steps, st)
 		p.warnings = append(p.warnings, d.Warnings()...)

@@ -207,6 +207,44 @@ func (t *Transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, a
 	}
 }
 
+// AppendEntriesPipeline implements raft.Transport. Raft waits for ever for room in a pipeline whose answers it reads no more, as after one of a newer term: so a
+// pipeline that takes nothing for long, or is abandoned, ends.
+func (t *Transport) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAddress) (raft.AppendPipeline, error) {
+	inner, err := t.NetworkTransport.AppendEntriesPipeline(id, target)
+	if err != nil {
+		return nil, err
+	}
+	p := &pipeline{AppendPipeline: inner, ended: make(chan struct{})}
+	go func() {
+		select {
+		case <-t.abandoned:
+			_ = p.Close() // whoever sends is told
+		case <-p.ended:
+		}
+	}()
+	return p, nil
+}
+
+// pipeline is a raft.AppendPipeline that ends when it stands still.
+type pipeline struct {
+	raft.AppendPipeline
+	once  sync.Once
+	ended chan struct{}
+}
+
+// AppendEntries implements raft.AppendPipeline.
+func (p *pipeline) AppendEntries(args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
+	still := time.AfterFunc(2*rpcTimeout, func() { _ = p.Close() }) // whoever sends is told
+	defer still.Stop()
+	return p.AppendPipeline.AppendEntries(args, resp)
+}
+
+// Close implements raft.AppendPipeline.
+func (p *pipeline) Close() error {
+	p.once.Do(func() { close(p.ended) })
+	return p.AppendPipeline.Close()
+}
+
 // Abandon ends the trying of what is under way. It comes before raft's shutdown, which waits for it.
 func (t *Transport) Abandon() { t.abandon.Do(func() { close(t.abandoned) }) }
 
