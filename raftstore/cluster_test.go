@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"trine/raftstore/transport"
 )
 
@@ -738,5 +740,37 @@ func TestStrangeBytesOfAnotherNodeChangeNothing(t *testing.T) {
 	_ = conn.Close()
 	if n := len(readAll(t, s, Query{})); n != 0 {
 		t.Errorf("%d facts came of it", n)
+	}
+}
+
+// TestStateThatCameTwiceTakesNothingAway has a node be sent the state that it has already, as a leader does that did not hear of its arrival: what came since stays.
+func TestStateThatCameTwiceTakesNothingAway(t *testing.T) {
+	s := mustOpen(t, testConfig(t, t.TempDir()))
+	defer mustClose(t, s)
+	mustPropose(t, s, op{1, opSet, "k", "sealed"})
+	mustSeal(t, s)
+	mustPropose(t, s, op{1, opSet, "k", "since"})
+	in, err := s.sealer.stream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	if s.sealer.arrived, err = s.sealer.receive(in); err != nil {
+		t.Fatal(err)
+	}
+	first, last := s.raft.LastIndex(), s.raft.LastIndex()
+	if err := s.takeOver(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.log.DeleteRange(1, last); err != nil { // as raft does after an install
+		t.Fatal(err)
+	}
+	if got, err := s.log.LastIndex(); err != nil || got != first {
+		t.Errorf("the log ends at %d (%v), expected %d", got, err, first)
+	}
+	s.fold.apply(&raft.Log{Index: last, Type: raft.LogCommand}) // and then from there again
+	mustPropose(t, s, op{1, opSet, "k", "after"})
+	if n := len(readAll(t, s, Query{})); n != 3 {
+		t.Errorf("expected 3 facts, found %d", n)
 	}
 }

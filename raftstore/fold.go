@@ -44,7 +44,8 @@ type fold struct {
 	folded
 	shared atomic.Pointer[registry] // folded.epochs for readers
 	at     applied
-	failed bool // Fatal returned, as it does in tests: nothing is applied any more
+	again  uint64 // entries up to it that come again have been applied
+	failed bool   // Fatal returned, as it does in tests: nothing is applied any more
 
 	env       envelope
 	entry     Entry
@@ -108,6 +109,9 @@ func (f *fold) stop(err error) {
 
 func (f *fold) apply(l *raft.Log) {
 	if f.failed {
+		return
+	}
+	if l.Index <= f.again {
 		return
 	}
 	if l.Index <= f.index {

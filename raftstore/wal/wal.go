@@ -37,6 +37,7 @@ type Log struct {
 	counters counters
 	closing  chan struct{}
 	closed   atomic.Bool
+	keep     atomic.Bool    // the next DeleteRange removes nothing
 	removing sync.WaitGroup // segments
 	// Torn is how many bytes of a write that never completed were removed from the end of the log when it was opened.
 	Torn int64
@@ -116,6 +117,17 @@ func (l *Log) GetLog(index uint64, entry *raft.Log) error {
 		l.meta.fatal(fmt.Errorf("read entry %d of the log: %w", index, err))
 	}
 	return err
+}
+
+// KeepOnce has the next DeleteRange remove nothing.
+func (l *Log) KeepOnce() { l.keep.Store(true) }
+
+// DeleteRange implements raft.LogStore.
+func (l *Log) DeleteRange(from, to uint64) error {
+	if l.keep.Swap(false) {
+		return nil
+	}
+	return l.WAL.DeleteRange(from, to)
 }
 
 // check scans all segments, removes a torn write from the last one, and finishes a change of segments that a crash
