@@ -314,7 +314,7 @@ func TestSegmentCutOffAtItsEndIsReadAfterARestart(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				end := int64(len(strings.TrimRight(string(s), "\x00")) + 7&^7)
+				end := int64(len(strings.TrimRight(string(s), "\x00"))+7) &^ 7
 				if err := writeSync(cut, []byte{frameEntry, 0, 0, 0, 200, 1}, end); err != nil {
 					t.Fatal(err)
 				}
