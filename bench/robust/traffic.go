@@ -154,7 +154,7 @@ func (t *traffic) start() error {
 			return err
 		}
 	}
-	known := &register{versions: map[string]int64{}}
+	known := &register{versions: map[string]int64{}, unclear: map[int]int{}, turn: map[int]int{}}
 	for i := range namers {
 		if err := client("", func(_ *device, r *rand.Rand) { t.name(i, known, r) }); err != nil {
 			return err
@@ -379,6 +379,28 @@ func (t *traffic) host(book *guestbook, d *device, r *rand.Rand) {
 type register struct {
 	mu       sync.Mutex
 	versions map[string]int64
+	unclear  map[int]int // changes without an answer, by name
+	turn     map[int]int // how often a name was given up for a new one
+}
+
+// doubts is how many changes without an answer a name has before a new one takes its place: each of them may have taken effect at any time since, and
+// they double the ways in which its history can be read.
+const doubts = 3
+
+// pick returns the name in one of the places.
+func (g *register) pick(place int) string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return fmt.Sprintf("name-%d-%d", place, g.turn[place])
+}
+
+// doubt notes a change without an answer.
+func (g *register) doubt(place int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.unclear[place]++; g.unclear[place]%doubts == 0 {
+		g.turn[place]++
+	}
 }
 
 func (g *register) set(name string, version int64) {
@@ -397,7 +419,8 @@ func (g *register) of(name string) int64 {
 func (t *traffic) name(who int, known *register, r *rand.Rand) {
 	for i := 0; t.pause(time.Duration(30+r.IntN(60)) * time.Millisecond); i++ {
 		n := t.any(r)
-		o := operation{key: fmt.Sprintf("name-%d", r.IntN(nameCount)), node: n.name}
+		place := r.IntN(nameCount)
+		o := operation{key: known.pick(place), node: n.name}
 		path := "/api/v1/documents/Group/" + o.key
 		if version := known.of(o.key); version != 0 && r.IntN(2) == 0 {
 			o.what, o.n, o.from = "delete", version, time.Now()
@@ -419,6 +442,9 @@ func (t *traffic) name(who int, known *register, r *rand.Rand) {
 		}
 		o.until = time.Now()
 		t.names.add(o)
+		if o.ended == unclear {
+			known.doubt(place)
+		}
 		if o.ended != done && known.of(o.key) == 0 {
 			// What is there may be of a create that was not answered: ask, so that it can be deleted.
 			if a, err := t.ask(t.any(r), http.MethodGet, path, nil); err == nil && a.ok() {
