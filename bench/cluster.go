@@ -163,19 +163,7 @@ func (c *nodes) run(ctx context.Context, pool *packets.Pool, over int, o generat
 	for _, t := range c.list[:over] {
 		to = append(to, t.Acct)
 	}
-	g, err := generator.New(spread{pool, over}, to...)
-	if err != nil {
-		return nil, err
-	}
-	defer g.Close()
-	result, err := g.Run(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	if result.Wrong > 0 || result.Answered == 0 {
-		return nil, fmt.Errorf("%d of %d answers are wrong: %w", result.Wrong, result.Sent, result.FirstBad)
-	}
-	return result, nil
+	return generate(ctx, spread{pool, over}, o, to...)
 }
 
 // The figures that are wanted of three nodes on two cores.

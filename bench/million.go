@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"path/filepath"
 	"time"
 
@@ -47,7 +48,12 @@ func (m *million) open(ctx context.Context, n int) error {
 
 // run runs a load on the node.
 func (m *million) run(ctx context.Context, load generator.Load, o generator.Options) (*generator.Result, error) {
-	g, err := generator.New(load, m.node.Auth, m.node.Acct)
+	return generate(ctx, load, o, m.node.Auth, m.node.Acct)
+}
+
+// generate runs a load on addresses, and refuses a run of which an answer is wrong, or none came.
+func generate(ctx context.Context, load generator.Load, o generator.Options, to ...netip.AddrPort) (*generator.Result, error) {
+	g, err := generator.New(load, to...)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"trine/appliance/admin/api"
+	"trine/appliance/admin/client"
 )
 
 // apiKeyCommand is trine apikey.
@@ -67,12 +68,7 @@ func (c *cli) listKeysCommand() *cobra.Command {
 		Use:   "list",
 		Short: "List API keys, without their secrets",
 		Args:  args(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			node, err := c.client(cmd)
-			if err != nil {
-				return err
-			}
-			defer node.Close()
+		RunE: c.onNode(func(cmd *cobra.Command, node *client.Client, _ []string) error {
 			list, err := node.Keys(cmd.Context())
 			if err != nil {
 				return err
@@ -92,7 +88,7 @@ func (c *cli) listKeysCommand() *cobra.Command {
 				}
 				return nil
 			})
-		},
+		}),
 	}
 }
 
@@ -102,17 +98,12 @@ func (c *cli) revokeKeyCommand() *cobra.Command {
 		Short:             "End an API key at once",
 		Args:              args(cobra.ExactArgs(1)),
 		ValidArgsFunction: c.completeKey,
-		RunE: func(cmd *cobra.Command, words []string) error {
-			node, err := c.client(cmd)
-			if err != nil {
-				return err
-			}
-			defer node.Close()
+		RunE: c.onNode(func(cmd *cobra.Command, node *client.Client, words []string) error {
 			if err := node.RevokeKey(cmd.Context(), words[0]); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(c.out, "Revoked %s.\n", printable(words[0]))
+			_, err := fmt.Fprintf(c.out, "Revoked %s.\n", printable(words[0]))
 			return err
-		},
+		}),
 	}
 }

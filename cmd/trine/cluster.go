@@ -41,12 +41,7 @@ func (c *cli) clusterInitCommand() *cobra.Command {
 		Long: "Make a lone node the first of a cluster. The node must have been started with --cluster-listen. It makes the cluster's authority and\n" +
 			"starts again within its process, which the command waits for.",
 		Args: args(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			node, err := c.client(cmd)
-			if err != nil {
-				return err
-			}
-			defer node.Close()
+		RunE: c.onNode(func(cmd *cobra.Command, node *client.Client, _ []string) error {
 			if err := node.FoundCluster(cmd.Context()); err != nil {
 				return err
 			}
@@ -60,7 +55,7 @@ func (c *cli) clusterInitCommand() *cobra.Command {
 				_, err := fmt.Fprintf(w, "Founded cluster %s. Let others join with: trine cluster token\n", printable(now.Cluster))
 				return err
 			})
-		},
+		}),
 	}
 }
 
@@ -91,12 +86,7 @@ func (c *cli) clusterTokenCommand() *cobra.Command {
 			"everything that the cluster knows, its secrets included: pass it on as you would a password.",
 		Example: "  trine cluster token --role replica --minutes 60\n  TRINE_JOIN=TOKEN trine serve --data /var/lib/trine --cluster-listen 192.0.2.2:1445",
 		Args:    args(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			node, err := c.client(cmd)
-			if err != nil {
-				return err
-			}
-			defer node.Close()
+		RunE: c.onNode(func(cmd *cobra.Command, node *client.Client, _ []string) error {
 			if revoke != "" {
 				if err := node.RevokeJoinToken(cmd.Context(), revoke); err != nil {
 					return err
@@ -113,7 +103,7 @@ func (c *cli) clusterTokenCommand() *cobra.Command {
 				fmt.Fprintf(c.err, "Token %s lets one %s join until %s. It cannot be shown again.\n", made.ID, made.Role, when(made.Expires))
 				return err
 			})
-		},
+		}),
 	}
 	f := cmd.Flags()
 	f.StringVar(&t.Role, "role", "voter", "what the node becomes: voter or replica")
@@ -157,12 +147,7 @@ func (c *cli) clusterListCommand() *cobra.Command {
 		Use:   "list",
 		Short: "List nodes and how they stand, and join tokens that were not used",
 		Args:  args(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			node, err := c.client(cmd)
-			if err != nil {
-				return err
-			}
-			defer node.Close()
+		RunE: c.onNode(func(cmd *cobra.Command, node *client.Client, _ []string) error {
 			now, err := node.Cluster(cmd.Context())
 			if err != nil {
 				return err
@@ -186,7 +171,7 @@ func (c *cli) clusterListCommand() *cobra.Command {
 				}
 				return nil
 			})
-		},
+		}),
 	}
 }
 
@@ -217,18 +202,13 @@ func lag(n *api.ClusterNode) string {
 func (c *cli) clusterRoleCommand(name, role, short, long string) *cobra.Command {
 	return &cobra.Command{
 		Use: name + " NODE", Short: short, Long: long, Args: args(cobra.ExactArgs(1)), ValidArgsFunction: c.completeNode,
-		RunE: func(cmd *cobra.Command, words []string) error {
-			node, err := c.client(cmd)
-			if err != nil {
-				return err
-			}
-			defer node.Close()
+		RunE: c.onNode(func(cmd *cobra.Command, node *client.Client, words []string) error {
 			if err := node.SetNodeRole(cmd.Context(), words[0], role); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(c.out, "%s is a %s now.\n", printable(words[0]), role)
+			_, err := fmt.Fprintf(c.out, "%s is a %s now.\n", printable(words[0]), role)
 			return err
-		},
+		}),
 	}
 }
 
@@ -239,18 +219,13 @@ func (c *cli) clusterRemoveCommand() *cobra.Command {
 		Long: "Take a node out of the cluster for ever: nobody listens to it from then on, and it stops when it hears of it. To come back it joins with an\n" +
 			"empty data directory and a new token, under another number.",
 		Args: args(cobra.ExactArgs(1)), ValidArgsFunction: c.completeNode,
-		RunE: func(cmd *cobra.Command, words []string) error {
-			node, err := c.client(cmd)
-			if err != nil {
-				return err
-			}
-			defer node.Close()
+		RunE: c.onNode(func(cmd *cobra.Command, node *client.Client, words []string) error {
 			if err := node.RemoveNode(cmd.Context(), words[0]); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(c.out, "Removed %s.\n", printable(words[0]))
+			_, err := fmt.Fprintf(c.out, "Removed %s.\n", printable(words[0]))
 			return err
-		},
+		}),
 	}
 }
 
@@ -280,12 +255,7 @@ func (c *cli) clusterTransferCommand() *cobra.Command {
 		Short: "Let another node lead",
 		Long:  "Let another node lead: the one that is named, or whichever has the most of the log.",
 		Args:  args(cobra.MaximumNArgs(1)), ValidArgsFunction: c.completeNode,
-		RunE: func(cmd *cobra.Command, words []string) error {
-			node, err := c.client(cmd)
-			if err != nil {
-				return err
-			}
-			defer node.Close()
+		RunE: c.onNode(func(cmd *cobra.Command, node *client.Client, words []string) error {
 			to := ""
 			if len(words) > 0 {
 				to = words[0]
@@ -293,9 +263,9 @@ func (c *cli) clusterTransferCommand() *cobra.Command {
 			if err := node.TransferLeadership(cmd.Context(), to); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintln(c.out, "Leadership was handed over.")
+			_, err := fmt.Fprintln(c.out, "Leadership was handed over.")
 			return err
-		},
+		}),
 	}
 }
 

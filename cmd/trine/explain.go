@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"trine/appliance/admin/api"
+	"trine/appliance/admin/client"
 )
 
 // explainCommand is trine explain.
@@ -19,12 +20,7 @@ func (c *cli) explainCommand() *cobra.Command {
 		Long: "Say why a login was accepted or rejected, what to do about it, and what was looked at. The id of a decision is what\n" +
 			"trine events --class decision shows, and the login of the accounting records of the session that it opened.",
 		Args: args(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, words []string) error {
-			node, err := c.client(cmd)
-			if err != nil {
-				return err
-			}
-			defer node.Close()
+		RunE: c.onNode(func(cmd *cobra.Command, node *client.Client, words []string) error {
 			e, err := node.Explain(cmd.Context(), words[0])
 			if err != nil {
 				return err
@@ -40,7 +36,7 @@ func (c *cli) explainCommand() *cobra.Command {
 				tellSteps(w, e.Steps)
 				return nil
 			})
-		},
+		}),
 	}
 }
 

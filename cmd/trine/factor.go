@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"trine/appliance/admin/api"
+	"trine/appliance/admin/client"
 )
 
 // factorCommand is trine user factor.
@@ -28,12 +29,7 @@ func (c *cli) factorListCommand() *cobra.Command {
 		Short:             "List a user's factors",
 		Args:              args(cobra.ExactArgs(1)),
 		ValidArgsFunction: c.completeUser,
-		RunE: func(cmd *cobra.Command, words []string) error {
-			node, err := c.client(cmd)
-			if err != nil {
-				return err
-			}
-			defer node.Close()
+		RunE: c.onNode(func(cmd *cobra.Command, node *client.Client, words []string) error {
 			list, err := node.Factors(cmd.Context(), words[0])
 			if err != nil {
 				return err
@@ -54,7 +50,7 @@ func (c *cli) factorListCommand() *cobra.Command {
 				}
 				return t.Flush()
 			})
-		},
+		}),
 	}
 }
 
@@ -182,18 +178,13 @@ func (c *cli) factorRemoveCommand() *cobra.Command {
 		Short:             "Take a factor from a user",
 		Args:              args(cobra.ExactArgs(2)),
 		ValidArgsFunction: c.completeUser,
-		RunE: func(cmd *cobra.Command, words []string) error {
-			node, err := c.client(cmd)
-			if err != nil {
-				return err
-			}
-			defer node.Close()
+		RunE: c.onNode(func(cmd *cobra.Command, node *client.Client, words []string) error {
 			if err := node.RemoveFactor(cmd.Context(), words[0], words[1]); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(c.out, "Removed %s from %s.\n", printable(words[1]), printable(words[0]))
+			_, err := fmt.Fprintf(c.out, "Removed %s from %s.\n", printable(words[1]), printable(words[0]))
 			return err
-		},
+		}),
 	}
 }
 
@@ -203,17 +194,12 @@ func (c *cli) factorResyncCommand() *cobra.Command {
 		Short:             "Find a one-time password device again whose clock or counter has run away",
 		Args:              args(cobra.ExactArgs(4)),
 		ValidArgsFunction: c.completeUser,
-		RunE: func(cmd *cobra.Command, words []string) error {
-			node, err := c.client(cmd)
-			if err != nil {
-				return err
-			}
-			defer node.Close()
+		RunE: c.onNode(func(cmd *cobra.Command, node *client.Client, words []string) error {
 			if err := node.ResyncFactor(cmd.Context(), words[0], words[1], words[2], words[3]); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(c.out, "Device %s of %s is in step again.\n", printable(words[1]), printable(words[0]))
+			_, err := fmt.Fprintf(c.out, "Device %s of %s is in step again.\n", printable(words[1]), printable(words[0]))
 			return err
-		},
+		}),
 	}
 }

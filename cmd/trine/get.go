@@ -53,12 +53,7 @@ func (c *cli) getCommand() *cobra.Command {
 		Example:           "  trine get users\n  trine get sp core -o yaml > core.yaml",
 		Args:              args(cobra.RangeArgs(1, 2)),
 		ValidArgsFunction: c.completeKind(true),
-		RunE: func(cmd *cobra.Command, words []string) error {
-			node, err := c.client(cmd)
-			if err != nil {
-				return err
-			}
-			defer node.Close()
+		RunE: c.onNode(func(cmd *cobra.Command, node *client.Client, words []string) error {
 			if len(words) == 2 {
 				d, err := node.Document(cmd.Context(), words[0], words[1])
 				if err != nil {
@@ -73,7 +68,7 @@ func (c *cli) getCommand() *cobra.Command {
 				return writeYAML(c.out, writtenOf(d))
 			}
 			return c.list(cmd, node, words[0], prefix, limit)
-		},
+		}),
 	}
 	cmd.Flags().StringVar(&prefix, "prefix", "", "only names that begin so")
 	limitFlag(cmd, &limit, "at most so many documents (default all)")
@@ -83,26 +78,16 @@ func (c *cli) getCommand() *cobra.Command {
 // list shows the documents of a kind page by page, so that a million of them need no memory.
 func (c *cli) list(cmd *cobra.Command, node *client.Client, kind, prefix string, limit int) error {
 	page := client.Page{Prefix: prefix}
-	shown := 0
-	for {
-		page.Limit = nextPage(limit, shown)
+	return inPages(limit, func(size int, first bool) (int, bool, error) {
+		page.Limit = size
 		list, err := node.Documents(cmd.Context(), kind, page)
 		if err != nil {
-			return err
+			return 0, false, err
 		}
-		docs := list.Documents
-		if limit > 0 && shown+len(docs) > limit {
-			docs = docs[:limit-shown]
-		}
-		if err := c.listed(docs, shown == 0); err != nil {
-			return err
-		}
-		shown += len(docs)
+		docs := list.Documents[:min(len(list.Documents), size)]
 		page.After = list.Next
-		if page.After == "" || limit > 0 && shown >= limit {
-			return nil
-		}
-	}
+		return len(docs), page.After != "", c.listed(docs, first)
+	})
 }
 
 // limitFlag declares --limit.
@@ -131,6 +116,20 @@ func (n *count) Set(text string) error {
 
 // pageSize is the number of items that a node gives at once at most.
 const pageSize = 1000
+
+// inPages shows page after page, until there is no more or limit items were shown; a limit of 0 is none. Page shows at most size items, and returns how many it
+// showed and whether more follow.
+func inPages(limit int, page func(size int, first bool) (shown int, more bool, err error)) error {
+	for shown := 0; ; {
+		n, more, err := page(nextPage(limit, shown), shown == 0)
+		if err != nil {
+			return err
+		}
+		if shown += n; !more || limit > 0 && shown >= limit {
+			return nil
+		}
+	}
+}
 
 // nextPage returns how many items to ask for when so many were shown; a limit of 0 is none.
 func nextPage(limit, shown int) int {
@@ -172,18 +171,13 @@ func (c *cli) deleteCommand() *cobra.Command {
 		Long:              "Delete a document. It is refused while another document refers to it. Its history stays, and revert brings it back.",
 		Args:              args(cobra.ExactArgs(2)),
 		ValidArgsFunction: c.completeKind(true),
-		RunE: func(cmd *cobra.Command, words []string) error {
-			node, err := c.client(cmd)
-			if err != nil {
-				return err
-			}
-			defer node.Close()
+		RunE: c.onNode(func(cmd *cobra.Command, node *client.Client, words []string) error {
 			if err := node.DeleteDocument(cmd.Context(), words[0], words[1], version, comment); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(c.out, "Deleted %s %s.\n", words[0], words[1])
+			_, err := fmt.Fprintf(c.out, "Deleted %s %s.\n", words[0], words[1])
 			return err
-		},
+		}),
 	}
 	cmd.Flags().Uint64Var(&version, "version", 0, "refuse unless this version is in force")
 	commentFlag(cmd, &comment)

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"trine/appliance/admin/client"
 )
 
 // historyCommand is trine history.
@@ -18,12 +20,7 @@ func (c *cli) historyCommand() *cobra.Command {
 		Long:              "Show who changed a document, when and why, newest first. It works for deleted documents too.",
 		Args:              args(cobra.ExactArgs(2)),
 		ValidArgsFunction: c.completeKind(true),
-		RunE: func(cmd *cobra.Command, words []string) error {
-			node, err := c.client(cmd)
-			if err != nil {
-				return err
-			}
-			defer node.Close()
+		RunE: c.onNode(func(cmd *cobra.Command, node *client.Client, words []string) error {
 			h, err := node.History(cmd.Context(), words[0], words[1], c.output != "table")
 			if err != nil {
 				return err
@@ -50,7 +47,7 @@ func (c *cli) historyCommand() *cobra.Command {
 				}
 				return nil
 			})
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&diff, "diff", false, "show what each version changed, field by field")
 	return cmd

@@ -114,6 +114,18 @@ func parent(cmd *cobra.Command, args []string) error {
 	return cmd.Help()
 }
 
+// onNode returns what a command does with the node that the flags name.
+func (c *cli) onNode(run func(cmd *cobra.Command, node *client.Client, words []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, words []string) error {
+		node, err := c.client(cmd)
+		if err != nil {
+			return err
+		}
+		defer node.Close()
+		return run(cmd, node, words)
+	}
+}
+
 // client connects to the node that the flags name.
 func (c *cli) client(cmd *cobra.Command) (*client.Client, error) {
 	o := client.Options{Data: c.data, Server: c.server, Key: c.key, CA: c.ca, Insecure: c.insecure}

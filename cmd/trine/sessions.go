@@ -20,28 +20,17 @@ func (c *cli) sessionsCommand() *cobra.Command {
 		Short:   "Show live network sessions",
 		Example: "  trine sessions --user alice\n  trine sessions --calling 00-11-22-33-44-55",
 		Args:    args(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			node, err := c.client(cmd)
-			if err != nil {
-				return err
-			}
-			defer node.Close()
-			shown := 0
-			for {
-				q.Limit = nextPage(limit, shown)
+		RunE: c.onNode(func(cmd *cobra.Command, node *client.Client, _ []string) error {
+			return inPages(limit, func(size int, first bool) (int, bool, error) {
+				q.Limit = size
 				list, err := node.Sessions(cmd.Context(), q)
 				if err != nil {
-					return err
+					return 0, false, err
 				}
-				if err := c.showSessions(list.Sessions, shown == 0); err != nil {
-					return err
-				}
-				shown += len(list.Sessions)
-				if q.After = list.Next; q.After == "" || limit > 0 && shown >= limit {
-					return nil
-				}
-			}
-		},
+				q.After = list.Next
+				return len(list.Sessions), q.After != "", c.showSessions(list.Sessions, first)
+			})
+		}),
 	}
 	f := cmd.Flags()
 	f.StringVar(&q.User, "user", "", "only sessions of this user")
@@ -86,17 +75,12 @@ func (c *cli) endSessionCommand() *cobra.Command {
 		Short: "End a session in the node's books",
 		Long:  "End a session in the node's books, for one that its device forgot to end. The device is not told.",
 		Args:  args(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, words []string) error {
-			node, err := c.client(cmd)
-			if err != nil {
-				return err
-			}
-			defer node.Close()
+		RunE: c.onNode(func(cmd *cobra.Command, node *client.Client, words []string) error {
 			if err := node.EndSession(cmd.Context(), words[0]); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(c.out, "Ended session %s.\n", printable(words[0]))
+			_, err := fmt.Fprintf(c.out, "Ended session %s.\n", printable(words[0]))
 			return err
-		},
+		}),
 	}
 }

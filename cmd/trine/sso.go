@@ -29,28 +29,17 @@ func (c *cli) ssoListCommand() *cobra.Command {
 		Short:   "List sessions of single sign-on",
 		Example: "  trine sso list --user alice",
 		Args:    args(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			node, err := c.client(cmd)
-			if err != nil {
-				return err
-			}
-			defer node.Close()
-			shown := 0
-			for {
-				q.Limit = nextPage(limit, shown)
+		RunE: c.onNode(func(cmd *cobra.Command, node *client.Client, _ []string) error {
+			return inPages(limit, func(size int, first bool) (int, bool, error) {
+				q.Limit = size
 				list, err := node.SSOSessions(cmd.Context(), q)
 				if err != nil {
-					return err
+					return 0, false, err
 				}
-				if err := c.showSSO(list.Sessions, shown == 0); err != nil {
-					return err
-				}
-				shown += len(list.Sessions)
-				if q.After = list.Next; q.After == "" || limit > 0 && shown >= limit {
-					return nil
-				}
-			}
-		},
+				q.After = list.Next
+				return len(list.Sessions), q.After != "", c.showSSO(list.Sessions, first)
+			})
+		}),
 	}
 	f := cmd.Flags()
 	f.StringVar(&q.User, "user", "", "only sessions of this user")
@@ -145,12 +134,7 @@ func (c *cli) deviceListCommand() *cobra.Command {
 		Short:             "List a user's trusted devices",
 		Args:              args(cobra.ExactArgs(1)),
 		ValidArgsFunction: c.completeUser,
-		RunE: func(cmd *cobra.Command, words []string) error {
-			node, err := c.client(cmd)
-			if err != nil {
-				return err
-			}
-			defer node.Close()
+		RunE: c.onNode(func(cmd *cobra.Command, node *client.Client, words []string) error {
 			list, err := node.TrustedDevices(cmd.Context(), words[0])
 			if err != nil {
 				return err
@@ -167,7 +151,7 @@ func (c *cli) deviceListCommand() *cobra.Command {
 				}
 				return t.Flush()
 			})
-		},
+		}),
 	}
 }
 

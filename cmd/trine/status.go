@@ -22,12 +22,7 @@ func (c *cli) statusCommand() *cobra.Command {
 		Short: "Say how the node is",
 		Long:  "Say how the node is. Exit code 1 says that it is not ready, or that there is none.",
 		Args:  args(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			node, err := c.client(cmd)
-			if err != nil {
-				return err
-			}
-			defer node.Close()
+		RunE: c.onNode(func(cmd *cobra.Command, node *client.Client, _ []string) error {
 			s, err := node.Status(cmd.Context())
 			if err != nil {
 				return err
@@ -79,7 +74,7 @@ func (c *cli) statusCommand() *cobra.Command {
 				return errors.New("the node is not ready")
 			}
 			return err
-		},
+		}),
 	}
 }
 

@@ -21,12 +21,7 @@ func (c *cli) failuresCommand() *cobra.Command {
 			"has. Where the failures came from is in trine events --stream user/NAME.",
 		Args:              args(cobra.ExactArgs(1)),
 		ValidArgsFunction: c.completeUser,
-		RunE: func(cmd *cobra.Command, words []string) error {
-			node, err := c.client(cmd)
-			if err != nil {
-				return err
-			}
-			defer node.Close()
+		RunE: c.onNode(func(cmd *cobra.Command, node *client.Client, words []string) error {
 			list, err := node.LoginFailures(cmd.Context(), words[0])
 			if err != nil {
 				return err
@@ -42,7 +37,7 @@ func (c *cli) failuresCommand() *cobra.Command {
 				}
 				return nil
 			})
-		},
+		}),
 	}
 }
 
@@ -54,18 +49,13 @@ func (c *cli) unlockCommand() *cobra.Command {
 		Long:              "Lift the locks of a name, everywhere and from each source, and forget its failed logins, those of a PIN too.",
 		Args:              args(cobra.ExactArgs(1)),
 		ValidArgsFunction: c.completeUser,
-		RunE: func(cmd *cobra.Command, words []string) error {
-			node, err := c.client(cmd)
-			if err != nil {
-				return err
-			}
-			defer node.Close()
+		RunE: c.onNode(func(cmd *cobra.Command, node *client.Client, words []string) error {
 			if err := node.Unlock(cmd.Context(), words[0]); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(c.out, "Failed logins of %s forgotten; nothing locks it out.\n", printable(words[0]))
+			_, err := fmt.Fprintf(c.out, "Failed logins of %s forgotten; nothing locks it out.\n", printable(words[0]))
 			return err
-		},
+		}),
 	}
 }
 

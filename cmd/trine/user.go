@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"trine/appliance/admin/client"
 )
 
 // userCommand is trine user.
@@ -29,12 +31,7 @@ func (c *cli) passwdCommand() *cobra.Command {
 		Args:  args(cobra.ExactArgs(1)),
 
 		ValidArgsFunction: c.completeUser,
-		RunE: func(cmd *cobra.Command, words []string) error {
-			node, err := c.client(cmd)
-			if err != nil {
-				return err
-			}
-			defer node.Close()
+		RunE: c.onNode(func(cmd *cobra.Command, node *client.Client, words []string) error {
 			password, err := c.password(stdin, true)
 			if err != nil {
 				return err
@@ -44,7 +41,7 @@ func (c *cli) passwdCommand() *cobra.Command {
 			}
 			_, err = fmt.Fprintf(c.out, "Password of %s set.\n", printable(words[0]))
 			return err
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&stdin, "stdin", false, "read the password from standard input")
 	cmd.Flags().BoolVar(&mustChange, "must-change", false, "ask for another password at the next login")
