@@ -92,22 +92,8 @@ func (s *Store) backfill(r seal.Range) (facts int, err error) {
 	if s.peers == nil {
 		return 0, errors.New("this node is alone")
 	}
-	leader, _ := s.leader()
-	members := s.Members()
-	slices.SortStableFunc(members, func(a, b Member) int { // the leader has the most to do: last
-		switch {
-		case a.Node == leader && b.Node != leader:
-			return 1
-		case b.Node == leader && a.Node != leader:
-			return -1
-		}
-		return 0
-	})
 	failed := errors.New("there is no other node")
-	for _, m := range members {
-		if m.Node == s.node {
-			continue
-		}
+	for _, m := range s.others(false) { // the leader has the most to do
 		facts, err := s.backfillFrom(m.Node, r)
 		if err == nil || errors.Is(err, ErrClosed) || errors.Is(err, errReplaced) {
 			return facts, err
@@ -150,7 +136,7 @@ func (s *sealer) complete(r seal.Range, in io.Reader, epochs registry) (facts in
 			return 0, err
 		}
 	}
-	w, err := s.history.Writer(false)
+	w, err := s.history.Writer(false, s.stop)
 	if err != nil {
 		return 0, err
 	}

@@ -61,14 +61,30 @@ func (d *disk) look() (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	level := d.levelOf(free)
+	d.free.Store(free)
+	return d.level.Swap(level) != level, nil
+}
+
+// levelOf returns how many watermarks a free space is below.
+func (d *disk) levelOf(free int64) int32 {
 	level := int32(0)
 	for i, mark := range d.marks {
 		if free < mark {
 			level = int32(i + 1)
 		}
 	}
-	d.free.Store(free)
-	return d.level.Swap(level) != level, nil
+	return level
+}
+
+// measured returns the level at this moment, for who is about to write through memory maps: half a second, which is how often it is looked at otherwise, is long
+// enough for a disk to fill up.
+func (d *disk) measured() int {
+	_, free, err := d.stat()
+	if err != nil {
+		return d.levelNow()
+	}
+	return int(max(d.level.Load(), d.levelOf(free)))
 }
 
 // ranOut records that a write found no space, whatever was measured last.

@@ -228,25 +228,14 @@ func (s *Store) rebuild() error {
 		s.giveUpLead()
 		return errors.New("this node still leads")
 	}
-	first, err := s.log.FirstIndex()
+	first, _, err := s.log.Bounds()
 	if err != nil {
-		return fmt.Errorf("read first entry of the log: %w", err)
+		return err
 	}
 	least := max(first, s.sealer.index()+1)
-	leader, _ := s.leader()
-	members := s.Members()
-	slices.SortStableFunc(members, func(a, b Member) int { // the leader first
-		switch {
-		case a.Node == leader && b.Node != leader:
-			return -1
-		case b.Node == leader && a.Node != leader:
-			return 1
-		}
-		return 0
-	})
 	failed := errors.New("there is no other voter")
-	for _, m := range members {
-		if m.Node == s.node || !m.Voter {
+	for _, m := range s.others(true) {
+		if !m.Voter {
 			continue
 		}
 		in, err := s.fetchSeal(m.Node, least)

@@ -211,9 +211,8 @@ func (s *Store) takeOver() error {
 	case in.seal.Index == s.sealer.index():
 		// It is this node's already, and the leader had not heard of that before the store was opened again. Raft removes the whole log after an install and
 		// applies it from there again: but what has come since is acknowledged, and stays, and what was applied is not applied twice.
-		s.log.KeepOnce()
 		s.fold.again = s.fold.index
-		return os.RemoveAll(filepath.Join(s.cfg.Dir, in.rows))
+		return errors.Join(s.log.KeepOnce(), os.RemoveAll(filepath.Join(s.cfg.Dir, in.rows)))
 	}
 	if err := s.sealer.replace(in, true); err != nil {
 		return fmt.Errorf("install a seal: %w", err)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -59,6 +60,21 @@ func (s *Store) Members() []Member {
 		_, where, _ := transport.ParseAddress(m.Address)
 		out = append(out, Member{Node: node, Address: where, Voter: m.Suffrage == raft.Voter, Leader: node == leader})
 	}
+	return out
+}
+
+// others returns the other members: the one that leads first, or last.
+func (s *Store) others(leaderFirst bool) []Member {
+	out := slices.DeleteFunc(s.Members(), func(m Member) bool { return m.Node == s.node })
+	slices.SortStableFunc(out, func(a, b Member) int {
+		switch {
+		case a.Leader == b.Leader:
+			return 0
+		case a.Leader == leaderFirst:
+			return -1
+		}
+		return 1
+	})
 	return out
 }
 

@@ -59,27 +59,27 @@ func Recover(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
-	own := raft.Server{Suffrage: raft.Voter, ID: transport.ID(s.node), Address: transport.Address(s.node, "")}
+	here := ""
 	for _, m := range members.Servers {
-		if m.ID == own.ID {
-			own.Address = m.Address
+		if m.ID == transport.ID(s.node) {
+			_, here, _ = transport.ParseAddress(m.Address)
 		}
 	}
-	alone := raft.EncodeConfiguration(raft.Configuration{Servers: []raft.Server{own}})
+	own := raft.EncodeConfiguration(alone(s.node, here))
 	if last == nil || end > last.Index {
 		p, err := s.sealer.freeze(s.fold)
 		if err != nil {
 			return fmt.Errorf("recover: %w", err)
 		}
 		defer p.Release()
-		sink := &sealSink{s: s.sealer, seal: s.sealer.begin(end, term, alone, end)}
+		sink := &sealSink{s: s.sealer, seal: s.sealer.begin(end, term, own, end)}
 		if err := p.Persist(sink); err != nil {
 			return fmt.Errorf("recover: %w", err)
 		}
 		return nil
 	}
 	k := *last
-	k.Members, k.MembersI = alone, k.Index
+	k.Members, k.MembersI = own, k.Index
 	return s.sealer.put(&k)
 }
 
@@ -101,9 +101,9 @@ func (s *Store) membersOnDisk(last *seal.Seal) (raft.Configuration, error) {
 
 // eachEntry calls do for each entry of the log from one on.
 func (s *Store) eachEntry(from uint64, do func(*raft.Log) error) error {
-	end, err := s.log.LastIndex()
+	_, end, err := s.log.Bounds()
 	if err != nil {
-		return fmt.Errorf("read last entry of the log: %w", err)
+		return err
 	}
 	for index := from; index <= end; index++ {
 		var l raft.Log
@@ -367,9 +367,7 @@ func (s *Store) restore(ctx context.Context, r io.Reader) (info BackupInfo, err 
 		return info, err
 	}
 	k.Cluster, k.Node, k.Rows, k.Installed, k.History, k.Missing = id.Cluster, id.Node, in.rows, true, countsOf(counts, f.epochs), nil
-	k.Members, k.MembersI = raft.EncodeConfiguration(raft.Configuration{Servers: []raft.Server{{
-		Suffrage: raft.Voter, ID: transport.ID(id.Node), Address: transport.Address(id.Node, s.address()),
-	}}}), k.Index
+	k.Members, k.MembersI = raft.EncodeConfiguration(alone(id.Node, s.address())), k.Index
 	if err := seal.SyncFS(dir); err != nil {
 		return info, err
 	}
@@ -387,15 +385,12 @@ func (s *Store) restoreHistory(ctx context.Context, in io.Reader, index uint64, 
 		return nil, 0, err
 	}
 	defer func() { err = errors.Join(err, h.Close()) }()
-	w, err := h.Writer(false)
+	w, err := h.Writer(false, ctx.Err)
 	if err != nil {
 		return nil, 0, err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
 	facts, err = readFacts(all, in, s.cfg.Machine, func(f *history.Fact) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 		if epoch, ok := epochs.at(Class(f.Class), f.Index); ok {
 			return w.Add(epoch, f)
 		}

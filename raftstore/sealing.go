@@ -220,7 +220,7 @@ func (p *pendingSeal) Persist(sink raft.SnapshotSink) (err error) {
 			return err
 		}
 	}
-	w, err := s.history.Writer(p.fast)
+	w, err := s.history.Writer(p.fast, s.stop)
 	if err != nil {
 		return err
 	}

@@ -235,15 +235,18 @@ func (s *Store) make() (*identity, error) {
 	}
 	id := newIdentity(&s.cfg)
 	if s.cfg.Bootstrap {
-		members := raft.Configuration{Servers: []raft.Server{{
-			Suffrage: raft.Voter, ID: transport.ID(id.Node), Address: transport.Address(id.Node, s.address()),
-		}}}
+		members := alone(id.Node, s.address())
 		err := raft.BootstrapCluster(s.raftConfig(id.Node), s.log, s.log, raft.NewDiscardSnapshotStore(), transport.Alone(id.Node), members)
 		if err != nil {
 			return nil, fmt.Errorf("make a cluster of one voter: %w", err)
 		}
 	}
 	return id, id.write(s.cfg.Dir)
+}
+
+// alone is the configuration in which a node, at HOST:PORT or nowhere, is the only voter.
+func alone(node uint64, where string) raft.Configuration {
+	return raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: transport.ID(node), Address: transport.Address(node, where)}}}
 }
 
 // write makes a directory a node's.
@@ -307,13 +310,9 @@ func (s *Store) forgetLog(last *seal.Seal) error {
 	if last == nil || !last.Installed {
 		return nil
 	}
-	first, err := s.log.FirstIndex()
+	first, end, err := s.log.Bounds()
 	if err != nil {
-		return fmt.Errorf("read first entry of the log: %w", err)
-	}
-	end, err := s.log.LastIndex()
-	if err != nil {
-		return fmt.Errorf("read last entry of the log: %w", err)
+		return err
 	}
 	if end == 0 || first > last.Index {
 		return nil
@@ -335,13 +334,9 @@ func (s *Store) address() string {
 // checkLog holds the log against the SEAL: it must begin at or before the entry after it, and end at or after it. The log of
 // a node that made its cluster is never empty.
 func (s *Store) checkLog(last *seal.Seal) error {
-	first, err := s.log.FirstIndex()
+	first, end, err := s.log.Bounds()
 	if err != nil {
-		return fmt.Errorf("read first entry of the log: %w", err)
-	}
-	end, err := s.log.LastIndex()
-	if err != nil {
-		return fmt.Errorf("read last entry of the log: %w", err)
+		return err
 	}
 	sealed := uint64(0)
 	if last != nil {
@@ -423,7 +418,7 @@ func (s *Store) load(last *seal.Seal) error {
 	}
 	s.sealer = &sealer{
 		cfg: &s.cfg, log: s.log, rows: s.rows, rowsDir: rows, history: s.history, notes: s.notes, stats: &s.stats, dir: dir,
-		unsealed: &s.unsealed, node: s.node, level: s.disk.levelNow, free: s.disk.free.Load, closing: s.isClosing, aborting: s.aborting.Load, last: last,
+		unsealed: &s.unsealed, node: s.node, level: s.disk.measured, free: s.disk.free.Load, closing: s.isClosing, aborting: s.aborting.Load, last: last,
 	}
 	f.freeze = s.sealer.freeze
 	f.grown = s.grown

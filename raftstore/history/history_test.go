@@ -63,7 +63,7 @@ func TestFilterForgetsNoKey(t *testing.T) {
 // write appends facts of one class to one epoch and commits at their last index. Epochs with even numbers are compressed for speed.
 func write(t *testing.T, s *Set, epoch uint32, facts []Fact, commit bool) {
 	t.Helper()
-	w, err := s.Writer(epoch%2 == 0)
+	w, err := s.Writer(epoch%2 == 0, func() error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -201,6 +201,7 @@ type Writer struct {
 	blobs  map[id]*builder
 	open   map[id]*epoch
 	counts map[id]Count
+	stop   func() error
 	Bytes  uint64 // compressed bytes written so far
 	begun  uint64 // of which the kernel was told to write so many
 }
@@ -208,9 +209,10 @@ type Writer struct {
 // writeback is how many bytes of blobs gather before the kernel is told to write them: all at the end would hold up the log.
 const writeback = 1 << 20
 
-// Writer starts a seal. Only one may be open at a time. Fast spares the processor and takes half as much space again.
-func (s *Set) Writer(fast bool) (*Writer, error) {
-	w := &Writer{set: s, blobs: map[id]*builder{}, open: map[id]*epoch{}, counts: map[id]Count{}}
+// Writer starts a seal. Only one may be open at a time. Fast spares the processor and takes half as much space again. Stop is asked before each blob is written, as the
+// databases write through memory maps, and a full disk then ends the process; what it returns ends the writing.
+func (s *Set) Writer(fast bool, stop func() error) (*Writer, error) {
+	w := &Writer{set: s, stop: stop, blobs: map[id]*builder{}, open: map[id]*epoch{}, counts: map[id]Count{}}
 	if !fast {
 		var err error
 		w.enc, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
@@ -243,6 +245,9 @@ func (w *Writer) Add(number uint32, f *Fact) error {
 func (w *Writer) flush(k id, b *builder) error {
 	if b.facts == 0 {
 		return nil
+	}
+	if err := w.stop(); err != nil {
+		return err
 	}
 	e := w.open[k]
 	if e == nil {

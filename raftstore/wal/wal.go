@@ -37,7 +37,7 @@ type Log struct {
 	counters counters
 	closing  chan struct{}
 	closed   atomic.Bool
-	keep     atomic.Bool    // the next DeleteRange removes nothing
+	keep     atomic.Bool    // the next DeleteRange of the whole log removes nothing
 	removing sync.WaitGroup // segments
 	// Torn is how many bytes of a write that never completed were removed from the end of the log when it was opened.
 	Torn int64
@@ -119,15 +119,37 @@ func (l *Log) GetLog(index uint64, entry *raft.Log) error {
 	return err
 }
 
-// KeepOnce has the next DeleteRange remove nothing.
-func (l *Log) KeepOnce() { l.keep.Store(true) }
+// KeepOnce has the next DeleteRange of the whole log remove nothing; of an empty log there is nothing to keep.
+func (l *Log) KeepOnce() error {
+	_, last, err := l.Bounds()
+	l.keep.Store(err == nil && last > 0)
+	return err
+}
 
 // DeleteRange implements raft.LogStore.
 func (l *Log) DeleteRange(from, to uint64) error {
-	if l.keep.Swap(false) {
-		return nil
+	if l.keep.Load() {
+		first, last, err := l.Bounds()
+		if err != nil {
+			return err
+		}
+		if from <= first && to >= last {
+			l.keep.Store(false)
+			return nil
+		}
 	}
 	return l.WAL.DeleteRange(from, to)
+}
+
+// Bounds returns the indexes of the first and the last entry, 0 where there is none.
+func (l *Log) Bounds() (first, last uint64, err error) {
+	if first, err = l.FirstIndex(); err != nil {
+		return 0, 0, fmt.Errorf("read first entry of the log: %w", err)
+	}
+	if last, err = l.LastIndex(); err != nil {
+		return 0, 0, fmt.Errorf("read last entry of the log: %w", err)
+	}
+	return first, last, nil
 }
 
 // check scans all segments, removes a torn write from the last one, and finishes a change of segments that a crash
