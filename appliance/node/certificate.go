@@ -25,6 +25,9 @@ const (
 	keyFile         = "management.key"
 )
 
+// WebCertificateFile is the name in the data directory of the certificate that the web listener makes for itself.
+const WebCertificateFile = "web.crt"
+
 // selfSignedFor is how long a self-signed certificate is good; a new one is made at a start within the last tenth of it.
 const selfSignedFor = 2 * 365 * 24 * time.Hour
 

@@ -26,6 +26,7 @@ var arrows = []struct {
 	{"appliance/fetch", []string{"engine/credential/certificate"}},
 	{"appliance/delivery", []string{"engine/document", "engine/message", "engine/secret", "engine/state"}},
 	{"appliance/cluster", []string{"engine/event", "engine/secret", "engine/state", "raftstore", "raftstore/transport"}},
+	{"appliance/demo", nil},
 	{"appliance/worker", []string{"engine/credential/...", "engine/script"}},
 	{"appliance/probe", []string{"protocols/radius/wire", "protocols/radius/dictionary", "protocols/tacacs/wire", "engine/credential/chap"}},
 	{"ldapsync/...", []string{"ldapsync/...", "engine/..."}},
