@@ -774,3 +774,35 @@ func TestStateThatCameTwiceTakesNothingAway(t *testing.T) {
 		t.Errorf("expected 3 facts, found %d", n)
 	}
 }
+
+// The first entry of a leader has nothing to apply. A cluster in which nothing more happens has applied it all the same.
+func TestQuietClusterHasNothingLeftToApply(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	mustPropose(t, c.leader(), op{0, opSet, "k", "v"})
+	for range 3 {
+		leader := c.leader()
+		for _, n := range c.nodes {
+			c.eventually("the nodes have compared what they have", func() bool {
+				at, _ := n.now().Applied()
+				n.now().compared.Store(at) // as if it had asked for that itself, when it led before
+				return n.now().Status().Applied == leader.raft.LastIndex()
+			})
+		}
+		before := leader.raft.LastIndex()
+		for _, n := range c.nodes {
+			if n.now() == leader {
+				continue
+			}
+			c.must("transfer", leader.Transfer(c.within(), n.now().node))
+			c.eventually("the other leads", func() bool { return n.now().IsLeader() && n.now().raft.CommitIndex() > before })
+			break
+		}
+		end := c.leader().raft.CommitIndex()
+		for i, n := range c.nodes {
+			c.eventually(fmt.Sprintf("node %d has applied entry %d", i+1, end), func() bool { return n.now().Status().Applied >= end })
+			if own := n.now().memberStatus(); own.Applied < end {
+				t.Errorf("node %d tells the others that it has applied %d of %d", i+1, own.Applied, end)
+			}
+		}
+	}
+}

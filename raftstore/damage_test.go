@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"trine/raftstore/damage"
 	"trine/raftstore/seal"
 )
 
@@ -445,4 +446,42 @@ func TestFullDiskRefusesRecordsAndHeals(t *testing.T) {
 	}
 	until("healing", func() bool { return propose() == nil })
 	mustClose(t, s)
+}
+
+// Badger would cut the newest part of its value log off at a value whose checksum is wrong, and nobody could put it right afterwards.
+func TestDamagedValuesOfHistoryAreRefusedAndLeftAlone(t *testing.T) {
+	for _, sealed := range []bool{true, false} {
+		t.Run(fmt.Sprintf("stopped in order: %v", sealed), func(t *testing.T) {
+			dir := filled(t, sealed)
+			name := one(t, filepath.Join(dir, "history", "0-*", "*.vlog"))
+			v, err := damage.EndOfValues(filepath.Dir(name))
+			if err != nil || v.End < 100 {
+				t.Fatalf("the value log ends at %d (%v)", v.End, err)
+			}
+			for _, at := range []int64{0, 20, 21, v.End / 2, v.End - 1} {
+				flip(t, name, at)
+				s, err := Open(context.Background(), testConfig(t, dir))
+				if err == nil {
+					mustClose(t, s)
+				}
+				var d *DamagedError
+				if !errors.As(err, &d) || d.File != name {
+					t.Fatalf("a bit of byte %d of %d: expected damage in %s, found %v", at, v.End, name, err)
+				}
+				flip(t, name, at)
+			}
+			s := mustOpen(t, testConfig(t, dir))
+			n := 0
+			for _, err := range s.Read(context.Background(), Query{}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				n++
+			}
+			if n < 300 {
+				t.Errorf("found %d events of 300 once the bits are right again", n)
+			}
+			mustClose(t, s)
+		})
+	}
 }

@@ -302,7 +302,7 @@ func (s *Store) MemberStatus(ctx context.Context, node uint64) (MemberStatus, er
 func (s *Store) ownStatus() ([]byte, error) { return json.Marshal(s.memberStatus()) }
 
 func (s *Store) memberStatus() MemberStatus {
-	applied, _ := s.fold.at.get()
+	applied, _ := s.reached()
 	return MemberStatus{
 		Node: s.node, State: s.raft.State().String(), Term: s.raft.CurrentTerm(), Commit: s.raft.CommitIndex(), Applied: applied,
 		Last: s.raft.LastIndex(), SealIndex: s.sealer.index(), Complete: s.historyComplete(), DiskLevel: s.disk.levelNow(),

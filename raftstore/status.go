@@ -113,7 +113,7 @@ type EpochStatus struct {
 func (s *Store) Status() Status {
 	stats := s.raft.Stats()
 	_, leader := s.raft.LeaderWithID()
-	index, at := s.fold.at.get()
+	index, at := s.reached()
 	st := Status{
 		Cluster: s.cfg.Cluster, Node: s.node, NodeName: s.cfg.NodeName, State: stats["state"], Leader: string(leader),
 		Term: s.raft.CurrentTerm(), Commit: s.raft.CommitIndex(), Applied: index, Last: s.raft.LastIndex(),
@@ -141,6 +141,19 @@ func (s *Store) Status() Status {
 		st.Epochs = append(st.Epochs, e)
 	}
 	return st
+}
+
+// reached returns the index up to which this node has applied the log, and the time of the last record in unix nanoseconds. Entries of raft's own, such as the first of
+// each leader, have nothing to apply: behind the last record they count as applied once they are committed.
+func (s *Store) reached() (index uint64, at int64) {
+	index, at = s.fold.at.get()
+	for end := s.raft.CommitIndex(); index < end; index++ {
+		var l raft.Log
+		if err := s.log.GetLog(index+1, &l); err != nil || l.Type == raft.LogCommand {
+			break
+		}
+	}
+	return index, at
 }
 
 func unixTime(t int64) time.Time {

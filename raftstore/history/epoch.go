@@ -110,6 +110,9 @@ func (e *epoch) open() error {
 	if err := damage.Tables(e.dir, advice); err != nil {
 		return err
 	}
+	if err := damage.CheckValues(e.dir, damage.Values{Part: e.count.Part, End: e.count.End}, advice); err != nil {
+		return err
+	}
 	db, err := badger.Open(badger.DefaultOptions(e.dir).
 		WithLogger(e.logger).
 		WithMetricsEnabled(false).

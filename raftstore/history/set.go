@@ -13,6 +13,8 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/klauspost/compress/zstd"
+
+	"trine/raftstore/damage"
 )
 
 // blobBytes is the size at which a blob of facts is closed, before compression.
@@ -25,6 +27,9 @@ type Count struct {
 	Blobs uint64
 	Facts uint64
 	Bytes uint64 // compressed
+	// Part and End are how far the value log was written when this was counted.
+	Part uint32
+	End  int64
 }
 
 // Set is all epochs of all classes of one data directory.
@@ -299,6 +304,17 @@ func (w *Writer) Finish() ([]Count, error) {
 	for k, b := range w.blobs {
 		if err := w.flush(k, b); err != nil {
 			return nil, err
+		}
+	}
+	for k, e := range w.open {
+		values, err := damage.EndOfValues(e.dir)
+		if err != nil {
+			return nil, err
+		}
+		if values.End > 0 {
+			c := w.counts[k]
+			c.Part, c.End = values.Part, values.End
+			w.counts[k] = c
 		}
 	}
 	out := slices.Collect(maps.Values(w.counts))

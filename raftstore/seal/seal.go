@@ -72,6 +72,9 @@ type Epoch struct {
 	Blobs uint64 `json:"blobs"`
 	Facts uint64 `json:"facts"`
 	Bytes uint64 `json:"bytes"` // compressed
+	// Part and End are how far its value log was written; 0: it has none, or an older release counted.
+	Part uint32 `json:"part,omitempty"`
+	End  int64  `json:"end,omitempty"`
 }
 
 // Hex is a hash in hexadecimal.

@@ -15,13 +15,13 @@ func TestSealIsReadAsWritten(t *testing.T) {
 	if s, err := Read(dir); s != nil || err != nil {
 		t.Fatalf("no SEAL: found %v, %v", s, err)
 	}
-	s := &Seal{Format: Format, Cluster: "c", Node: 1, Index: 7, Term: 2, Runs: []Run{{1, 2, 3}}, Machine: Hex{1, 2}, History: []Epoch{{1, 2, 3, 4, 5}}}
+	s := &Seal{Format: Format, Cluster: "c", Node: 1, Index: 7, Term: 2, Runs: []Run{{1, 2, 3}}, Machine: Hex{1, 2}, History: []Epoch{{1, 2, 3, 4, 5, 3, 4096}}}
 	if err := Write(dir, s); err != nil {
 		t.Fatal(err)
 	}
 	got, err := Read(dir)
 	if err != nil || fmt.Sprint(got) != fmt.Sprint(&Seal{
-		Format: Format, Cluster: "c", Node: 1, Index: 7, Term: 2, Runs: []Run{{1, 2, 3}}, Machine: Hex{1, 2}, Store: Hex{}, Chain: Hex{}, History: []Epoch{{1, 2, 3, 4, 5}},
+		Format: Format, Cluster: "c", Node: 1, Index: 7, Term: 2, Runs: []Run{{1, 2, 3}}, Machine: Hex{1, 2}, Store: Hex{}, Chain: Hex{}, History: []Epoch{{1, 2, 3, 4, 5, 3, 4096}},
 	}) {
 		t.Errorf("found %+v, %v", got, err)
 	}
