@@ -203,6 +203,16 @@ func (e *Engine) now() time.Time {
 	}
 }
 
+// termFrom returns the time from which a term counts that is recorded, such as that of a session: that of the log where it is ahead of the clock, as after a leader's clock
+// had jumped, since Apply measures by it. One-shots keep to the clock: they end sooner, and are never good twice.
+func (e *Engine) termFrom() time.Time {
+	now := e.now()
+	if at := e.config.People.Time(); at.After(now) {
+		return at
+	}
+	return now
+}
+
 // Stats are counts since the engine was made.
 type Stats struct {
 	DecisionsMissing uint64 // decisions that were answered but could not be recorded

@@ -480,3 +480,15 @@ func TestTokensAreBounded(t *testing.T) {
 		t.Errorf("one token too many: %v", err)
 	}
 }
+
+// After a leader's clock had jumped ahead, records are stamped with a time that is ahead, and tokens are measured by it.
+func TestTokenOutlastsATimeOfTheLogThatIsAhead(t *testing.T) {
+	r := newRig(t)
+	r.log.clock = func() time.Time { return r.now.Add(48 * time.Hour) }
+	r.token(event.RoleVoter)
+	dir := t.TempDir()
+	j, _ := r.joining(dir, r.token(event.RoleReplica), "two")
+	if _, err := j.Join(t.Context(), dir); err != nil {
+		t.Error(err)
+	}
+}

@@ -100,7 +100,11 @@ func (s *Service) MakeToken(ctx context.Context, role event.NodeRole, term time.
 	if _, err := t.Text(); err != nil {
 		return nil, time.Time{}, err
 	}
-	expires := s.cfg.Clock().Add(term).Truncate(time.Second)
+	from := s.cfg.Clock()
+	if at := s.cfg.Views.Time(); at.After(from) { // the log's time is ahead, as after a leader's clock had jumped, and is what the token is measured by
+		from = at
+	}
+	expires := from.Add(term).Truncate(time.Second)
 	return t, expires, s.propose(ctx, &event.JoinTokenMade{Id: t.ID, Hash: t.Hash(), Role: uint32(role), ExpiresUnix: expires.Unix(), By: by})
 }
 

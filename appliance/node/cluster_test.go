@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -221,4 +222,48 @@ func readAddresses(t *testing.T, data string) (a Addresses) {
 	}
 	t.Fatal("the node does not say where it listens")
 	return a
+}
+
+func TestNodeIsRecoveredWhenMostAreLostForGood(t *testing.T) {
+	a := newClusterNode(t, "a", "--quickstart")
+	if err := a.admin.FoundCluster(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a.until(t, "a cluster", func(c *api.Cluster) bool { return c.Cluster != "" && voting(1)(c) })
+	a.reread(t)
+	b := newClusterNode(t, "b", "--join", a.token(t, "voter"))
+	c := newClusterNode(t, "c", "--join", a.token(t, "voter"))
+	for i, n := range []*clusterNode{a, b, c} {
+		n.until(t, "three voters", voting(3))
+		n.accounts(t, fmt.Sprintf("s%d", i))
+	}
+	a.seesSessions(t, 3)
+	a.kill()
+	if err := RecoverCluster(t.Context(), a.data, slog.New(slog.DiscardHandler)); !errors.Is(err, ErrPeerAnswers) {
+		t.Fatalf("recovered while two others answer: %v", err)
+	}
+	b.kill()
+	if err := RecoverCluster(t.Context(), a.data, slog.New(slog.DiscardHandler)); !errors.Is(err, ErrPeerAnswers) {
+		t.Fatalf("recovered while another answers: %v", err)
+	}
+	c.kill()
+	if err := RecoverCluster(t.Context(), a.data, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	a.start(t)
+	a.until(t, "itself as the only voter", func(c *api.Cluster) bool { return len(c.Nodes) == 1 && voting(1)(c) })
+	a.reread(t)
+	a.seesSessions(t, 3)
+	a.accounts(t, "t")
+	d := newClusterNode(t, "d", "--join", a.token(t, "voter"))
+	d.seesSessions(t, 4)
+	d.accounts(t, "u")
+	// What was lost is not of the cluster any more, should it come back.
+	again, err := b.try(t)
+	if err == nil {
+		defer again.kill()
+		if s, err := b.admin.Cluster(t.Context()); err == nil && voting(2)(s) {
+			t.Errorf("a lost node takes part again: %+v", s)
+		}
+	}
 }
