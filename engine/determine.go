@@ -36,6 +36,9 @@ func (e *Engine) determine(r *Request) (waits bool) {
 	switch {
 	case r.work.action != nil:
 		return e.judge(r)
+	case r.claims != nil:
+		e.disclose(r)
+		return false
 	case r.dialogue != nil:
 		return e.end(r)
 	case r.enabling(): // the place is that of the login before
@@ -63,9 +66,11 @@ func (e *Engine) release(r *Request, t *trace.Trace) {
 	}
 	f, d := &r.facts, &r.Decision
 	r.establish(f)
-	f.Trace = t
-	d.Released = r.Cache.Release(d.Released[:0], r.Client, f)
-	f.Trace = nil
+	if r.claims == nil || !r.claims.of.Brief {
+		f.Trace = t
+		d.Released = r.Cache.Release(d.Released[:0], r.Client, f)
+		f.Trace = nil
+	}
 	if r.Client.UID == nil || unsettled(f) {
 		return
 	}

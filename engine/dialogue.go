@@ -53,6 +53,8 @@ type Round struct {
 	Trust string
 	// Reference is what the protocol will need to tell the service provider that the session has ended.
 	Reference []byte
+	// NoSession says that the login leads to no session of single sign-on, as where a client has asked for the password; the one of Session counts all the same.
+	NoSession bool
 	// RelyingParty makes and verifies WebAuthn ceremonies for the site that the page is of; nil: FIDO cannot be chosen.
 	RelyingParty *webauthn.RelyingParty
 }
@@ -163,15 +165,18 @@ func (d *dialogue) Decided(*Request) { close(d.done) }
 
 // pages is what rounds share.
 type pages struct {
-	mu      sync.Mutex
-	lane    *Lane // makes their ids
-	touches Proposer
-	calls   *calls
+	mu       sync.Mutex
+	lane     *Lane // makes their ids
+	touches  Proposer
+	calls    *calls
+	requests sync.Pool // of *Request, for decisions about tokens
+	keys     keyRing   // by which identity providers sign
 }
 
 func (p *pages) init(e *Engine) {
 	p.lane, p.touches = e.NewLane(), e.config.Log.Proposer(ignored{})
 	p.calls = newCalls(e)
+	p.requests.New = func() any { return new(Request) }
 }
 
 func (p *pages) newID() uint64 {

@@ -20,6 +20,10 @@ import (
 // used. It returns true if the round waits for that.
 func (e *Engine) keepSession(r *Request) (waits bool) {
 	d, now := r.dialogue, e.now()
+	if d.round.NoSession {
+		e.grant(r)
+		return false
+	}
 	b := &r.work.builder
 	b.Reset()
 	var err error

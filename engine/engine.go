@@ -36,6 +36,15 @@ type People interface {
 	UserByID(dst *state.User, id uint64) bool
 	SSO(hash state.SSOHash) (state.SSO, bool)
 	TrustedDevices(user uint64) []state.TrustedDevice
+	Grant(number uint64) (state.Grant, bool)
+	GrantsOf(user string) []state.Grant
+	GrantsPage(after uint64, limit int, client string, over bool, now int64) []state.Grant
+	TokenRevoked(id uint64) bool
+	VoidedClient(client string) state.Voided
+	Consent(user uint64, client string) (state.Consent, bool)
+	ConsentsOf(user uint64) []state.Consent
+	SigningKeys(issuer string) (state.SigningKeys, bool)
+	SigningChanges() uint64
 	Check(at state.Stamp, proposal []byte) state.Result
 }
 
@@ -57,8 +66,10 @@ type Config struct {
 	Scripts script.Runner
 	// Messenger sends one-time codes and push challenges; nil: none are sent.
 	Messenger message.Messenger
-	Clock     func() time.Time // nil: time.Now
-	Logger    *slog.Logger     // nil: nothing is logged
+	// SessionsEnded is told of sessions of single sign-on that EndSessions, or a login of another person in the same browser, has ended; nil: nobody is. It must not block.
+	SessionsEnded func(ended []state.SSO)
+	Clock         func() time.Time // nil: time.Now
+	Logger        *slog.Logger     // nil: nothing is logged
 	// TraceAccepts keeps the full trace of one accept in so many; 0 of none. Rejects always keep theirs.
 	TraceAccepts int
 	// Waiting bounds the logins of the node that wait for a commit, and the accounting records of each lane that do; 0: 8192.

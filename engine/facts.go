@@ -98,7 +98,7 @@ func (e *Engine) devices(r *Request) {
 // counted tells the counters of failures how a login came out, where rules may ask.
 func (e *Engine) counted(r *Request) {
 	issuer := r.Client.Issuer
-	if issuer == nil || issuer.Login == nil || len(issuer.Login.Rules) == 0 || e.aside || r.work.action != nil {
+	if issuer == nil || issuer.Login == nil || len(issuer.Login.Rules) == 0 || e.aside || r.work.action != nil || r.token {
 		return
 	}
 	switch r.Decision.Verdict {

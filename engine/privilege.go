@@ -88,6 +88,8 @@ func (r *Request) describePrivilege(d *event.DecidedView) {
 	switch a := r.work.action; {
 	case a != nil:
 		d.Kind, d.Service, d.Command, d.Level = event.DecidedAuthorization, a.Service, a.Command[:min(len(a.Command), maxRecorded)], uint32(max(a.Level, -1)+1)
+	case r.token:
+		d.Kind = event.DecidedToken
 	case r.enabling():
 		d.Kind, d.Level = event.DecidedEnable, uint32(r.Enable)+1
 	case r.Changes:

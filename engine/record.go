@@ -34,6 +34,10 @@ func (l *Lane) record(r *Request) {
 // settleLate records a decision that was made elsewhere, and delivers it.
 func (e *Engine) settleLate(r *Request) {
 	r.dropPassword()
+	if r.claims != nil && r.claims.silent() {
+		r.Done.Decided(r)
+		return
+	}
 	if r.waitsForRecord() {
 		if e.recordFirst(r) {
 			return

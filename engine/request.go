@@ -53,6 +53,8 @@ type Request struct {
 	trace    trace.Trace
 	facts    attribute.Facts
 	dialogue *dialogue // that the login is a round of; nil: it comes by a packet
+	token    bool      // it is no login, but about a token
+	claims   *claims   // that are wanted; nil: none are
 	work     work
 }
 

@@ -123,6 +123,33 @@ func examples(t *testing.T) map[event.Type]proto.Message {
 			Login: 0x1122334455667788,
 		},
 		&event.DeviceDistrusted{User: "alice", Id: "d1", By: "admin"},
+		&event.GrantStarted{
+			Grant: 0x0a0b0c0d0e0f0102, CodeNotAfterUnix: 1772366460, User: "alice", Client: "wiki", IdentityProvider: "home", Scopes: []string{"openid", "profile"},
+			Detail: []byte("nonce"), Session: 0x0807060504030201, Offline: true, NotAfterUnix: 1774958400, Refresh: bytes.Repeat([]byte{5}, 32), Factors: 18,
+			AuthenticatedUnix: 1772366400, Class: "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport", Login: 0x1122334455667788,
+			Token: 0x1213141516171819, Decision: 0x1122334455667789,
+		},
+		&event.GrantRefreshed{
+			Grant: 0x0a0b0c0d0e0f0102, Generation: 1, Replaces: bytes.Repeat([]byte{5}, 32), Refresh: bytes.Repeat([]byte{6}, 32), NotAfterUnix: 1774962000,
+			Token: 0x121314151617181a, Decision: 0x112233445566778a,
+		},
+		&event.GrantsEnded{Grants: []uint64{0x0a0b0c0d0e0f0102, 7}, Cause: uint32(event.GrantClosed), By: "admin"},
+		&event.TokenRevoked{Token: 0x121314151617181a, NotAfterUnix: 1774962000, Client: "wiki", User: "alice", By: "admin"},
+		&event.TokensVoided{Client: "wiki", User: "alice", By: "admin"},
+		&event.ConsentGiven{
+			User: "alice", Client: "wiki", Scopes: []string{"openid", "profile"}, Claims: []string{"email"}, IdentityProvider: "home", Login: 0x1122334455667788,
+		},
+		&event.ConsentRevoked{User: "alice", Client: "wiki", By: "admin"},
+		&event.SigningKeysMade{
+			IdentityProvider: "home", Serial: 3, By: "admin",
+			Keys: []*event.SigningKeysMade_Key{{
+				Id: "k1", Algorithm: "ES256", Private: []byte("sealed private key"), Public: []byte("public key"), ActiveUnix: 1772370000, FormerUnix: 1772460000,
+			}},
+		},
+		&event.GrantsSwept{
+			Grants: []uint64{0x0a0b0c0d0e0f0102}, Tokens: []uint64{0x121314151617181a}, Consents: [][]byte{[]byte("\x00\x00\x00\x00\x00\x00\x00\x07wiki")},
+			Voided: []string{"c/wiki"}, Keys: []string{"home"},
+		},
 	}
 	byType := make(map[event.Type]proto.Message)
 	for _, m := range list {
@@ -143,6 +170,10 @@ func classOfType(t event.Type) event.Class {
 		return event.ClassDecision
 	case t >= event.TypeSSOStarted && t <= event.TypeSSOEnded:
 		return event.ClassSession
+	case t >= event.TypeGrantStarted && t <= event.TypeTokensVoided, t == event.TypeGrantsSwept:
+		return event.ClassSession
+	case t == event.TypeSigningKeysMade:
+		return event.ClassSystem
 	case t >= event.TypeClusterFounded && t < event.TypeSSOStarted:
 		return event.ClassSystem
 	case t >= event.TypeFactorPut:
@@ -250,6 +281,9 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 		event.TypeSSOStarted:      {"0909", "0808", "\\t\\t"},
 		event.TypeSSOUsed:         {"0909", "\\t\\t"},
 		event.TypeDeviceTrusted:   {"0707"},
+		event.TypeGrantStarted:    {"0505", "\\u0005"},
+		event.TypeGrantRefreshed:  {"0505", "0606", "\\u0005", "\\u0006"},
+		event.TypeSigningKeysMade: {"sealed private"},
 	} {
 		var b event.Builder
 		if err := b.Add(typ, event.ClassSystem, nil, examples(t)[typ]); err != nil {

@@ -46,6 +46,7 @@ const (
 	DecidedEnable        DecisionKind = 1 // a privilege level that somebody who has logged in asks for
 	DecidedAuthorization DecisionKind = 2 // a service or a command
 	DecidedChange        DecisionKind = 3 // a change of the password that is no login
+	DecidedToken         DecisionKind = 4 // tokens, or what a token lets a service provider know
 )
 
 // String returns the kind's name as people read it.
@@ -57,6 +58,8 @@ func (k DecisionKind) String() string {
 		return "enable"
 	case DecidedAuthorization:
 		return "authorization"
+	case DecidedToken:
+		return "token"
 	case DecidedChange:
 		return "change"
 	}

@@ -23,6 +23,8 @@ func Types() []Type {
 		TypeNodeStarted, TypeLoginFailed, TypeFailuresCleared, TypeFactorPut, TypeFactorRemoved, TypeFactorUsed, TypeLoginRemembered,
 		TypePushAnswered, TypeClusterFounded, TypeJoinTokenMade, TypeJoinTokenRevoked, TypeNodeJoined, TypeNodeChanged, TypeNodeRemoved,
 		TypeSSOStarted, TypeSSOUsed, TypeSSOEnded, TypeDeviceTrusted, TypeDeviceDistrusted,
+		TypeGrantStarted, TypeGrantRefreshed, TypeGrantsEnded, TypeTokenRevoked, TypeTokensVoided, TypeConsentGiven, TypeConsentRevoked,
+		TypeSigningKeysMade, TypeGrantsSwept,
 	}
 }
 
@@ -103,6 +105,24 @@ func TypeOf(m proto.Message) Type {
 		return TypeDeviceTrusted
 	case *DeviceDistrusted:
 		return TypeDeviceDistrusted
+	case *GrantStarted:
+		return TypeGrantStarted
+	case *GrantRefreshed:
+		return TypeGrantRefreshed
+	case *GrantsEnded:
+		return TypeGrantsEnded
+	case *TokenRevoked:
+		return TypeTokenRevoked
+	case *TokensVoided:
+		return TypeTokensVoided
+	case *ConsentGiven:
+		return TypeConsentGiven
+	case *ConsentRevoked:
+		return TypeConsentRevoked
+	case *SigningKeysMade:
+		return TypeSigningKeysMade
+	case *GrantsSwept:
+		return TypeGrantsSwept
 	}
 	return 0
 }
@@ -184,6 +204,24 @@ func (t Type) message() proto.Message {
 		return &DeviceTrusted{}
 	case TypeDeviceDistrusted:
 		return &DeviceDistrusted{}
+	case TypeGrantStarted:
+		return &GrantStarted{}
+	case TypeGrantRefreshed:
+		return &GrantRefreshed{}
+	case TypeGrantsEnded:
+		return &GrantsEnded{}
+	case TypeTokenRevoked:
+		return &TokenRevoked{}
+	case TypeTokensVoided:
+		return &TokensVoided{}
+	case TypeConsentGiven:
+		return &ConsentGiven{}
+	case TypeConsentRevoked:
+		return &ConsentRevoked{}
+	case TypeSigningKeysMade:
+		return &SigningKeysMade{}
+	case TypeGrantsSwept:
+		return &GrantsSwept{}
 	}
 	return nil
 }

@@ -10,11 +10,12 @@
 package event
 
 import (
-	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
-	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
+
+	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
+	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 )
 
 const (
@@ -3693,6 +3694,764 @@ func (x *DeviceDistrusted) GetBy() string {
 	return ""
 }
 
+// GrantStarted begins a grant: what a person, or a client for itself, has let a client have. Its proposal is void if there is, or was just now, one of that
+// number: so a code, whose number the grant gets, is redeemed once.
+type GrantStarted struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Grant             uint64                 `protobuf:"fixed64,1,opt,name=grant,proto3" json:"grant,omitempty"`                                                  // number
+	CodeNotAfterUnix  int64                  `protobuf:"varint,2,opt,name=code_not_after_unix,json=codeNotAfterUnix,proto3" json:"code_not_after_unix,omitempty"` // of the code that is redeemed; past it the proposal is void. 0: there was no code
+	User              string                 `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"`                                                      // user name
+	Client            string                 `protobuf:"bytes,4,opt,name=client,proto3" json:"client,omitempty"`                                                  // service provider
+	IdentityProvider  string                 `protobuf:"bytes,5,opt,name=identity_provider,json=identityProvider,proto3" json:"identity_provider,omitempty"`      // by which the person logged in
+	Scopes            []string               `protobuf:"bytes,6,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	Detail            []byte                 `protobuf:"bytes,7,opt,name=detail,proto3" json:"detail,omitempty"`                                                  // what the protocol keeps with it, as it likes
+	Session           uint64                 `protobuf:"fixed64,8,opt,name=session,proto3" json:"session,omitempty"`                                              // session of single sign-on that it came of; 0: none
+	Offline           bool                   `protobuf:"varint,9,opt,name=offline,proto3" json:"offline,omitempty"`                                               // it outlives the person's logging out
+	NotAfterUnix      int64                  `protobuf:"varint,10,opt,name=not_after_unix,json=notAfterUnix,proto3" json:"not_after_unix,omitempty"`              // from then on it is over, unless it is refreshed before
+	Refresh           []byte                 `protobuf:"bytes,11,opt,name=refresh,proto3" json:"refresh,omitempty"`                                               // SHA-256 of the secret in the first refresh token, which has 256 random bits; empty: there is none
+	Factors           uint32                 `protobuf:"varint,12,opt,name=factors,proto3" json:"factors,omitempty"`                                              // login.Set
+	AuthenticatedUnix int64                  `protobuf:"varint,13,opt,name=authenticated_unix,json=authenticatedUnix,proto3" json:"authenticated_unix,omitempty"` // when the person proved them
+	Class             string                 `protobuf:"bytes,14,opt,name=class,proto3" json:"class,omitempty"`                                                   // authentication context
+	Login             uint64                 `protobuf:"fixed64,15,opt,name=login,proto3" json:"login,omitempty"`                                                 // decision id of the login that it came of
+	Token             uint64                 `protobuf:"fixed64,16,opt,name=token,proto3" json:"token,omitempty"`                                                 // id of the access token that was issued with it; 0: none
+	Decision          uint64                 `protobuf:"fixed64,17,opt,name=decision,proto3" json:"decision,omitempty"`                                           // decision id of what granted it
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *GrantStarted) Reset() {
+	*x = GrantStarted{}
+	mi := &file_event_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GrantStarted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GrantStarted) ProtoMessage() {}
+
+func (x *GrantStarted) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GrantStarted.ProtoReflect.Descriptor instead.
+func (*GrantStarted) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *GrantStarted) GetGrant() uint64 {
+	if x != nil {
+		return x.Grant
+	}
+	return 0
+}
+
+func (x *GrantStarted) GetCodeNotAfterUnix() int64 {
+	if x != nil {
+		return x.CodeNotAfterUnix
+	}
+	return 0
+}
+
+func (x *GrantStarted) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *GrantStarted) GetClient() string {
+	if x != nil {
+		return x.Client
+	}
+	return ""
+}
+
+func (x *GrantStarted) GetIdentityProvider() string {
+	if x != nil {
+		return x.IdentityProvider
+	}
+	return ""
+}
+
+func (x *GrantStarted) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *GrantStarted) GetDetail() []byte {
+	if x != nil {
+		return x.Detail
+	}
+	return nil
+}
+
+func (x *GrantStarted) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *GrantStarted) GetOffline() bool {
+	if x != nil {
+		return x.Offline
+	}
+	return false
+}
+
+func (x *GrantStarted) GetNotAfterUnix() int64 {
+	if x != nil {
+		return x.NotAfterUnix
+	}
+	return 0
+}
+
+func (x *GrantStarted) GetRefresh() []byte {
+	if x != nil {
+		return x.Refresh
+	}
+	return nil
+}
+
+func (x *GrantStarted) GetFactors() uint32 {
+	if x != nil {
+		return x.Factors
+	}
+	return 0
+}
+
+func (x *GrantStarted) GetAuthenticatedUnix() int64 {
+	if x != nil {
+		return x.AuthenticatedUnix
+	}
+	return 0
+}
+
+func (x *GrantStarted) GetClass() string {
+	if x != nil {
+		return x.Class
+	}
+	return ""
+}
+
+func (x *GrantStarted) GetLogin() uint64 {
+	if x != nil {
+		return x.Login
+	}
+	return 0
+}
+
+func (x *GrantStarted) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+func (x *GrantStarted) GetDecision() uint64 {
+	if x != nil {
+		return x.Decision
+	}
+	return 0
+}
+
+// GrantRefreshed uses a refresh token up for another one. Its proposal is void if the grant has another refresh token by now, or is over.
+type GrantRefreshed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Grant         uint64                 `protobuf:"fixed64,1,opt,name=grant,proto3" json:"grant,omitempty"`
+	Generation    uint32                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"` // of the new refresh token; the first one has 0
+	Replaces      []byte                 `protobuf:"bytes,3,opt,name=replaces,proto3" json:"replaces,omitempty"`      // hash of the one that is used up
+	Refresh       []byte                 `protobuf:"bytes,4,opt,name=refresh,proto3" json:"refresh,omitempty"`        // hash of the new one
+	NotAfterUnix  int64                  `protobuf:"varint,5,opt,name=not_after_unix,json=notAfterUnix,proto3" json:"not_after_unix,omitempty"`
+	Token         uint64                 `protobuf:"fixed64,6,opt,name=token,proto3" json:"token,omitempty"` // id of the access token that was issued with it
+	Decision      uint64                 `protobuf:"fixed64,7,opt,name=decision,proto3" json:"decision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GrantRefreshed) Reset() {
+	*x = GrantRefreshed{}
+	mi := &file_event_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GrantRefreshed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GrantRefreshed) ProtoMessage() {}
+
+func (x *GrantRefreshed) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GrantRefreshed.ProtoReflect.Descriptor instead.
+func (*GrantRefreshed) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *GrantRefreshed) GetGrant() uint64 {
+	if x != nil {
+		return x.Grant
+	}
+	return 0
+}
+
+func (x *GrantRefreshed) GetGeneration() uint32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *GrantRefreshed) GetReplaces() []byte {
+	if x != nil {
+		return x.Replaces
+	}
+	return nil
+}
+
+func (x *GrantRefreshed) GetRefresh() []byte {
+	if x != nil {
+		return x.Refresh
+	}
+	return nil
+}
+
+func (x *GrantRefreshed) GetNotAfterUnix() int64 {
+	if x != nil {
+		return x.NotAfterUnix
+	}
+	return 0
+}
+
+func (x *GrantRefreshed) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+func (x *GrantRefreshed) GetDecision() uint64 {
+	if x != nil {
+		return x.Decision
+	}
+	return 0
+}
+
+// GrantsEnded ends grants: no token of theirs is good from then on. Its proposal is void if none of them is live.
+type GrantsEnded struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Grants        []uint64               `protobuf:"fixed64,1,rep,packed,name=grants,proto3" json:"grants,omitempty"`
+	Cause         uint32                 `protobuf:"varint,2,opt,name=cause,proto3" json:"cause,omitempty"` // GrantEnd
+	By            string                 `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`        // the administrator; empty: nobody
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GrantsEnded) Reset() {
+	*x = GrantsEnded{}
+	mi := &file_event_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GrantsEnded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GrantsEnded) ProtoMessage() {}
+
+func (x *GrantsEnded) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GrantsEnded.ProtoReflect.Descriptor instead.
+func (*GrantsEnded) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *GrantsEnded) GetGrants() []uint64 {
+	if x != nil {
+		return x.Grants
+	}
+	return nil
+}
+
+func (x *GrantsEnded) GetCause() uint32 {
+	if x != nil {
+		return x.Cause
+	}
+	return 0
+}
+
+func (x *GrantsEnded) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+// TokenRevoked makes one access token void before its time, and leaves the grant that it is of.
+type TokenRevoked struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         uint64                 `protobuf:"fixed64,1,opt,name=token,proto3" json:"token,omitempty"`                                    // its id
+	NotAfterUnix  int64                  `protobuf:"varint,2,opt,name=not_after_unix,json=notAfterUnix,proto3" json:"not_after_unix,omitempty"` // until when it would have been good
+	Client        string                 `protobuf:"bytes,3,opt,name=client,proto3" json:"client,omitempty"`                                    // that it was issued to
+	User          string                 `protobuf:"bytes,4,opt,name=user,proto3" json:"user,omitempty"`                                        // of whom it is; empty: of the client itself
+	By            string                 `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`                                            // the administrator; empty: the client
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TokenRevoked) Reset() {
+	*x = TokenRevoked{}
+	mi := &file_event_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TokenRevoked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TokenRevoked) ProtoMessage() {}
+
+func (x *TokenRevoked) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TokenRevoked.ProtoReflect.Descriptor instead.
+func (*TokenRevoked) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *TokenRevoked) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+func (x *TokenRevoked) GetNotAfterUnix() int64 {
+	if x != nil {
+		return x.NotAfterUnix
+	}
+	return 0
+}
+
+func (x *TokenRevoked) GetClient() string {
+	if x != nil {
+		return x.Client
+	}
+	return ""
+}
+
+func (x *TokenRevoked) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *TokenRevoked) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+// TokensVoided makes every grant and every token void that was issued before it, to a service provider or for a user.
+type TokensVoided struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Client        string                 `protobuf:"bytes,1,opt,name=client,proto3" json:"client,omitempty"` // service provider; empty: by user
+	User          string                 `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`     // user name
+	By            string                 `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TokensVoided) Reset() {
+	*x = TokensVoided{}
+	mi := &file_event_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TokensVoided) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TokensVoided) ProtoMessage() {}
+
+func (x *TokensVoided) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TokensVoided.ProtoReflect.Descriptor instead.
+func (*TokensVoided) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *TokensVoided) GetClient() string {
+	if x != nil {
+		return x.Client
+	}
+	return ""
+}
+
+func (x *TokensVoided) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *TokensVoided) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+// ConsentGiven keeps what a person lets a service provider know, beside what he let it know before.
+type ConsentGiven struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	User             string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Client           string                 `protobuf:"bytes,2,opt,name=client,proto3" json:"client,omitempty"`
+	Scopes           []string               `protobuf:"bytes,3,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	Claims           []string               `protobuf:"bytes,4,rep,name=claims,proto3" json:"claims,omitempty"`
+	IdentityProvider string                 `protobuf:"bytes,5,opt,name=identity_provider,json=identityProvider,proto3" json:"identity_provider,omitempty"` // by which he was asked
+	Login            uint64                 `protobuf:"fixed64,6,opt,name=login,proto3" json:"login,omitempty"`                                             // decision id
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *ConsentGiven) Reset() {
+	*x = ConsentGiven{}
+	mi := &file_event_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsentGiven) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsentGiven) ProtoMessage() {}
+
+func (x *ConsentGiven) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsentGiven.ProtoReflect.Descriptor instead.
+func (*ConsentGiven) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *ConsentGiven) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *ConsentGiven) GetClient() string {
+	if x != nil {
+		return x.Client
+	}
+	return ""
+}
+
+func (x *ConsentGiven) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *ConsentGiven) GetClaims() []string {
+	if x != nil {
+		return x.Claims
+	}
+	return nil
+}
+
+func (x *ConsentGiven) GetIdentityProvider() string {
+	if x != nil {
+		return x.IdentityProvider
+	}
+	return ""
+}
+
+func (x *ConsentGiven) GetLogin() uint64 {
+	if x != nil {
+		return x.Login
+	}
+	return 0
+}
+
+// ConsentRevoked takes consent back and ends the grants that the service provider has of the person.
+type ConsentRevoked struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Client        string                 `protobuf:"bytes,2,opt,name=client,proto3" json:"client,omitempty"` // empty: all of them
+	By            string                 `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`         // the administrator; empty: the person
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsentRevoked) Reset() {
+	*x = ConsentRevoked{}
+	mi := &file_event_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsentRevoked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsentRevoked) ProtoMessage() {}
+
+func (x *ConsentRevoked) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsentRevoked.ProtoReflect.Descriptor instead.
+func (*ConsentRevoked) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *ConsentRevoked) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *ConsentRevoked) GetClient() string {
+	if x != nil {
+		return x.Client
+	}
+	return ""
+}
+
+func (x *ConsentRevoked) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+// SigningKeysMade gives an identity provider keys to sign tokens with. Its proposal is void if it has others by now.
+type SigningKeysMade struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	IdentityProvider string                 `protobuf:"bytes,1,opt,name=identity_provider,json=identityProvider,proto3" json:"identity_provider,omitempty"`
+	Serial           uint64                 `protobuf:"varint,2,opt,name=serial,proto3" json:"serial,omitempty"` // of the keys that it had before: each event makes it one more; 0: it had none
+	Keys             []*SigningKeysMade_Key `protobuf:"bytes,3,rep,name=keys,proto3" json:"keys,omitempty"`
+	By               string                 `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"` // the administrator; empty: by need, or by age
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *SigningKeysMade) Reset() {
+	*x = SigningKeysMade{}
+	mi := &file_event_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SigningKeysMade) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SigningKeysMade) ProtoMessage() {}
+
+func (x *SigningKeysMade) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SigningKeysMade.ProtoReflect.Descriptor instead.
+func (*SigningKeysMade) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *SigningKeysMade) GetIdentityProvider() string {
+	if x != nil {
+		return x.IdentityProvider
+	}
+	return ""
+}
+
+func (x *SigningKeysMade) GetSerial() uint64 {
+	if x != nil {
+		return x.Serial
+	}
+	return 0
+}
+
+func (x *SigningKeysMade) GetKeys() []*SigningKeysMade_Key {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *SigningKeysMade) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+// GrantsSwept forgets what is over by the record's time. What is not over stays.
+type GrantsSwept struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Grants        []uint64               `protobuf:"fixed64,1,rep,packed,name=grants,proto3" json:"grants,omitempty"`
+	Tokens        []uint64               `protobuf:"fixed64,2,rep,packed,name=tokens,proto3" json:"tokens,omitempty"` // ids of revoked tokens
+	Consents      [][]byte               `protobuf:"bytes,3,rep,name=consents,proto3" json:"consents,omitempty"`      // keys of rows
+	Voided        []string               `protobuf:"bytes,4,rep,name=voided,proto3" json:"voided,omitempty"`          // keys of rows of TokensVoided
+	Keys          []string               `protobuf:"bytes,5,rep,name=keys,proto3" json:"keys,omitempty"`              // identity providers of which some key is past
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GrantsSwept) Reset() {
+	*x = GrantsSwept{}
+	mi := &file_event_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GrantsSwept) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GrantsSwept) ProtoMessage() {}
+
+func (x *GrantsSwept) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GrantsSwept.ProtoReflect.Descriptor instead.
+func (*GrantsSwept) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *GrantsSwept) GetGrants() []uint64 {
+	if x != nil {
+		return x.Grants
+	}
+	return nil
+}
+
+func (x *GrantsSwept) GetTokens() []uint64 {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
+
+func (x *GrantsSwept) GetConsents() [][]byte {
+	if x != nil {
+		return x.Consents
+	}
+	return nil
+}
+
+func (x *GrantsSwept) GetVoided() []string {
+	if x != nil {
+		return x.Voided
+	}
+	return nil
+}
+
+func (x *GrantsSwept) GetKeys() []string {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
 type UserSpec_Attribute struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -3703,7 +4462,7 @@ type UserSpec_Attribute struct {
 
 func (x *UserSpec_Attribute) Reset() {
 	*x = UserSpec_Attribute{}
-	mi := &file_event_proto_msgTypes[43]
+	mi := &file_event_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3715,7 +4474,7 @@ func (x *UserSpec_Attribute) String() string {
 func (*UserSpec_Attribute) ProtoMessage() {}
 
 func (x *UserSpec_Attribute) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[43]
+	mi := &file_event_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3756,7 +4515,7 @@ type UserSpec_Grant struct {
 
 func (x *UserSpec_Grant) Reset() {
 	*x = UserSpec_Grant{}
-	mi := &file_event_proto_msgTypes[44]
+	mi := &file_event_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3768,7 +4527,7 @@ func (x *UserSpec_Grant) String() string {
 func (*UserSpec_Grant) ProtoMessage() {}
 
 func (x *UserSpec_Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[44]
+	mi := &file_event_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3817,7 +4576,7 @@ type Decided_Step struct {
 
 func (x *Decided_Step) Reset() {
 	*x = Decided_Step{}
-	mi := &file_event_proto_msgTypes[45]
+	mi := &file_event_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3829,7 +4588,7 @@ func (x *Decided_Step) String() string {
 func (*Decided_Step) ProtoMessage() {}
 
 func (x *Decided_Step) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[45]
+	mi := &file_event_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3883,7 +4642,7 @@ type ClusterKeyAdded_Wrap struct {
 
 func (x *ClusterKeyAdded_Wrap) Reset() {
 	*x = ClusterKeyAdded_Wrap{}
-	mi := &file_event_proto_msgTypes[46]
+	mi := &file_event_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3895,7 +4654,7 @@ func (x *ClusterKeyAdded_Wrap) String() string {
 func (*ClusterKeyAdded_Wrap) ProtoMessage() {}
 
 func (x *ClusterKeyAdded_Wrap) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[46]
+	mi := &file_event_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3937,7 +4696,7 @@ type SsoStarted_Proof struct {
 
 func (x *SsoStarted_Proof) Reset() {
 	*x = SsoStarted_Proof{}
-	mi := &file_event_proto_msgTypes[47]
+	mi := &file_event_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3949,7 +4708,7 @@ func (x *SsoStarted_Proof) String() string {
 func (*SsoStarted_Proof) ProtoMessage() {}
 
 func (x *SsoStarted_Proof) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[47]
+	mi := &file_event_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3991,6 +4750,90 @@ func (x *SsoStarted_Proof) GetDevice() bool {
 		return x.Device
 	}
 	return false
+}
+
+type SigningKeysMade_Key struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`                                    // kid
+	Algorithm     string                 `protobuf:"bytes,2,opt,name=algorithm,proto3" json:"algorithm,omitempty"`                      // ES256, RS256, EdDSA
+	Private       []byte                 `protobuf:"bytes,3,opt,name=private,proto3" json:"private,omitempty"`                          // PKCS #8, sealed with a cluster key
+	Public        []byte                 `protobuf:"bytes,4,opt,name=public,proto3" json:"public,omitempty"`                            // SubjectPublicKeyInfo, DER
+	ActiveUnix    int64                  `protobuf:"varint,5,opt,name=active_unix,json=activeUnix,proto3" json:"active_unix,omitempty"` // from then on it signs, and those of its algorithm before it do not
+	FormerUnix    int64                  `protobuf:"varint,6,opt,name=former_unix,json=formerUnix,proto3" json:"former_unix,omitempty"` // until when those of its algorithm before it stay published; 0: they go at once
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SigningKeysMade_Key) Reset() {
+	*x = SigningKeysMade_Key{}
+	mi := &file_event_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SigningKeysMade_Key) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SigningKeysMade_Key) ProtoMessage() {}
+
+func (x *SigningKeysMade_Key) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SigningKeysMade_Key.ProtoReflect.Descriptor instead.
+func (*SigningKeysMade_Key) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{50, 0}
+}
+
+func (x *SigningKeysMade_Key) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SigningKeysMade_Key) GetAlgorithm() string {
+	if x != nil {
+		return x.Algorithm
+	}
+	return ""
+}
+
+func (x *SigningKeysMade_Key) GetPrivate() []byte {
+	if x != nil {
+		return x.Private
+	}
+	return nil
+}
+
+func (x *SigningKeysMade_Key) GetPublic() []byte {
+	if x != nil {
+		return x.Public
+	}
+	return nil
+}
+
+func (x *SigningKeysMade_Key) GetActiveUnix() int64 {
+	if x != nil {
+		return x.ActiveUnix
+	}
+	return 0
+}
+
+func (x *SigningKeysMade_Key) GetFormerUnix() int64 {
+	if x != nil {
+		return x.FormerUnix
+	}
+	return 0
 }
 
 var File_event_proto protoreflect.FileDescriptor
@@ -4351,7 +5194,81 @@ const file_event_proto_rawDesc = "" +
 	"\x10DeviceDistrusted\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x0e\n" +
-	"\x02by\x18\x03 \x01(\tR\x02byB\x14Z\x12trine/engine/eventb\x06proto3"
+	"\x02by\x18\x03 \x01(\tR\x02by\"\xf7\x03\n" +
+	"\fGrantStarted\x12\x14\n" +
+	"\x05grant\x18\x01 \x01(\x06R\x05grant\x12-\n" +
+	"\x13code_not_after_unix\x18\x02 \x01(\x03R\x10codeNotAfterUnix\x12\x12\n" +
+	"\x04user\x18\x03 \x01(\tR\x04user\x12\x16\n" +
+	"\x06client\x18\x04 \x01(\tR\x06client\x12+\n" +
+	"\x11identity_provider\x18\x05 \x01(\tR\x10identityProvider\x12\x16\n" +
+	"\x06scopes\x18\x06 \x03(\tR\x06scopes\x12\x16\n" +
+	"\x06detail\x18\a \x01(\fR\x06detail\x12\x18\n" +
+	"\asession\x18\b \x01(\x06R\asession\x12\x18\n" +
+	"\aoffline\x18\t \x01(\bR\aoffline\x12$\n" +
+	"\x0enot_after_unix\x18\n" +
+	" \x01(\x03R\fnotAfterUnix\x12\x18\n" +
+	"\arefresh\x18\v \x01(\fR\arefresh\x12\x18\n" +
+	"\afactors\x18\f \x01(\rR\afactors\x12-\n" +
+	"\x12authenticated_unix\x18\r \x01(\x03R\x11authenticatedUnix\x12\x14\n" +
+	"\x05class\x18\x0e \x01(\tR\x05class\x12\x14\n" +
+	"\x05login\x18\x0f \x01(\x06R\x05login\x12\x14\n" +
+	"\x05token\x18\x10 \x01(\x06R\x05token\x12\x1a\n" +
+	"\bdecision\x18\x11 \x01(\x06R\bdecision\"\xd4\x01\n" +
+	"\x0eGrantRefreshed\x12\x14\n" +
+	"\x05grant\x18\x01 \x01(\x06R\x05grant\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\rR\n" +
+	"generation\x12\x1a\n" +
+	"\breplaces\x18\x03 \x01(\fR\breplaces\x12\x18\n" +
+	"\arefresh\x18\x04 \x01(\fR\arefresh\x12$\n" +
+	"\x0enot_after_unix\x18\x05 \x01(\x03R\fnotAfterUnix\x12\x14\n" +
+	"\x05token\x18\x06 \x01(\x06R\x05token\x12\x1a\n" +
+	"\bdecision\x18\a \x01(\x06R\bdecision\"K\n" +
+	"\vGrantsEnded\x12\x16\n" +
+	"\x06grants\x18\x01 \x03(\x06R\x06grants\x12\x14\n" +
+	"\x05cause\x18\x02 \x01(\rR\x05cause\x12\x0e\n" +
+	"\x02by\x18\x03 \x01(\tR\x02by\"\x86\x01\n" +
+	"\fTokenRevoked\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\x06R\x05token\x12$\n" +
+	"\x0enot_after_unix\x18\x02 \x01(\x03R\fnotAfterUnix\x12\x16\n" +
+	"\x06client\x18\x03 \x01(\tR\x06client\x12\x12\n" +
+	"\x04user\x18\x04 \x01(\tR\x04user\x12\x0e\n" +
+	"\x02by\x18\x05 \x01(\tR\x02by\"J\n" +
+	"\fTokensVoided\x12\x16\n" +
+	"\x06client\x18\x01 \x01(\tR\x06client\x12\x12\n" +
+	"\x04user\x18\x02 \x01(\tR\x04user\x12\x0e\n" +
+	"\x02by\x18\x03 \x01(\tR\x02by\"\xad\x01\n" +
+	"\fConsentGiven\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x16\n" +
+	"\x06client\x18\x02 \x01(\tR\x06client\x12\x16\n" +
+	"\x06scopes\x18\x03 \x03(\tR\x06scopes\x12\x16\n" +
+	"\x06claims\x18\x04 \x03(\tR\x06claims\x12+\n" +
+	"\x11identity_provider\x18\x05 \x01(\tR\x10identityProvider\x12\x14\n" +
+	"\x05login\x18\x06 \x01(\x06R\x05login\"L\n" +
+	"\x0eConsentRevoked\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x16\n" +
+	"\x06client\x18\x02 \x01(\tR\x06client\x12\x0e\n" +
+	"\x02by\x18\x03 \x01(\tR\x02by\"\xc9\x02\n" +
+	"\x0fSigningKeysMade\x12+\n" +
+	"\x11identity_provider\x18\x01 \x01(\tR\x10identityProvider\x12\x16\n" +
+	"\x06serial\x18\x02 \x01(\x04R\x06serial\x127\n" +
+	"\x04keys\x18\x03 \x03(\v2#.trine.event.v1.SigningKeysMade.KeyR\x04keys\x12\x0e\n" +
+	"\x02by\x18\x04 \x01(\tR\x02by\x1a\xa7\x01\n" +
+	"\x03Key\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
+	"\talgorithm\x18\x02 \x01(\tR\talgorithm\x12\x18\n" +
+	"\aprivate\x18\x03 \x01(\fR\aprivate\x12\x16\n" +
+	"\x06public\x18\x04 \x01(\fR\x06public\x12\x1f\n" +
+	"\vactive_unix\x18\x05 \x01(\x03R\n" +
+	"activeUnix\x12\x1f\n" +
+	"\vformer_unix\x18\x06 \x01(\x03R\n" +
+	"formerUnix\"\x85\x01\n" +
+	"\vGrantsSwept\x12\x16\n" +
+	"\x06grants\x18\x01 \x03(\x06R\x06grants\x12\x16\n" +
+	"\x06tokens\x18\x02 \x03(\x06R\x06tokens\x12\x1a\n" +
+	"\bconsents\x18\x03 \x03(\fR\bconsents\x12\x16\n" +
+	"\x06voided\x18\x04 \x03(\tR\x06voided\x12\x12\n" +
+	"\x04keys\x18\x05 \x03(\tR\x04keysB\x14Z\x12trine/engine/eventb\x06proto3"
 
 var (
 	file_event_proto_rawDescOnce sync.Once
@@ -4365,77 +5282,91 @@ func file_event_proto_rawDescGZIP() []byte {
 	return file_event_proto_rawDescData
 }
 
-var file_event_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
-var file_event_proto_goTypes = []any{
-	(Expectation_Kind)(0),        // 0: trine.event.v1.Expectation.Kind
-	(*Proposal)(nil),             // 1: trine.event.v1.Proposal
-	(*Expectation)(nil),          // 2: trine.event.v1.Expectation
-	(*Event)(nil),                // 3: trine.event.v1.Event
-	(*DocumentPut)(nil),          // 4: trine.event.v1.DocumentPut
-	(*DocumentDeleted)(nil),      // 5: trine.event.v1.DocumentDeleted
-	(*UserSpec)(nil),             // 6: trine.event.v1.UserSpec
-	(*AccountSpec)(nil),          // 7: trine.event.v1.AccountSpec
-	(*EndpointSpec)(nil),         // 8: trine.event.v1.EndpointSpec
-	(*PasswordSet)(nil),          // 9: trine.event.v1.PasswordSet
-	(*PasswordRemoved)(nil),      // 10: trine.event.v1.PasswordRemoved
-	(*SessionReserved)(nil),      // 11: trine.event.v1.SessionReserved
-	(*SessionsExpired)(nil),      // 12: trine.event.v1.SessionsExpired
-	(*TombstonesSwept)(nil),      // 13: trine.event.v1.TombstonesSwept
-	(*SessionClosed)(nil),        // 14: trine.event.v1.SessionClosed
-	(*Consumed)(nil),             // 15: trine.event.v1.Consumed
-	(*Accounted)(nil),            // 16: trine.event.v1.Accounted
-	(*Decided)(nil),              // 17: trine.event.v1.Decided
-	(*DecisionsMissing)(nil),     // 18: trine.event.v1.DecisionsMissing
-	(*LoginFailed)(nil),          // 19: trine.event.v1.LoginFailed
-	(*FailuresCleared)(nil),      // 20: trine.event.v1.FailuresCleared
-	(*FactorPut)(nil),            // 21: trine.event.v1.FactorPut
-	(*FactorRemoved)(nil),        // 22: trine.event.v1.FactorRemoved
-	(*FactorUsed)(nil),           // 23: trine.event.v1.FactorUsed
-	(*LoginRemembered)(nil),      // 24: trine.event.v1.LoginRemembered
-	(*PushAnswered)(nil),         // 25: trine.event.v1.PushAnswered
-	(*ClusterKeyAdded)(nil),      // 26: trine.event.v1.ClusterKeyAdded
-	(*ApiKeyCreated)(nil),        // 27: trine.event.v1.ApiKeyCreated
-	(*ApiKeyRevoked)(nil),        // 28: trine.event.v1.ApiKeyRevoked
-	(*Staged)(nil),               // 29: trine.event.v1.Staged
-	(*StageCommitted)(nil),       // 30: trine.event.v1.StageCommitted
-	(*StageAbandoned)(nil),       // 31: trine.event.v1.StageAbandoned
-	(*NodeStarted)(nil),          // 32: trine.event.v1.NodeStarted
-	(*ClusterFounded)(nil),       // 33: trine.event.v1.ClusterFounded
-	(*JoinTokenMade)(nil),        // 34: trine.event.v1.JoinTokenMade
-	(*JoinTokenRevoked)(nil),     // 35: trine.event.v1.JoinTokenRevoked
-	(*NodeJoined)(nil),           // 36: trine.event.v1.NodeJoined
-	(*NodeChanged)(nil),          // 37: trine.event.v1.NodeChanged
-	(*NodeRemoved)(nil),          // 38: trine.event.v1.NodeRemoved
-	(*SsoStarted)(nil),           // 39: trine.event.v1.SsoStarted
-	(*SsoUsed)(nil),              // 40: trine.event.v1.SsoUsed
-	(*SsoEnded)(nil),             // 41: trine.event.v1.SsoEnded
-	(*DeviceTrusted)(nil),        // 42: trine.event.v1.DeviceTrusted
-	(*DeviceDistrusted)(nil),     // 43: trine.event.v1.DeviceDistrusted
-	(*UserSpec_Attribute)(nil),   // 44: trine.event.v1.UserSpec.Attribute
-	(*UserSpec_Grant)(nil),       // 45: trine.event.v1.UserSpec.Grant
-	(*Decided_Step)(nil),         // 46: trine.event.v1.Decided.Step
-	(*ClusterKeyAdded_Wrap)(nil), // 47: trine.event.v1.ClusterKeyAdded.Wrap
-	(*SsoStarted_Proof)(nil),     // 48: trine.event.v1.SsoStarted.Proof
-}
+var (
+	file_event_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+	file_event_proto_msgTypes  = make([]protoimpl.MessageInfo, 58)
+	file_event_proto_goTypes   = []any{
+		Expectation_Kind(0),          // 0: trine.event.v1.Expectation.Kind
+		(*Proposal)(nil),             // 1: trine.event.v1.Proposal
+		(*Expectation)(nil),          // 2: trine.event.v1.Expectation
+		(*Event)(nil),                // 3: trine.event.v1.Event
+		(*DocumentPut)(nil),          // 4: trine.event.v1.DocumentPut
+		(*DocumentDeleted)(nil),      // 5: trine.event.v1.DocumentDeleted
+		(*UserSpec)(nil),             // 6: trine.event.v1.UserSpec
+		(*AccountSpec)(nil),          // 7: trine.event.v1.AccountSpec
+		(*EndpointSpec)(nil),         // 8: trine.event.v1.EndpointSpec
+		(*PasswordSet)(nil),          // 9: trine.event.v1.PasswordSet
+		(*PasswordRemoved)(nil),      // 10: trine.event.v1.PasswordRemoved
+		(*SessionReserved)(nil),      // 11: trine.event.v1.SessionReserved
+		(*SessionsExpired)(nil),      // 12: trine.event.v1.SessionsExpired
+		(*TombstonesSwept)(nil),      // 13: trine.event.v1.TombstonesSwept
+		(*SessionClosed)(nil),        // 14: trine.event.v1.SessionClosed
+		(*Consumed)(nil),             // 15: trine.event.v1.Consumed
+		(*Accounted)(nil),            // 16: trine.event.v1.Accounted
+		(*Decided)(nil),              // 17: trine.event.v1.Decided
+		(*DecisionsMissing)(nil),     // 18: trine.event.v1.DecisionsMissing
+		(*LoginFailed)(nil),          // 19: trine.event.v1.LoginFailed
+		(*FailuresCleared)(nil),      // 20: trine.event.v1.FailuresCleared
+		(*FactorPut)(nil),            // 21: trine.event.v1.FactorPut
+		(*FactorRemoved)(nil),        // 22: trine.event.v1.FactorRemoved
+		(*FactorUsed)(nil),           // 23: trine.event.v1.FactorUsed
+		(*LoginRemembered)(nil),      // 24: trine.event.v1.LoginRemembered
+		(*PushAnswered)(nil),         // 25: trine.event.v1.PushAnswered
+		(*ClusterKeyAdded)(nil),      // 26: trine.event.v1.ClusterKeyAdded
+		(*ApiKeyCreated)(nil),        // 27: trine.event.v1.ApiKeyCreated
+		(*ApiKeyRevoked)(nil),        // 28: trine.event.v1.ApiKeyRevoked
+		(*Staged)(nil),               // 29: trine.event.v1.Staged
+		(*StageCommitted)(nil),       // 30: trine.event.v1.StageCommitted
+		(*StageAbandoned)(nil),       // 31: trine.event.v1.StageAbandoned
+		(*NodeStarted)(nil),          // 32: trine.event.v1.NodeStarted
+		(*ClusterFounded)(nil),       // 33: trine.event.v1.ClusterFounded
+		(*JoinTokenMade)(nil),        // 34: trine.event.v1.JoinTokenMade
+		(*JoinTokenRevoked)(nil),     // 35: trine.event.v1.JoinTokenRevoked
+		(*NodeJoined)(nil),           // 36: trine.event.v1.NodeJoined
+		(*NodeChanged)(nil),          // 37: trine.event.v1.NodeChanged
+		(*NodeRemoved)(nil),          // 38: trine.event.v1.NodeRemoved
+		(*SsoStarted)(nil),           // 39: trine.event.v1.SsoStarted
+		(*SsoUsed)(nil),              // 40: trine.event.v1.SsoUsed
+		(*SsoEnded)(nil),             // 41: trine.event.v1.SsoEnded
+		(*DeviceTrusted)(nil),        // 42: trine.event.v1.DeviceTrusted
+		(*DeviceDistrusted)(nil),     // 43: trine.event.v1.DeviceDistrusted
+		(*GrantStarted)(nil),         // 44: trine.event.v1.GrantStarted
+		(*GrantRefreshed)(nil),       // 45: trine.event.v1.GrantRefreshed
+		(*GrantsEnded)(nil),          // 46: trine.event.v1.GrantsEnded
+		(*TokenRevoked)(nil),         // 47: trine.event.v1.TokenRevoked
+		(*TokensVoided)(nil),         // 48: trine.event.v1.TokensVoided
+		(*ConsentGiven)(nil),         // 49: trine.event.v1.ConsentGiven
+		(*ConsentRevoked)(nil),       // 50: trine.event.v1.ConsentRevoked
+		(*SigningKeysMade)(nil),      // 51: trine.event.v1.SigningKeysMade
+		(*GrantsSwept)(nil),          // 52: trine.event.v1.GrantsSwept
+		(*UserSpec_Attribute)(nil),   // 53: trine.event.v1.UserSpec.Attribute
+		(*UserSpec_Grant)(nil),       // 54: trine.event.v1.UserSpec.Grant
+		(*Decided_Step)(nil),         // 55: trine.event.v1.Decided.Step
+		(*ClusterKeyAdded_Wrap)(nil), // 56: trine.event.v1.ClusterKeyAdded.Wrap
+		(*SsoStarted_Proof)(nil),     // 57: trine.event.v1.SsoStarted.Proof
+		(*SigningKeysMade_Key)(nil),  // 58: trine.event.v1.SigningKeysMade.Key
+	}
+)
+
 var file_event_proto_depIdxs = []int32{
 	2,  // 0: trine.event.v1.Proposal.expect:type_name -> trine.event.v1.Expectation
 	3,  // 1: trine.event.v1.Proposal.events:type_name -> trine.event.v1.Event
 	0,  // 2: trine.event.v1.Expectation.kind:type_name -> trine.event.v1.Expectation.Kind
-	44, // 3: trine.event.v1.UserSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
-	45, // 4: trine.event.v1.UserSpec.roles:type_name -> trine.event.v1.UserSpec.Grant
-	44, // 5: trine.event.v1.AccountSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
-	44, // 6: trine.event.v1.EndpointSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
-	46, // 7: trine.event.v1.Decided.steps:type_name -> trine.event.v1.Decided.Step
-	47, // 8: trine.event.v1.ClusterKeyAdded.wraps:type_name -> trine.event.v1.ClusterKeyAdded.Wrap
+	53, // 3: trine.event.v1.UserSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
+	54, // 4: trine.event.v1.UserSpec.roles:type_name -> trine.event.v1.UserSpec.Grant
+	53, // 5: trine.event.v1.AccountSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
+	53, // 6: trine.event.v1.EndpointSpec.attributes:type_name -> trine.event.v1.UserSpec.Attribute
+	55, // 7: trine.event.v1.Decided.steps:type_name -> trine.event.v1.Decided.Step
+	56, // 8: trine.event.v1.ClusterKeyAdded.wraps:type_name -> trine.event.v1.ClusterKeyAdded.Wrap
 	3,  // 9: trine.event.v1.Staged.events:type_name -> trine.event.v1.Event
 	2,  // 10: trine.event.v1.Staged.expect:type_name -> trine.event.v1.Expectation
-	48, // 11: trine.event.v1.SsoStarted.proofs:type_name -> trine.event.v1.SsoStarted.Proof
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	57, // 11: trine.event.v1.SsoStarted.proofs:type_name -> trine.event.v1.SsoStarted.Proof
+	58, // 12: trine.event.v1.SigningKeysMade.keys:type_name -> trine.event.v1.SigningKeysMade.Key
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_event_proto_init() }
@@ -4449,7 +5380,7 @@ func file_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_event_proto_rawDesc), len(file_event_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   48,
+			NumMessages:   58,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

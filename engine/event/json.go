@@ -70,14 +70,19 @@ func shapeOf(fd protoreflect.FieldDescriptor) shape {
 	case "trine.event.v1.PasswordSet.argon2id", "trine.event.v1.PasswordSet.keyed", "trine.event.v1.PasswordSet.nt",
 		"trine.event.v1.PasswordSet.clear", "trine.event.v1.PasswordSet.past", "trine.event.v1.PasswordSet.imported", "trine.event.v1.ApiKeyCreated.hash", "trine.event.v1.ClusterKeyAdded.Wrap.wrapped",
 		"trine.event.v1.FactorPut.data", "trine.event.v1.ClusterFounded.key", "trine.event.v1.JoinTokenMade.hash",
-		"trine.event.v1.SsoStarted.hash", "trine.event.v1.SsoStarted.replaces", "trine.event.v1.SsoUsed.hash", "trine.event.v1.DeviceTrusted.hash":
+		"trine.event.v1.SsoStarted.hash", "trine.event.v1.SsoStarted.replaces", "trine.event.v1.SsoUsed.hash", "trine.event.v1.DeviceTrusted.hash",
+		"trine.event.v1.GrantStarted.refresh", "trine.event.v1.GrantRefreshed.replaces", "trine.event.v1.GrantRefreshed.refresh", "trine.event.v1.SigningKeysMade.Key.private":
 		return secretShape
 	case "trine.event.v1.Decided.id", "trine.event.v1.SessionClosed.session", "trine.event.v1.SessionsExpired.sessions",
 		"trine.event.v1.SessionReserved.login", "trine.event.v1.Accounted.login", "trine.event.v1.Staged.stage",
 		"trine.event.v1.StageCommitted.stage", "trine.event.v1.StageAbandoned.stage", "trine.event.v1.LoginFailed.login",
 		"trine.event.v1.FailuresCleared.login", "trine.event.v1.PushAnswered.challenge",
 		"trine.event.v1.SsoStarted.session", "trine.event.v1.SsoStarted.login", "trine.event.v1.SsoStarted.Proof.login", "trine.event.v1.SsoUsed.session",
-		"trine.event.v1.SsoUsed.login", "trine.event.v1.SsoEnded.sessions", "trine.event.v1.DeviceTrusted.login":
+		"trine.event.v1.SsoUsed.login", "trine.event.v1.SsoEnded.sessions", "trine.event.v1.DeviceTrusted.login",
+		"trine.event.v1.GrantStarted.grant", "trine.event.v1.GrantStarted.session", "trine.event.v1.GrantStarted.login", "trine.event.v1.GrantStarted.token",
+		"trine.event.v1.GrantStarted.decision", "trine.event.v1.GrantRefreshed.grant", "trine.event.v1.GrantRefreshed.token", "trine.event.v1.GrantRefreshed.decision",
+		"trine.event.v1.GrantsEnded.grants", "trine.event.v1.TokenRevoked.token", "trine.event.v1.ConsentGiven.login",
+		"trine.event.v1.GrantsSwept.grants", "trine.event.v1.GrantsSwept.tokens":
 		return idShape
 	case "trine.event.v1.Accounted.key", "trine.event.v1.NodeStarted.node", "trine.event.v1.ClusterKeyAdded.Wrap.node",
 		"trine.event.v1.LoginFailed.source", "trine.event.v1.FailuresCleared.source",

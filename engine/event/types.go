@@ -49,6 +49,15 @@ const (
 	TypeSSOEnded         Type = 92
 	TypeDeviceTrusted    Type = 93
 	TypeDeviceDistrusted Type = 94
+	TypeGrantStarted     Type = 100
+	TypeGrantRefreshed   Type = 101
+	TypeGrantsEnded      Type = 102
+	TypeTokenRevoked     Type = 103
+	TypeTokensVoided     Type = 104
+	TypeConsentGiven     Type = 105
+	TypeConsentRevoked   Type = 106
+	TypeSigningKeysMade  Type = 107
+	TypeGrantsSwept      Type = 108
 )
 
 // Class sorts events for retention. The numbers are raftstore's classes.
@@ -196,6 +205,56 @@ func (c SSOEnd) String() string {
 	return "unknown"
 }
 
+// LogsOut reports whether somebody wanted the session to end, so that what it let service providers have ends with it.
+func (c SSOEnd) LogsOut() bool { return c == SSOLoggedOut || c == SSOClosed }
+
+// GrantEnd says why a grant ended. It is recorded.
+type GrantEnd uint32
+
+// The ends.
+const (
+	GrantLive          GrantEnd = 0  // it has not ended
+	GrantRevoked       GrantEnd = 1  // by its client
+	GrantWithdrawn     GrantEnd = 2  // by its person
+	GrantClosed        GrantEnd = 3  // by an administrator
+	GrantCodeReused    GrantEnd = 4  // the code that it came of was presented once more
+	GrantTokenReused   GrantEnd = 5  // a refresh token that was used up was presented once more
+	GrantLoggedOut     GrantEnd = 6  // its person logged out; in no event, but what Apply makes of one
+	GrantConsentTaken  GrantEnd = 7  // the consent that it rests on was revoked; in no event either
+	GrantOverLifetime  GrantEnd = 8  // nobody refreshed it in time; in no event, but what a look at the clock says
+	GrantTokensVoided  GrantEnd = 9  // everything that was issued to its client, or for its person, was made void; in no event either
+	GrantSessionClosed GrantEnd = 10 // an administrator ended its session; in no event either
+)
+
+// String returns why, as commands and the API use it.
+func (c GrantEnd) String() string {
+	switch c {
+	case GrantLive:
+		return "live"
+	case GrantRevoked:
+		return "client"
+	case GrantWithdrawn:
+		return "person"
+	case GrantClosed:
+		return "administrator"
+	case GrantCodeReused:
+		return "code-reused"
+	case GrantTokenReused:
+		return "token-reused"
+	case GrantLoggedOut:
+		return "logout"
+	case GrantConsentTaken:
+		return "consent-revoked"
+	case GrantOverLifetime:
+		return "expired"
+	case GrantTokensVoided:
+		return "voided"
+	case GrantSessionClosed:
+		return "session-closed"
+	}
+	return "unknown"
+}
+
 // Codes of Apply's results other than 0 (applied). A proposal with one of them is void.
 const (
 	CodeConflict  uint32 = 1 // an expectation or claim does not hold
@@ -217,6 +276,7 @@ const (
 	StreamStage    = "stage"    // stage id, as FormatID prints it
 	StreamNode     = "node"     // node number, 16 hexadecimal digits
 	StreamSSO      = "sso"      // number of a session of single sign-on, as FormatID prints it
+	StreamGrant    = "grant"    // number of a grant, as FormatID prints it
 )
 
 // StreamKey hashes a stream's namespace and name. The hash is XXH3-64 of namespace, '/', name and is for ever.

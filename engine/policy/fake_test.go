@@ -226,7 +226,7 @@ func person(name string, u *document.User) *state.User {
 	memberOf(out, u.Groups...)
 	for i := range u.Roles {
 		from, until := u.Roles[i].Unix()
-		out.Roles = append(out.Roles, state.Grant{Role: []byte(u.Roles[i].Role), NotBefore: from, NotAfter: until})
+		out.Roles = append(out.Roles, state.RoleGrant{Role: []byte(u.Roles[i].Role), NotBefore: from, NotAfter: until})
 	}
 	var attributes []state.Attribute
 	for _, n := range slices.Sorted(maps.Keys(u.Attributes)) {

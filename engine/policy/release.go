@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"strings"
 	"sync/atomic"
 
 	"trine/engine/attribute"
@@ -42,10 +43,21 @@ func (cl *Client) view(s *sharing) *attribute.View {
 	if cl.Issuer != nil {
 		issuer = cl.Issuer.party
 	}
-	v := &clientView{of: s, view: attribute.NewView(s.policies, cl.party, issuer, sentByPacket)}
+	v := &clientView{of: s, view: attribute.NewView(s.policies, cl.party, issuer, cl.sent())}
 	cl.views.last.Store(v)
 	return v.view
 }
+
+// sent returns what says whether the client's protocol has a name for an attribute.
+func (cl *Client) sent() func(*attribute.Definition) bool {
+	if strings.HasPrefix(cl.Spec.Type, "oidc") {
+		return sentAsClaim
+	}
+	return sentByPacket
+}
+
+// sentAsClaim reports whether OpenID Connect has a name for the attribute.
+func sentAsClaim(d *attribute.Definition) bool { return d.OpenIDName != "" }
 
 // sentByPacket reports whether a packet protocol has a name for the attribute.
 func sentByPacket(d *attribute.Definition) bool { return d.Wire != nil }

@@ -110,6 +110,20 @@ func (s *State) checkEvent(at Stamp, i int) Result {
 		return s.checkSSOUsed(at, i, read[*event.SsoUsed](e, at))
 	case event.TypeSSOEnded:
 		return s.checkSSOEnded(read[*event.SsoEnded](e, at))
+	case event.TypeGrantStarted:
+		return s.checkGrantStarted(at, read[*event.GrantStarted](e, at))
+	case event.TypeGrantRefreshed:
+		return s.checkGrantRefreshed(at, read[*event.GrantRefreshed](e, at))
+	case event.TypeGrantsEnded:
+		return s.checkGrantsEnded(read[*event.GrantsEnded](e, at))
+	case event.TypeTokensVoided:
+		return s.checkTokensVoided(read[*event.TokensVoided](e, at))
+	case event.TypeConsentGiven:
+		return s.checkConsentGiven(read[*event.ConsentGiven](e, at))
+	case event.TypeConsentRevoked:
+		return s.checkConsentRevoked(read[*event.ConsentRevoked](e, at))
+	case event.TypeSigningKeysMade:
+		return s.checkSigningKeysMade(at, read[*event.SigningKeysMade](e, at))
 	case event.TypeDeviceTrusted:
 		return s.checkDeviceTrusted(at, read[*event.DeviceTrusted](e, at))
 	case event.TypeDeviceDistrusted:
@@ -344,6 +358,12 @@ const (
 	kindUser     = "User"
 	kindAccount  = "Account"
 	kindEndpoint = "Endpoint"
+)
+
+// The kinds of documents that have rows in other tables, which go with them.
+const (
+	kindServiceProvider  = "ServiceProvider"
+	kindIdentityProvider = "IdentityProvider"
 )
 
 var userPrefix = []byte(kindUser + "/")

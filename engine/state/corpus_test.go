@@ -68,6 +68,17 @@ var corpusSSODigests = map[event.Type]string{
 	event.TypeDocumentDeleted: "622d41c53711771b3b97d02708c653d6",
 }
 
+// corpusGrants is what came with OpenID Connect: consent, a grant that is refreshed and ends, what is revoked, and signing keys.
+var corpusGrants = []event.Type{
+	event.TypeDocumentPut, event.TypeConsentGiven, event.TypeGrantStarted, event.TypeGrantRefreshed, event.TypeTokenRevoked, event.TypeSigningKeysMade, event.TypeGrantsEnded,
+	event.TypeConsentRevoked, event.TypeTokensVoided, event.TypeGrantsSwept, event.TypeDocumentDeleted,
+}
+
+var corpusGrantsDigests = map[event.Type]string{
+	event.TypeSigningKeysMade: "c7975738c1d3341f7cc726013361b432",
+	event.TypeDocumentDeleted: "731c87ff7540a677176cf50ae5318189",
+}
+
 func TestEveryReleaseFoldsTheCorpusAlike(t *testing.T) {
 	folded := map[event.Type]bool{}
 	for name, c := range map[string]struct {
@@ -79,6 +90,7 @@ func TestEveryReleaseFoldsTheCorpusAlike(t *testing.T) {
 		"push":           {corpusPushes, corpusPushesDigests},
 		"cluster":        {corpusCluster, corpusClusterDigests},
 		"single sign-on": {corpusSSO, corpusSSODigests},
+		"OpenID Connect": {corpusGrants, corpusGrantsDigests},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, typ := range c.order {

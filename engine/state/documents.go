@@ -285,7 +285,14 @@ func (s *State) foldDocumentDeleted(at Stamp, body []byte) {
 		s.dropReservationsOf(k)
 		s.forgetPerson(old.id)
 		s.endSSOOf(at, string(k), event.SSOPersonGone)
+		s.forgetGrants(string(k), old.id)
 	case s.docs:
+		switch string(c.kind) {
+		case kindServiceProvider: // what was issued to it must not count for another of its name
+			s.void(at, string(c.name), "", string(c.by))
+		case kindIdentityProvider:
+			s.forgetSigning(string(c.name))
+		}
 		s.work.changed = append(s.work.changed, Key{Kind: string(c.kind), Name: string(c.name)})
 	default:
 		s.reown(table, ref, s.ownerHashes(table, k, old.spec), owners{})

@@ -467,6 +467,12 @@ func (s *State) endSSO(at Stamp, x *SSO, end event.SSOEnd, by string) {
 	s.ssoIDs.Delete(bytes.Clone(x.Hash[:]))
 	x.EndedAt, x.End, x.EndedBy = at.unix(), end, by
 	s.putSSO(x)
+	if end.LogsOut() {
+		s.endGrantsOfSession(at, x)
+	}
+	if s.onSSOEnded != nil {
+		s.work.ended = append(s.work.ended, *x)
+	}
 }
 
 // endSSOOf ends all sessions of a user.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,23 +45,34 @@ type State struct {
 	sso          *rows.Table // number -> session of single sign-on
 	ssoIDs       *rows.Table // hash of the id that a browser has -> number of the session
 	trusted      *rows.Table // user id -> trusted devices
+	grants       *rows.Table // number -> grant
+	revoked      *rows.Table // id -> access token that was revoked by itself
+	voided       *rows.Table // "c/client" or "u/user" -> when everything of it was made void
+	consents     *rows.Table // user id and client -> consent
+	signing      *rows.Table // identity provider -> signing keys
 
-	symbols      Symbols
-	ids          ids
-	byField      [sessionFields]rows.Index // of sessions
-	prefixes     [129]atomic.Int32         // how many sessions have an IPv6 prefix of each length
-	reservedBy   rows.Index                // of reservations, by user
-	accountsOf   rows.Index                // of accounts, by owner
-	accountsIn   rows.Index                // of accounts, by owner and system
-	endpointsOf  rows.Index                // of endpoints, by owner
-	ssoOf        rows.Index                // of sessions of single sign-on, by user
-	endings      endings
-	leasts       leasts // of failures
-	maxFailures  int    // rows of failures
-	ordersLock   sync.RWMutex
-	orders       map[string]*order // by kind
-	configIndex  atomic.Uint64
-	onConfig     func(index uint64, changed []Key)
+	symbols     Symbols
+	ids         ids
+	byField     [sessionFields]rows.Index // of sessions
+	prefixes    [129]atomic.Int32         // how many sessions have an IPv6 prefix of each length
+	reservedBy  rows.Index                // of reservations, by user
+	accountsOf  rows.Index                // of accounts, by owner
+	accountsIn  rows.Index                // of accounts, by owner and system
+	endpointsOf rows.Index                // of endpoints, by owner
+	ssoOf       rows.Index                // of sessions of single sign-on, by user
+	grantsOf    rows.Index                // of grants, by user
+	consentsOf  rows.Index                // of consents, by user
+	endings     endings
+	leasts      leasts // of failures
+	maxFailures int    // rows of failures
+	ordersLock  sync.RWMutex
+	orders      map[string]*order // by kind
+	configIndex atomic.Uint64
+	onConfig    func(index uint64, changed []Key)
+	onSSOEnded  func(at Stamp, ended []SSO)
+
+	signingChanges atomic.Uint64
+
 	nextUser     uint64
 	decisions    atomic.Uint64
 	missing      atomic.Uint64
@@ -86,6 +98,7 @@ type work struct {
 	groupSyms []byte // a user's groups
 	refs      []rows.Ref
 	changed   []Key
+	ended     []SSO // where somebody is told of them
 }
 
 // Table ids, which are in every persisted row's key: for ever.
@@ -116,6 +129,11 @@ const (
 	tableSSO          = 24
 	tableSSOIDs       = 25
 	tableTrusted      = 26
+	tableGrants       = 27
+	tableRevoked      = 28
+	tableVoided       = 29
+	tableConsents     = 30
+	tableSigning      = 31
 )
 
 // New returns an empty State.
@@ -150,6 +168,11 @@ func New() *State {
 		sso:          store.Table(tableSSO, 6),
 		ssoIDs:       store.Table(tableSSOIDs, 6),
 		trusted:      store.Table(tableTrusted, 4),
+		grants:       store.Table(tableGrants, 8),
+		revoked:      store.Table(tableRevoked, 4),
+		voided:       store.Table(tableVoided, 2),
+		consents:     store.Table(tableConsents, 6),
+		signing:      store.Table(tableSigning, 4),
 		orders:       make(map[string]*order),
 	}
 }
@@ -376,6 +399,28 @@ func (s *State) foldRare(at Stamp, e *event.Envelope) uint64 {
 		s.foldSSOUsed(at, m)
 	case *event.SsoEnded:
 		s.foldSSOEnded(at, m)
+	case *event.GrantStarted:
+		s.foldGrantStarted(at, m)
+	case *event.GrantRefreshed:
+		s.foldGrantRefreshed(at, m)
+	case *event.GrantsEnded:
+		for _, number := range m.Grants {
+			if g, known := s.Grant(number); known {
+				s.endGrant(at, &g, event.GrantEnd(m.Cause), m.By)
+			}
+		}
+	case *event.TokenRevoked:
+		s.foldTokenRevoked(at, m)
+	case *event.TokensVoided:
+		s.void(at, m.Client, m.User, m.By)
+	case *event.ConsentGiven:
+		s.foldConsentGiven(at, m)
+	case *event.ConsentRevoked:
+		s.foldConsentRevoked(at, m)
+	case *event.SigningKeysMade:
+		s.foldSigningKeysMade(at, m)
+	case *event.GrantsSwept:
+		s.foldGrantsSwept(at, m)
 	case *event.DeviceTrusted:
 		s.foldDeviceTrusted(at, m)
 	case *event.DeviceDistrusted:
@@ -419,6 +464,9 @@ func (s *State) finish(at Stamp) {
 	if len(s.work.changed) > 0 && s.onConfig != nil {
 		s.onConfig(at.Index, append([]Key(nil), s.work.changed...))
 	}
+	if len(s.work.ended) > 0 {
+		s.onSSOEnded(at, slices.Clone(s.work.ended))
+	}
 }
 
 // ConfigIndex returns the log index of the last change of a document that logins are decided by: of any kind but User, Account
@@ -440,6 +488,10 @@ func (s *State) Consumed(key string) bool { return s.consumed.Has([]byte(key)) }
 // once a proposal. It must not block. It is set before the first Apply.
 func (s *State) OnConfig(changed func(index uint64, changed []Key)) { s.onConfig = changed }
 
+// OnSSOEnded sets the function that Apply calls when sessions of single sign-on have ended, however they did, once a proposal; at says which node proposed it. It must not
+// block. It is set before the first Apply.
+func (s *State) OnSSOEnded(ended func(at Stamp, ended []SSO)) { s.onSSOEnded = ended }
+
 // Freeze marks the rows as of the last proposal applied. How long it takes does not grow with the number of rows.
 func (s *State) Freeze() *Frozen { return s.store.Freeze() }
 
@@ -460,6 +512,7 @@ func (s *State) Load(next func() (k, v []byte, ok bool, err error)) error {
 	s.decisions.Store(0)
 	s.missing.Store(0)
 	s.nextUser = s.getMeta(metaUser)
+	s.signingChanges.Add(1)
 	s.configIndex.Store(s.getMeta(metaConfig))
 	if err := s.loadSymbols(); err != nil {
 		return err
@@ -467,7 +520,7 @@ func (s *State) Load(next func() (k, v []byte, ok bool, err error)) error {
 	// Sessions have the most indexes; everything else is found again beside them.
 	sessions := make(chan error, 1)
 	go func() { sessions <- s.loadSessions() }()
-	return errors.Join(s.loadUsers(), s.loadOwned(), s.loadOrders(), s.loadReservations(), s.loadEndings(), s.loadFailures(), s.loadSSO(), <-sessions)
+	return errors.Join(s.loadUsers(), s.loadOwned(), s.loadOrders(), s.loadReservations(), s.loadEndings(), s.loadFailures(), s.loadSSO(), s.loadGrants(), <-sessions)
 }
 
 // Counts is numbers of rows, and what this node counted since it was started or loaded.
@@ -477,13 +530,17 @@ type Counts struct {
 	Endpoints    int
 	Sessions     int // live, stale ones included
 	Reservations int
-	Tombstones   int    // ended sessions that are remembered
-	Consumed     int    // one-shot keys that are remembered
-	Stages       int    // rows of staged proposals
-	Failures     int    // login names whose failures are remembered
-	Pushes       int    // push challenges whose answers are remembered
-	SSO          int    // sessions of single sign-on, those included that have ended and are remembered
-	Trusted      int    // people who have trusted devices
+	Tombstones   int // ended sessions that are remembered
+	Consumed     int // one-shot keys that are remembered
+	Stages       int // rows of staged proposals
+	Failures     int // login names whose failures are remembered
+	Pushes       int // push challenges whose answers are remembered
+	SSO          int // sessions of single sign-on, those included that have ended and are remembered
+	Trusted      int // people who have trusted devices
+	Grants       int // those included that are over and are remembered
+	Revoked      int // access tokens that were revoked by themselves
+	Consents     int
+	SigningKeys  int    // identity providers that have signing keys
 	Decisions    uint64 // decisions applied
 	Missing      uint64 // decisions that could not be recorded
 	Bytes        int    // memory of all rows and indexes
@@ -495,9 +552,10 @@ func (s *State) Counts() Counts {
 		Users: s.users.Len(), Accounts: s.accounts.Len(), Endpoints: s.endpoints.Len(), Sessions: s.sessions.Len(), Reservations: s.reservations.Len(),
 		Tombstones: s.ended.Len(), Consumed: s.consumed.Len(), Stages: s.stages.Len(), Failures: s.failures.Len(),
 		Pushes: s.pushes.Len(), SSO: s.sso.Len(), Trusted: s.trusted.Len(),
+		Grants: s.grants.Len(), Revoked: s.revoked.Len(), Consents: s.consents.Len(), SigningKeys: s.signing.Len(),
 		Decisions: s.decisions.Load(), Missing: s.missing.Load(),
 		Bytes: s.store.Bytes() + s.reservedBy.Bytes() + s.ids.bytes() + s.endings.bytes() +
-			s.accountsOf.Bytes() + s.accountsIn.Bytes() + s.endpointsOf.Bytes() + s.ssoOf.Bytes() + leastSize*mostLeasts(s.failures.Len()),
+			s.accountsOf.Bytes() + s.accountsIn.Bytes() + s.endpointsOf.Bytes() + s.ssoOf.Bytes() + s.grantsOf.Bytes() + s.consentsOf.Bytes() + leastSize*mostLeasts(s.failures.Len()),
 	}
 	for i := range s.byField {
 		c.Bytes += s.byField[i].Bytes()
@@ -507,6 +565,7 @@ func (s *State) Counts() Counts {
 
 func (w *work) reset() {
 	w.expect, w.events, w.keys, w.changed = w.expect[:0], w.events[:0], w.keys[:0], w.changed[:0]
+	w.ended = w.ended[:0]
 	w.decodedAt = -1
 	w.plan = plan{}
 }

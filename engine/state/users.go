@@ -32,10 +32,10 @@ type User struct {
 	Inactive    bool
 
 	PrimaryGroup  []byte
-	PrimarySymbol uint32     // of its name, plus one; 0 where that is not known
-	Groups        SymbolList // of their names, which AppendGroups has
-	Symbols       *Symbols   // of the groups
-	Roles         []Grant    // his own, without those of his groups
+	PrimarySymbol uint32      // of its name, plus one; 0 where that is not known
+	Groups        SymbolList  // of their names, which AppendGroups has
+	Symbols       *Symbols    // of the groups
+	Roles         []RoleGrant // his own, without those of his groups
 	Aliases       [][]byte
 
 	// The password's forms; each is empty if it is not kept. CredentialVersion counts the changes of the password, its removal
@@ -56,8 +56,8 @@ type User struct {
 	attributes attributes
 }
 
-// Grant is a role for a time. NotBefore and NotAfter are unix seconds; 0 is from the first, and for ever.
-type Grant struct {
+// RoleGrant is a role for a time. NotBefore and NotAfter are unix seconds; 0 is from the first, and for ever.
+type RoleGrant struct {
 	Role                []byte
 	NotBefore, NotAfter int64
 }
@@ -288,7 +288,7 @@ func (u *User) decodeSpec(b []byte, y *Symbols) error {
 			if !ok || !ok2 || !ok3 {
 				return fmt.Errorf("read role of user row: %w", errRow)
 			}
-			u.Roles = append(u.Roles, Grant{Role: y.text(n), NotBefore: int64(from), NotAfter: int64(until)})
+			u.Roles = append(u.Roles, RoleGrant{Role: y.text(n), NotBefore: int64(from), NotAfter: int64(until)})
 		}
 	}
 	return nil

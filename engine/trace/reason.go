@@ -85,6 +85,22 @@ const (
 
 	LoginRequired Reason = "login.required"
 
+	OIDCCodeExpired     Reason = "oidc.code-expired"
+	OIDCCodeUsed        Reason = "oidc.code-used"
+	OIDCConsentDenied   Reason = "oidc.consent-denied"
+	OIDCConsentRequired Reason = "oidc.consent-required"
+	OIDCGrantExpired    Reason = "oidc.grant-expired"
+	OIDCGrantOver       Reason = "oidc.grant-over"
+	OIDCGrantUnknown    Reason = "oidc.grant-unknown"
+	OIDCKeys            Reason = "oidc.keys-missing"
+	OIDCLimit           Reason = "oidc.limit"
+	OIDCOnce            Reason = "oidc.used-before"
+	OIDCRefresh         Reason = "oidc.refresh-invalid"
+	OIDCRefreshReused   Reason = "oidc.refresh-reused"
+	OIDCSessionEnded    Reason = "oidc.session-ended"
+	OIDCTokenExpired    Reason = "oidc.token-expired"
+	OIDCTokenRevoked    Reason = "oidc.token-revoked"
+
 	OTPClock    Reason = "otp.clock"
 	OTPReplayed Reason = "otp.replayed"
 	OTPWrong    Reason = "otp.wrong"
@@ -276,6 +292,21 @@ var infos = [...]Info{
 	{LogNoLeader, ClassSystem, "The login needs a record that only a leader can commit, and there is none now.", "`trine status` shows the cluster's state. The device should try another node meanwhile."},
 	{LogNotRecorded, ClassSystem, "The login needs a record, and the log did not take it: its queue is full, its disk is full, or the node is stopping.", "`trine status` shows the queue and the disk; free space or remove load."},
 	{LoginRequired, ClassUser, "The service provider asks not to disturb the person, and there is no session of single sign-on that counts.", "Nothing: the service provider asks again in the open. If people have to log in too often, look at `session` of the IdentityProvider."},
+	{OIDCCodeExpired, ClassClient, "The authorization code came back too late.", "Log in again. If it happens often, find out what holds the client up between the redirect and its request for tokens."},
+	{OIDCCodeUsed, ClassClient, "The authorization code was redeemed before, so it may have been stolen, and all that was issued for it is void now.", "If the client sends its request twice, mend that. Otherwise find out who else sees its redirects."},
+	{OIDCConsentDenied, ClassUser, "The person did not consent to what the client asks for.", "Nothing, if he meant it."},
+	{OIDCConsentRequired, ClassUser, "The client asks not to disturb the person, who has not consented yet to what it asks for.", "Nothing: the client asks again in the open, and the person is asked."},
+	{OIDCGrantExpired, ClassUser, "What the token is of is over, as nobody refreshed it in time.", "Log in again."},
+	{OIDCGrantOver, ClassUser, "What the token is of has ended: it was revoked, the person logged out or took consent back, or an administrator ended it.", "The trace says why, and who did it. Log in again if the client should have access."},
+	{OIDCGrantUnknown, ClassClient, "What the token is of is not known here: it ended long ago, or its user was deleted.", "Log in again."},
+	{OIDCKeys, ClassSystem, "There is no key to sign with: it could not be made or recorded now, or cannot be opened on this node.", "`trine key list` shows the keys, `trine status` whether there is a leader and which cluster keys this node has."},
+	{OIDCLimit, ClassClient, "What the client asks for is more than is kept of a grant or consent.", "The trace says what the most is; have the client ask for fewer scopes or claims."},
+	{OIDCRefresh, ClassClient, "The refresh token is none that was issued to this client, or cannot be read.", "Log in again. Look at what the client sends as its refresh token."},
+	{OIDCRefreshReused, ClassClient, "The refresh token was used before, so it may have been stolen, and all that it could renew is void now.", "Log in again. If the client refreshes twice at a time, or forgets what it got, mend that; otherwise find out who has its tokens."},
+	{OIDCSessionEnded, ClassUser, "The person logged out between the login and the request for tokens.", "Log in again."},
+	{OIDCTokenExpired, ClassClient, "The access token has expired.", "Refresh it, or log in again."},
+	{OIDCTokenRevoked, ClassClient, "The access token was revoked, or everything that was issued to its client or for its person was made void.", "Log in again if the client should have access; the event log says who did it."},
+	{OIDCOnce, ClassClient, "What is good once was presented once more.", "If the client sends its requests twice, mend that. Otherwise somebody may have stolen what it sent."},
 	{OK, ClassOK, "Everything that was asked for holds.", ""},
 	{OTPClock, ClassSystem, "The one-time password is right, but one of a later time was used already: the clock of this node, or of the one that accepted the other, was wrong.", "Compare the nodes' clocks. If one had run ahead, have the person enrol the device anew, or wait until that time has come."},
 	{OTPReplayed, ClassUser, "The one-time password is right, but it or a later one was used before.", "Wait for the next one. If nobody used it, somebody else has the device or its secret."},

@@ -220,6 +220,21 @@ const (
 	ExternalAccepted StepCode = 342 // external identity provider, whom it names
 	FactorOfAnother  StepCode = 343 // factor, whom it names
 	FactorBegun      StepCode = 344 // factor
+
+	// Grants and tokens.
+	GrantBegun    StepCode = 350 // number, scopes
+	GrantGoesOn   StepCode = 351 // number, generation
+	GrantEnded    StepCode = 352 // number, why
+	GrantVoid     StepCode = 353 // number, why
+	TokenIssued   StepCode = 354 // id, service provider
+	TokenVoid     StepCode = 355 // id, why
+	ScopesGranted StepCode = 356 // scopes, service provider
+	ScopesCut     StepCode = 357 // scopes, why
+	ConsentKept   StepCode = 358 // service provider, what
+	ConsentLacked StepCode = 359 // service provider, what
+	ProtocolFound StepCode = 360 // what, what is wrong
+	ClientProved  StepCode = 361 // service provider, method
+	KeysMade      StepCode = 362 // identity provider, algorithms
 )
 
 // templates holds the words of each step; {s} is its subject, {d} its detail.
@@ -412,6 +427,20 @@ var templates = [...]string{
 	ExternalAccepted: "The identity provider {s} says that it is {d}.",
 	FactorOfAnother:  "What proves {s} is of another person: {d}.",
 	FactorBegun:      "The person chose {s}.",
+
+	GrantBegun:    "The grant {s} begins: {d}.",
+	GrantGoesOn:   "The grant {s} goes on with refresh token number {d}.",
+	GrantEnded:    "The grant {s} has ended: {d}.",
+	GrantVoid:     "The grant {s} does not count: {d}.",
+	TokenIssued:   "The access token {s} was issued to {d}.",
+	TokenVoid:     "The access token {s} does not count: {d}.",
+	ScopesGranted: "{d} gets: {s}.",
+	ScopesCut:     "Not granted are {s}: {d}.",
+	ConsentKept:   "The person lets {s} know: {d}.",
+	ConsentLacked: "The person has not consented that {s} gets: {d}.",
+	ProtocolFound: "{s}: {d}.",
+	ClientProved:  "{s} has proved by {d} that it is itself.",
+	KeysMade:      "Keys to sign with were made for {s}: {d}.",
 
 	FormToCome: "The method needs the {s} form of the password, of which only an imported hash is known; the first login with PAP makes it.",
 }
