@@ -215,6 +215,9 @@ func (p *pendingSeal) Persist(sink raft.SnapshotSink) (err error) {
 	if s.replaced {
 		return errReplaced
 	}
+	if err := s.stop(); err != nil {
+		return fmt.Errorf("seal: %w", err)
+	}
 	if s.dirty {
 		if err := s.undo(); err != nil {
 			return err
@@ -270,9 +273,12 @@ func (p *pendingSeal) grown() float64 {
 	return max(float64(u.bytes.Load()-p.bytes)/float64(c.SealBytes), float64(u.records.Load()-p.records)/float64(c.SealRecords))
 }
 
-// undo removes what a seal wrote that did not come to its SEAL.
+// undo removes what a seal wrote that did not come to its SEAL; on a full disk not yet, as that writes too.
 func (s *sealer) undo() error {
 	s.dirty = true
+	if s.level() >= levelRefuse {
+		return errLowSpace
+	}
 	err := s.cfg.failpoint("undo")
 	if err == nil {
 		err = s.history.Undo()

@@ -113,6 +113,9 @@ func (e *epoch) open() error {
 	if err := damage.CheckValues(e.dir, damage.Values{Part: e.count.Part, End: e.count.End}, advice); err != nil {
 		return err
 	}
+	if err := reserveDiscard(e.dir); err != nil {
+		return err
+	}
 	db, err := badger.Open(badger.DefaultOptions(e.dir).
 		WithLogger(e.logger).
 		WithMetricsEnabled(false).

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
 	"trine/raftstore/damage"
@@ -281,4 +283,40 @@ func FuzzBlob(f *testing.F) {
 			t.Error("a line of the index changes when it is stored")
 		}
 	})
+}
+
+// Badger writes through memory maps: what has no room on disk then must be found out before.
+func TestRoomIsAllocatedBeforeBlobsAreWritten(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(dir, 0, nil, nil, silent{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	w, err := s.Writer(true, func() error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	for _, f := range some(1, 2000) {
+		if err := w.Add(1, &f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	for pattern, least := range map[string]int64{"*.vlog": reserveBytes, "*.mem": 2 << 20, discardName: discardBytes} {
+		names, err := filepath.Glob(filepath.Join(dir, "*", pattern))
+		if err != nil || len(names) != 1 {
+			t.Fatalf("%s: %v, %v", pattern, names, err)
+		}
+		var st unix.Stat_t
+		if err := unix.Stat(names[0], &st); err != nil {
+			t.Fatal(err)
+		}
+		if got := st.Blocks * 512; got < least {
+			t.Errorf("%s has %d bytes on disk, want %d at least", names[0], got, least)
+		}
+	}
 }

@@ -206,6 +206,7 @@ type Writer struct {
 	blobs  map[id]*builder
 	open   map[id]*epoch
 	counts map[id]Count
+	rooms  map[id]room
 	stop   func() error
 	Bytes  uint64 // compressed bytes written so far
 	begun  uint64 // of which the kernel was told to write so many
@@ -217,7 +218,7 @@ const writeback = 1 << 20
 // Writer starts a seal. Only one may be open at a time. Fast spares the processor and takes half as much space again. Stop is asked before each blob is written, as the
 // databases write through memory maps, and a full disk then ends the process; what it returns ends the writing.
 func (s *Set) Writer(fast bool, stop func() error) (*Writer, error) {
-	w := &Writer{set: s, stop: stop, blobs: map[id]*builder{}, open: map[id]*epoch{}, counts: map[id]Count{}}
+	w := &Writer{set: s, stop: stop, blobs: map[id]*builder{}, open: map[id]*epoch{}, counts: map[id]Count{}, rooms: map[id]room{}}
 	if !fast {
 		var err error
 		w.enc, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
@@ -272,6 +273,9 @@ func (w *Writer) flush(k id, b *builder) error {
 		firstIndex: b.first.Index, firstOffset: b.first.Offset, firstTime: b.first.Time,
 		lastIndex: b.last.Index, lastOffset: b.last.Offset, lastTime: b.last.Time,
 		facts: b.facts, stored: uint32(len(stored)), streams: newFilter(&b.streams),
+	}
+	if err := w.reserve(k, e, int64(len(stored))); err != nil {
+		return err
 	}
 	wb := e.db.NewWriteBatch()
 	defer wb.Cancel()
