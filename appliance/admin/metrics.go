@@ -25,6 +25,7 @@ type MetricSources struct {
 	Log         func() LogStats
 	Radius      func() RadiusStats
 	Tacacs      func() TacacsStats
+	Web         func() WebStats // nil: there is no web front
 	Loops       func() LoopStats
 	State       func() state.Counts
 	Documents   func() map[string]int // by kind
@@ -122,6 +123,16 @@ type TacacsStats struct {
 	BytesIn, BytesOut               uint64
 }
 
+// WebStats are the counters and the state of the web front.
+type WebStats struct {
+	Requests, Pages                      uint64
+	Logins, Refused, Logouts             uint64 // logins that were done, rounds that were refused
+	Accepted, Rejected                   uint64 // connections
+	CallsDone, CallsFailed, CallsDropped uint64 // to service providers, of logouts
+	UnknownHosts, BadForms               uint64
+	Connections, CallsWaiting            int
+}
+
 // LoopStats are the counters of the packet loops together.
 type LoopStats struct {
 	Loops, Sockets                                                int
@@ -183,6 +194,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	if s.Radius != nil {
 		e.radius(s.Radius())
 		e.tacacs(s.Tacacs())
+		if s.Web != nil {
+			e.web(s.Web())
+		}
 	}
 	if s.Loops != nil {
 		e.loops(s.Loops())
@@ -365,6 +379,23 @@ func (e emitter) tacacs(t TacacsStats) {
 		l := &t.Latencies[i]
 		e.histogram("trine_tacacs_request_duration_seconds", "Time from a request's arrival to its answer.", l, "kind", l.Kind, "method", l.Method)
 	}
+}
+
+func (e emitter) web(w WebStats) {
+	e.counter("trine_web_requests_total", "Requests of browsers and service providers.", float64(w.Requests))
+	e.counter("trine_web_pages_total", "Pages that were shown to people.", float64(w.Pages))
+	e.counter("trine_web_logins_total", "Logins that were done over pages.", float64(w.Logins))
+	e.counter("trine_web_refusals_total", "Rounds of logins over pages that were refused.", float64(w.Refused))
+	e.counter("trine_web_logouts_total", "Sessions that people ended.", float64(w.Logouts))
+	e.counter("trine_web_unknown_hosts_total", "Requests for a host and path at which there is no identity provider.", float64(w.UnknownHosts))
+	e.counter("trine_web_bad_forms_total", "Forms that were forged, expired, replayed or of another browser.", float64(w.BadForms))
+	e.gauge("trine_web_connections", "Open connections.", float64(w.Connections))
+	e.counter("trine_web_connections_total", "Connections that came.", float64(w.Accepted))
+	e.counter("trine_web_connections_refused_total", "Connections that were closed because of a bound, or because they spoke neither TLS nor what their proxy should.", float64(w.Rejected))
+	e.gauge("trine_web_calls_waiting", "Calls that tell service providers of logouts and are not done.", float64(w.CallsWaiting))
+	e.counter("trine_web_calls_total", "Calls that told service providers of logouts, by outcome.", float64(w.CallsDone), "outcome", "done")
+	e.counter("trine_web_calls_total", "Calls that told service providers of logouts, by outcome.", float64(w.CallsFailed), "outcome", "failed")
+	e.counter("trine_web_calls_total", "Calls that told service providers of logouts, by outcome.", float64(w.CallsDropped), "outcome", "dropped")
 }
 
 func (e emitter) loops(l LoopStats) {

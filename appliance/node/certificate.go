@@ -28,6 +28,9 @@ const (
 // WebCertificateFile is the name in the data directory of the certificate that the web listener makes for itself.
 const WebCertificateFile = "web.crt"
 
+// webKeyFile is the name of its key.
+const webKeyFile = "web.key"
+
 // selfSignedFor is how long a self-signed certificate is good; a new one is made at a start within the last tenth of it.
 const selfSignedFor = 2 * 365 * 24 * time.Hour
 
@@ -37,7 +40,7 @@ func managementTLS(s *Settings, now time.Time) (*tls.Config, error) {
 	certificate, key := s.ManagementCertificate, s.ManagementKey
 	if certificate == "" {
 		certificate, key = filepath.Join(s.Data, certificateFile), filepath.Join(s.Data, keyFile)
-		if err := ensureSelfSigned(certificate, key, s, now); err != nil {
+		if err := ensureSelfSigned(certificate, key, "management", s.NodeName, []string{s.ManagementListen}, now); err != nil {
 			return nil, err
 		}
 	}
@@ -48,53 +51,56 @@ func managementTLS(s *Settings, now time.Time) (*tls.Config, error) {
 	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}, nil
 }
 
-func ensureSelfSigned(certificate, key string, s *Settings, now time.Time) error {
+// ensureSelfSigned makes a certificate for the addresses of a listener, where there is none that is good for a while.
+func ensureSelfSigned(certificate, key, listener, name string, addresses []string, now time.Time) error {
 	if pair, err := tls.LoadX509KeyPair(certificate, key); err == nil {
 		if now.Before(pair.Leaf.NotAfter.Add(-selfSignedFor / 10)) {
 			return nil
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("load the self-signed management certificate %s: %w; remove it and its key to have a new one made", certificate, err)
+		return fmt.Errorf("load the self-signed %s certificate %s: %w; remove it and its key to have a new one made", listener, certificate, err)
 	}
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return fmt.Errorf("make the management key: %w", err)
+		return fmt.Errorf("make the %s key: %w", listener, err)
 	}
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
-		return fmt.Errorf("make the management certificate: %w", err)
+		return fmt.Errorf("make the %s certificate: %w", listener, err)
 	}
 	template := &x509.Certificate{
 		SerialNumber:          serial,
-		Subject:               pkix.Name{CommonName: s.NodeName, Organization: []string{"Trine, self-signed"}},
+		Subject:               pkix.Name{CommonName: name, Organization: []string{"Trine, self-signed"}},
 		NotBefore:             now.Add(-time.Hour),
 		NotAfter:              now.Add(selfSignedFor),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,
-		DNSNames:              []string{"localhost", s.NodeName},
+		DNSNames:              []string{"localhost", name},
 		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 	}
-	if address, err := netip.ParseAddrPort(s.ManagementListen); err == nil && !address.Addr().IsLoopback() && !address.Addr().IsUnspecified() {
-		template.IPAddresses = append(template.IPAddresses, address.Addr().AsSlice())
+	for _, text := range addresses {
+		if address, err := netip.ParseAddrPort(text); err == nil && !address.Addr().IsLoopback() && !address.Addr().IsUnspecified() {
+			template.IPAddresses = append(template.IPAddresses, address.Addr().AsSlice())
+		}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
 	if err != nil {
-		return fmt.Errorf("sign the management certificate: %w", err)
+		return fmt.Errorf("sign the %s certificate: %w", listener, err)
 	}
 	encoded, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
-		return fmt.Errorf("encode the management key: %w", err)
+		return fmt.Errorf("encode the %s key: %w", listener, err)
 	}
 	// A power cut at any moment leaves both, or no certificate, and then a new one is made: never half a file, nor a key that is another certificate's.
 	if err := os.Remove(certificate); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove the management certificate that ends: %w", err)
+		return fmt.Errorf("remove the %s certificate that ends: %w", listener, err)
 	}
 	if err := keep(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}), 0o600); err != nil {
-		return fmt.Errorf("write the management key: %w", err)
+		return fmt.Errorf("write the %s key: %w", listener, err)
 	}
 	if err := keep(certificate, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644); err != nil {
-		return fmt.Errorf("write the management certificate: %w", err)
+		return fmt.Errorf("write the %s certificate: %w", listener, err)
 	}
 	return nil
 }

@@ -34,7 +34,7 @@ func TestClockThatJumpsLosesAndResurrectsNothing(t *testing.T) {
 	}
 	s := DefaultSettings()
 	s.Data, s.Quickstart, s.NodeName = filepath.Join(t.TempDir(), "data"), true, "test"
-	s.TacacsListen = nil
+	s.TacacsListen, s.WebListen = nil, nil
 	s.RadiusAuthentication, s.RadiusAccounting, s.ManagementListen, s.RadiusLoops = []string{"127.0.0.1:0"}, []string{"127.0.0.1:0"}, "127.0.0.1:0", 1
 	logger := slog.New(slog.DiscardHandler)
 	node, err := startAt(t.Context(), s, logger, clock)

@@ -61,7 +61,7 @@ func (n *clusterNode) start(t *testing.T, arguments ...string) {
 func (n *clusterNode) try(t *testing.T, arguments ...string) (*process, error) {
 	t.Helper()
 	return tryWith(t, os.Args[0], n.data, append(arguments, "--data", n.data, "--node-name", n.name, "--cluster-listen", n.address, "--radius-authentication", "127.0.0.1:0",
-		"--radius-accounting", "127.0.0.1:0", "--tacacs-listen", "127.0.0.1:0", "--management-listen", "127.0.0.1:0", "--radius-loops", "1", "--log-level", "warn")...)
+		"--radius-accounting", "127.0.0.1:0", "--tacacs-listen", "127.0.0.1:0", "--web-listen", "127.0.0.1:0", "--management-listen", "127.0.0.1:0", "--radius-loops", "1", "--log-level", "warn")...)
 }
 
 // until waits until the cluster is as the test wants it, as the node sees it.

@@ -105,7 +105,7 @@ func TestNodeDoesNotStartWithAGeoDatabaseThatCannotBeRead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "geo.mmdb")
 	s := DefaultSettings()
 	s.Data, s.GeoDatabase = t.TempDir(), path
-	s.RadiusAuthentication, s.RadiusAccounting, s.TacacsListen, s.ManagementListen = nil, nil, nil, "127.0.0.1:0"
+	s.RadiusAuthentication, s.RadiusAccounting, s.TacacsListen, s.WebListen, s.ManagementListen = nil, nil, nil, nil, "127.0.0.1:0"
 	for _, text := range []string{"", "<html>404</html>"} {
 		if text != "" {
 			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

@@ -44,6 +44,9 @@ var arrows = []struct {
 	{"protocols/tacacs/wire", []string{"protocols/md5"}},
 	{"protocols/tacacs", []string{"protocols/tacacs/wire", "protocols/internal/...", "protocols/tally", "protocols/loop", "protocols/stream", "engine/..."}},
 
+	{"protocols/web", []string{"protocols/internal/...", "protocols/tally", "engine/..."}},
+	{"protocols/oidc", []string{"protocols/web", "protocols/internal/...", "protocols/tally", "engine/..."}},
+
 	{"engine", []string{"engine/..."}},
 	{"engine/event/field", nil},
 	{"engine/event", []string{"engine/event/field"}},

@@ -60,7 +60,7 @@ func tryBinary(t *testing.T, binary, data string, had *Addresses) (*process, err
 	if had != nil {
 		authentication, accounting, tacacs = had.RadiusAuthentication[0], had.RadiusAccounting[0], had.Tacacs[0]
 	}
-	return tryWith(t, binary, data, "--data", data, "--node-name", "test", "--quickstart", "--tacacs-listen", tacacs, "--radius-authentication", authentication,
+	return tryWith(t, binary, data, "--data", data, "--node-name", "test", "--quickstart", "--tacacs-listen", tacacs, "--web-listen", "127.0.0.1:0", "--radius-authentication", authentication,
 		"--radius-accounting", accounting, "--management-listen", "127.0.0.1:0", "--radius-loops", "1", "--seal-bytes", "2000000", "--log-level", "warn")
 }
 

@@ -21,6 +21,7 @@ func (n *Node) metrics(certificate time.Time) http.Handler {
 		Log:         n.logStats,
 		Radius:      n.radiusStats,
 		Tacacs:      n.tacacsStats,
+		Web:         n.webStats,
 		Loops:       n.loopStats,
 		State:       n.views.Counts,
 		Documents:   n.documentCounts,

@@ -30,6 +30,7 @@ import (
 	"trine/protocols/radius"
 	"trine/protocols/radius/dictionary"
 	"trine/protocols/tacacs"
+	"trine/protocols/web"
 	"trine/raftstore"
 	"trine/raftstore/transport"
 )
@@ -76,6 +77,8 @@ type Node struct {
 	radius      atomic.Pointer[radius.Server]
 	tacacs      atomic.Pointer[tacacs.Server]
 	devices     atomic.Pointer[deviceTLS] // nil: TACACS+ is not answered within TLS
+	web         atomic.Pointer[web.Front] // nil: browsers are not answered
+	webFiles    *webCertificate
 	admin       *admin.Server
 
 	management net.Listener
@@ -93,6 +96,7 @@ type Addresses struct {
 	RadiusAccounting     []string `json:"radiusAccounting"`
 	Tacacs               []string `json:"tacacs"`
 	TacacsTLS            []string `json:"tacacsTLS"`
+	Web                  []string `json:"web"`
 	Management           string   `json:"management"`
 	Cluster              string   `json:"cluster,omitempty"`
 }
@@ -284,6 +288,9 @@ func (n *Node) startListeners(ctx context.Context) error {
 	if err := n.startTacacs(); err != nil {
 		return err
 	}
+	if err := n.startWeb(); err != nil {
+		return err
+	}
 	if !n.store.HasLeader() {
 		return nil
 	}
@@ -319,6 +326,11 @@ func (n *Node) Addresses() Addresses {
 			a.TacacsTLS = append(a.TacacsTLS, t.SecureAddr(i).String())
 		}
 	}
+	if f := n.web.Load(); f != nil {
+		for _, address := range f.Addrs() {
+			a.Web = append(a.Web, address.String())
+		}
+	}
 	return a
 }
 
@@ -342,12 +354,15 @@ func (n *Node) writeAddresses() error {
 // Wait returns when ctx ends (nil), when a part of the node has failed, or when it is to start again within its process (an error that Serve knows).
 func (n *Node) Wait(ctx context.Context) error {
 	server := n.radius.Load()
-	var devices, out <-chan struct{} // never, where TACACS+ is not answered or the node is alone
+	var devices, out, browsers <-chan struct{} // never, where TACACS+ is not answered or the node is alone
 	if n.mesh != nil {
 		out = n.mesh.Out()
 	}
 	if t := n.tacacs.Load(); t != nil {
 		devices = t.Done()
+	}
+	if f := n.web.Load(); f != nil {
+		browsers = f.Done()
 	}
 	select {
 	case <-ctx.Done():
@@ -358,6 +373,8 @@ func (n *Node) Wait(ctx context.Context) error {
 		return &againError{reason}
 	case <-out:
 		return errRemoved
+	case <-browsers:
+		return fmt.Errorf("the web front ended: %w", n.web.Load().Err())
 	case <-devices:
 		return fmt.Errorf("the TACACS+ server ended: %w", n.tacacs.Load().Err())
 	}
@@ -371,6 +388,9 @@ func (n *Node) Stop(ctx context.Context) error {
 	}
 	if server := n.tacacs.Load(); server != nil {
 		failed = append(failed, server.Stop(ctx))
+	}
+	if f := n.web.Load(); f != nil {
+		failed = append(failed, f.Stop(ctx))
 	}
 	if n.admin != nil {
 		failed = append(failed, n.admin.Shutdown(ctx))

@@ -35,7 +35,7 @@ func startInterop(t *testing.T, documents ...string) *interop {
 	t.Helper()
 	data := t.TempDir()
 	command := exec.Command(os.Args[0], "--data", data, "--node-name", "interop", "--quickstart", "--log-level", "warn",
-		"--radius-authentication", "127.0.0.1:0,[::1]:0", "--radius-accounting", "127.0.0.1:0,[::1]:0", "--tacacs-listen", "127.0.0.1:0", "--management-listen", "127.0.0.1:0")
+		"--radius-authentication", "127.0.0.1:0,[::1]:0", "--radius-accounting", "127.0.0.1:0,[::1]:0", "--tacacs-listen", "127.0.0.1:0", "--web-listen", "127.0.0.1:0", "--management-listen", "127.0.0.1:0")
 	command.Env = append(os.Environ(), asNode+"=serve")
 	log := new(bytes.Buffer)
 	command.Stderr = log

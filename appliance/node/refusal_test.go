@@ -25,7 +25,7 @@ import (
 func arguments(data string, changed map[string]string) []string {
 	settings := map[string]string{
 		"data": data, "node-name": "test", "radius-authentication": "127.0.0.1:0", "radius-accounting": "127.0.0.1:0", "tacacs-listen": "127.0.0.1:0",
-		"management-listen": "127.0.0.1:0", "radius-loops": "1", "log-level": "error",
+		"web-listen": "127.0.0.1:0", "management-listen": "127.0.0.1:0", "radius-loops": "1", "log-level": "error",
 	}
 	maps.Copy(settings, changed)
 	var list []string

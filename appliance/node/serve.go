@@ -30,8 +30,8 @@ func Version() string {
 
 // sound reports whether what serves devices runs.
 func (n *Node) sound() bool {
-	t := n.tacacs.Load()
-	return n.radius.Load().Err() == nil && (t == nil || t.Err() == nil)
+	t, f := n.tacacs.Load(), n.web.Load()
+	return n.radius.Load().Err() == nil && (t == nil || t.Err() == nil) && (f == nil || f.Err() == nil)
 }
 
 // Serve runs a node until ctx ends, tells the service manager how it does, and stops it in order. A node that is to start again, because it founded a
@@ -65,7 +65,7 @@ func serveOnce(ctx context.Context, s *Settings, logger *slog.Logger) error {
 	}
 	addresses := n.Addresses()
 	logger.Info("serving", "version", Version(), "node", s.NodeName, "data", s.Data, "radius_authentication", addresses.RadiusAuthentication,
-		"radius_accounting", addresses.RadiusAccounting, "tacacs", addresses.Tacacs, "tacacs_tls", addresses.TacacsTLS, "management", "https://"+addresses.Management, "cluster", addresses.Cluster)
+		"radius_accounting", addresses.RadiusAccounting, "tacacs", addresses.Tacacs, "tacacs_tls", addresses.TacacsTLS, "web", addresses.Web, "management", "https://"+addresses.Management, "cluster", addresses.Cluster)
 	notify(logger, daemon.SdNotifyReady)
 	watching, stopWatching := context.WithCancel(ctx)
 	go watchdog(watching, logger, n.sound)

@@ -47,6 +47,10 @@ type Settings struct {
 	TacacsLoops          int
 	TacacsMaxBody        int
 
+	WebListen      []string
+	WebCertificate string
+	WebKey         string
+
 	GeoDatabase string
 
 	ManagementListen      string
@@ -86,6 +90,7 @@ func DefaultSettings() *Settings {
 		RadiusAccounting:     []string{"127.0.0.1:1813"},
 		TacacsListen:         []string{"127.0.0.1:49"},
 		TacacsMaxBody:        tacacs.DefaultMaxBody,
+		WebListen:            []string{"127.0.0.1:1443"},
 		ManagementListen:     "127.0.0.1:1444",
 		LogFormat:            "text",
 		LogLevel:             "info",
@@ -119,6 +124,9 @@ func (s *Settings) table() []setting {
 		{"tacacs-proxies", "`addresses` or prefixes whose connections to TACACS+ begin with a PROXY header (version 1 or 2)", &s.TacacsProxies},
 		{"tacacs-loops", "event `loops` for connections (0: three for four cores)", &s.TacacsLoops},
 		{"tacacs-max-body", "longest body of a TACACS+ packet that is accepted, in `bytes`; a longer one ends its connection", &s.TacacsMaxBody},
+		{"web-listen", "`addresses` on which browsers are answered (HTTPS); `none`: on none", &s.WebListen},
+		{"web-certificate", "PEM `file` with the certificate chain of the web front, for identity providers that have none of their own; it is read again when it changes (default: self-signed, kept in the data directory)", &s.WebCertificate},
+		{"web-key", "PEM `file` with the private key of web-certificate", &s.WebKey},
 		{"geo-database", "MMDB `file` with the countries and places of addresses, for adaptive rules; it is read again when it changes (default: none)", &s.GeoDatabase},
 		{"management-listen", "`address` of the management listener (HTTPS: API, metrics, health)", &s.ManagementListen},
 		{"management-certificate", "PEM `file` with the management listener's certificate chain (default: self-signed, kept in the data directory)", &s.ManagementCertificate},
@@ -210,6 +218,9 @@ func (s *Settings) Read(flags *pflag.FlagSet, lookup func(string) (string, bool)
 	}
 	if s.Quickstart && !heard["tacacs-listen"] { // 49 is for those who may
 		s.TacacsListen = []string{"127.0.0.1:4949"}
+	}
+	if len(s.WebListen) == 1 && s.WebListen[0] == "none" {
+		s.WebListen = nil
 	}
 	slices.SortFunc(wrong, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(append(wrong, s.check()...)...)
@@ -316,6 +327,7 @@ func (s *Settings) check() []error {
 		{"radius-accounting", s.RadiusAccounting},
 		{"tacacs-listen", s.TacacsListen},
 		{"tacacs-tls-listen", s.TacacsTLSListen},
+		{"web-listen", s.WebListen},
 		{"management-listen", []string{s.ManagementListen}},
 	} {
 		for _, address := range list.addresses {
@@ -326,6 +338,9 @@ func (s *Settings) check() []error {
 	}
 	if (s.ManagementCertificate == "") != (s.ManagementKey == "") {
 		add("management-certificate and management-key go together: give both or neither")
+	}
+	if (s.WebCertificate == "") != (s.WebKey == "") {
+		add("web-certificate and web-key go together: give both or neither")
 	}
 	if s.LogFormat != "text" && s.LogFormat != "json" {
 		add("log-format: expected text or json, found %q", s.LogFormat)

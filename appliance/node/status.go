@@ -54,6 +54,11 @@ func (n *Node) status() api.Status {
 	case 3:
 		s.Conditions = append(s.Conditions, "too little free disk space: records are refused until there is more; logins go on")
 	}
+	if front := n.web.Load(); front != nil {
+		for _, port := range front.UnusedPorts() {
+			s.Conditions = append(s.Conditions, fmt.Sprintf("no listener of this node has the port of the identity provider %s, so what it says about that port counts for nothing here", port))
+		}
+	}
 	if n.geo != nil {
 		if problem := n.geo.problem.Load(); problem != nil {
 			s.Conditions = append(s.Conditions, fmt.Sprintf("the geo database of %s stays in use: %s", n.geo.holder.Load().Built().Format(time.DateOnly), *problem))

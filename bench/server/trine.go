@@ -200,7 +200,7 @@ func (t *Trine) Start(ctx context.Context, cores string, arguments ...string) (e
 		return fmt.Errorf("remove the addresses of an earlier run: %w", err)
 	}
 	arguments = append([]string{
-		"serve", "--data", t.data, "--radius-authentication", "127.0.0.1:0", "--radius-accounting", "127.0.0.1:0", "--tacacs-listen", "127.0.0.1:0",
+		"serve", "--data", t.data, "--radius-authentication", "127.0.0.1:0", "--radius-accounting", "127.0.0.1:0", "--tacacs-listen", "127.0.0.1:0", "--web-listen", "127.0.0.1:0",
 		"--management-listen", "127.0.0.1:0",
 	}, arguments...)
 	if t.Process, err = start(cores, nil, t.binary, arguments...); err != nil {

@@ -122,3 +122,8 @@ func lastAddr(p netip.Prefix) netip.Addr {
 	a, _ := netip.AddrFromSlice(b)
 	return a
 }
+
+// Contains reports whether the address, which is no IPv4-mapped one, is in the range.
+func (r AddressRange) Contains(a netip.Addr) bool {
+	return r.from.IsValid() && a.Is4() == r.from.Is4() && !a.Less(r.from) && !r.to.Less(a)
+}

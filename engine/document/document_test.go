@@ -279,12 +279,12 @@ func TestKindsAreFoundByTheirWords(t *testing.T) {
 }
 
 func TestWarningsNameWhatTakesEffectLater(t *testing.T) {
-	d := parseOne(t, "kind: IdentityProvider\nname: i\nspec:\n  type: local\n  session:\n    timeout: 45m\n  profiles:\n    cas: {enabled: true}\n    radius: {enabled: true}\n")
+	d := parseOne(t, "kind: IdentityProvider\nname: i\nspec:\n  type: local\n  advanced:\n    recoverPassword: true\n  profiles:\n    cas: {enabled: true}\n    radius: {enabled: true}\n")
 	w := d.Warnings()
 	if len(w) != 2 {
 		t.Fatal(w)
 	}
-	if got, want := w[0].String(), "in.yaml:6:14: IdentityProvider i: spec.session.timeout: the field takes effect with the web front, which this release does not have yet"; got != want {
+	if got, want := w[0].String(), "in.yaml:6:22: IdentityProvider i: spec.advanced.recoverPassword: the field takes effect with recovery of passwords, which this release does not have yet"; got != want {
 		t.Errorf("\n%s\n%s", got, want)
 	}
 	if w[1].Field != "spec.profiles.cas.enabled" {

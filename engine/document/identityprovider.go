@@ -28,10 +28,10 @@ type IdentityProvider struct {
 	EntityGroup string `json:"entityGroup" ref:"EntityGroup"`
 	// Parent names the local IdentityProvider of which this is a virtual one.
 	Parent string `json:"parent" ref:"IdentityProvider"`
-	// HostName tells a virtual identity provider apart on the web front.
-	HostName string `json:"hostName" later:"the web front"`
-	// PathPrefix tells a virtual identity provider apart on the web front.
-	PathPrefix string `json:"pathPrefix" later:"the web front"`
+	// HostName is the name by which the web front finds a virtual identity provider; without one it is that of the one above it. The ports are always that one's.
+	HostName string `json:"hostName"`
+	// PathPrefix is the path below which the web front finds a virtual identity provider, such as /partners; the longest that matches counts.
+	PathPrefix string `json:"pathPrefix"`
 	// Access limits who may use it, and the virtual ones below it; without it everybody may.
 	Access *Access `json:"access"`
 	// UserDomain is the domain in which user names are made.
@@ -44,22 +44,22 @@ type IdentityProvider struct {
 	Nodes []string `json:"nodes" later:"clusters"`
 	// Metadata is its SAML metadata; empty means generated.
 	Metadata string `json:"metadata" later:"SAML"`
-	// Network is where the web front listens.
-	Network *Network `json:"network" later:"the web front"`
-	// TLS is the key of the web front; without it the node signs its own.
-	TLS *KeyPair `json:"tls" later:"the web front"`
+	// Network is where the web front finds it. A virtual one has that of the one above it.
+	Network *Network `json:"network"`
+	// TLS is the key and certificate of the web front for its host name; without it that of the node (--web-certificate), or one that the node signs itself.
+	TLS *KeyPair `json:"tls"`
 	// SAMLKey is the key that signs SAML.
 	SAMLKey *KeyPair `json:"samlKey" later:"SAML"`
 	// Session is the single sign-on session.
-	Session *SSOSession `json:"session" later:"the web front"`
+	Session *SSOSession `json:"session"`
 	// Authentication says which factors a login needs.
 	Authentication Authentication `json:"authentication"`
-	// Advanced holds what people can do for themselves.
-	Advanced *Advanced `json:"advanced" later:"the web front"`
+	// Advanced holds what people can do for themselves. A virtual one without it has that of the one above it.
+	Advanced *Advanced `json:"advanced"`
 	// Profiles are the protocols that it speaks. Each is off until enabled.
 	Profiles Profiles `json:"profiles"`
-	// LookAndFeel dresses the login pages.
-	LookAndFeel *LookAndFeel `json:"lookAndFeel" later:"the web front"`
+	// LookAndFeel dresses the pages. A virtual one without it has that of the one above it.
+	LookAndFeel *LookAndFeel `json:"lookAndFeel"`
 }
 
 // Access limits who may use an identity provider. Each of its fields that is given must be met.
@@ -74,9 +74,9 @@ type Access struct {
 
 // Network is where the web front of an identity provider listens.
 type Network struct {
-	// HostName is the fully qualified name.
+	// HostName is the fully qualified name, or the address, that browsers ask for.
 	HostName string `json:"hostName"`
-	// Ports lists the ports.
+	// Ports lists what the ports are like on which nodes listen (--web-listen). The first is the one in the identity provider's URL; without any it is 1443.
 	Ports []Port `json:"ports"`
 }
 
@@ -84,26 +84,26 @@ type Network struct {
 type Port struct {
 	// Port is the number.
 	Port int `json:"port" default:"1443" min:"1" max:"65535"`
-	// Encryption may be off only behind a proxy.
+	// Encryption may be off only behind a proxy, and is then so for connections from its incomingAddresses alone.
 	Encryption bool `json:"encryption" default:"true"`
 	// ReverseProxy is the proxy in front.
 	ReverseProxy *ReverseProxy `json:"reverseProxy"`
-	// ProxyProtocolV2 expects a PROXY header, version 2.
+	// ProxyProtocolV2 expects a PROXY header, version 2, on connections from the proxy's incomingAddresses.
 	ProxyProtocolV2 bool `json:"proxyProtocolV2"`
 	// AcceptClientCertificate asks for a client certificate.
 	AcceptClientCertificate bool `json:"acceptClientCertificate"`
-	// CertificateHeader is the header in which the proxy passes a client certificate on.
+	// CertificateHeader is the header in which the proxy passes a client certificate on, as PEM that is percent-encoded or as base64. It counts in requests from the proxy's incomingAddresses alone.
 	CertificateHeader string `json:"certificateHeader"`
-	// ExcludedProtocols lists TLS versions and cipher suites that are not offered.
+	// ExcludedProtocols lists TLS versions (TLSv1.2, TLSv1.3) and cipher suites (such as TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA) that are not offered.
 	ExcludedProtocols []string `json:"excludedProtocols"`
 }
 
 // ReverseProxy is a proxy in front of a port.
 type ReverseProxy struct {
-	// Port is the port that the outside sees.
+	// Port is the port that the outside sees; 0: that of this node.
 	Port int `json:"port" min:"0" max:"65535"`
-	// IncomingAddresses lists from where the proxy connects.
-	IncomingAddresses []AddressRange `json:"incomingAddresses"`
+	// IncomingAddresses lists from where the proxy connects. Of requests from there, X-Forwarded-For says where they come from.
+	IncomingAddresses []AddressRange `json:"incomingAddresses" required:"true"`
 }
 
 // KeyPair is a private key with its certificates.
@@ -139,11 +139,13 @@ type Authentication struct {
 	// AdaptiveRules lists conditions under which another matrix holds. The first that is true decides.
 	AdaptiveRules []AdaptiveRule `json:"adaptiveRules"`
 	// TrustedDevices lets people have their devices remembered, which then stand for a second factor where the matrix says so. Without it nobody can.
-	TrustedDevices *TrustedDevices `json:"trustedDevices" later:"the web front"`
+	TrustedDevices *TrustedDevices `json:"trustedDevices"`
 	// Certificate says which client certificates are accepted and whom they name. Without it none is.
-	Certificate *Certificates `json:"certificate" later:"the web front"`
-	// KerberosDomain is the domain whose tickets are accepted.
-	KerberosDomain string `json:"kerberosDomain" later:"Kerberos"`
+	Certificate *Certificates `json:"certificate"`
+	// KerberosDomain is the Kerberos realm whose principals are the users of their names, such as EXAMPLE.COM.
+	KerberosDomain string `json:"kerberosDomain"`
+	// Kerberos is what tickets of browsers are accepted with (SPNEGO). Without it none is.
+	Kerberos *Kerberos `json:"kerberos"`
 }
 
 // Way is one cell of the matrix.
@@ -153,7 +155,7 @@ type Way struct {
 	// Second is the second factor; empty means none.
 	Second string `json:"second" enum:"Password,Kerberos,ExternalIdP,OTP,Email,SMS,PIN,Certificate,FIDO,Push"`
 	// TrustedDevice lets a device that the person has made a trusted one stand for the second factor. Network devices bring none.
-	TrustedDevice bool `json:"trustedDevice" later:"the web front"`
+	TrustedDevice bool `json:"trustedDevice"`
 }
 
 // TrustedDevices says which devices can stand for a second factor, and how long.
@@ -190,6 +192,28 @@ type Certificates struct {
 	Timeout time.Duration `json:"timeout" default:"5s" min:"1s" max:"30s"`
 }
 
+// Kerberos is what tickets are accepted with.
+type Kerberos struct {
+	// Keytab holds the keys of the service HTTP/hostName, as base64 of the file.
+	Keytab secret.Text `json:"keytab" required:"true"`
+	// Realms lists realms whose principals are users, beside kerberosDomain.
+	Realms []KerberosRealm `json:"realms"`
+	// RequireBinding refuses tickets that are not bound to the TLS connection on which they come. Browsers on Windows bind them; no binding passes a proxy that ends TLS.
+	RequireBinding bool `json:"requireBinding"`
+	// RC4 accepts tickets under arcfour-hmac, which is weak (RFC 8429).
+	RC4 bool `json:"rc4"`
+}
+
+// KerberosRealm says which users the principals of a realm are.
+type KerberosRealm struct {
+	// Name is the realm, such as EXAMPLE.COM.
+	Name string `json:"name" required:"true"`
+	// Keep leaves the realm in the name: the user is alice@EXAMPLE.COM.
+	Keep bool `json:"keep"`
+	// As takes the place of the realm: with corp.example the user is alice@corp.example.
+	As string `json:"as"`
+}
+
 // AdaptiveRule chooses another matrix where its condition is true.
 type AdaptiveRule struct {
 	// Description is free text; traces name the rule by it.
@@ -205,17 +229,17 @@ type AdaptiveRule struct {
 // Advanced holds what people can do for themselves at the login pages.
 type Advanced struct {
 	// RecoverPassword offers to recover a forgotten password.
-	RecoverPassword bool `json:"recoverPassword"`
+	RecoverPassword bool `json:"recoverPassword" later:"recovery of passwords"`
 	// SelfRegister offers registration.
-	SelfRegister *SelfRegister `json:"selfRegister"`
+	SelfRegister *SelfRegister `json:"selfRegister" later:"registration"`
 	// RegisterExternalIdentities lets people tie external identities to theirs.
-	RegisterExternalIdentities bool `json:"registerExternalIdentities"`
+	RegisterExternalIdentities bool `json:"registerExternalIdentities" later:"the broker"`
 	// IdentityBroker offers external identity providers.
-	IdentityBroker bool `json:"identityBroker"`
-	// RememberLastUser fills in the last user name.
+	IdentityBroker bool `json:"identityBroker" later:"the broker"`
+	// RememberLastUser fills in the last user name that logged in with the browser.
 	RememberLastUser bool `json:"rememberLastUser"`
 	// Captcha keeps robots out.
-	Captcha *Captcha `json:"captcha"`
+	Captcha *Captcha `json:"captcha" later:"registration"`
 }
 
 // SelfRegister is registration by people themselves.
@@ -242,11 +266,11 @@ type Captcha struct {
 
 // LookAndFeel dresses the login pages.
 type LookAndFeel struct {
-	// CSS is a style sheet.
+	// CSS is a style sheet that is added to that of the pages. What it would load from elsewhere is left out.
 	CSS string `json:"css"`
-	// Header is HTML above the page.
+	// Header is HTML above the page: text, links, pictures as data: URLs. Scripts, forms and styles are left out.
 	Header string `json:"header"`
-	// Footer is HTML below the page.
+	// Footer is HTML below the page, likewise.
 	Footer string `json:"footer"`
 }
 

@@ -20,6 +20,7 @@ func (d *Document) Refs() []string {
 //	prefix/radius/PREFIX  each source prefix of a service provider of type radius; nested prefixes are different claims
 //	prefix/tacacs/PREFIX  likewise of type tacacs
 //	radiusID/NAME         an attribute definition's name in a protocol; likewise oid, shortName, openidName, claimURI, casName
+//	site/HOST/PREFIX      where the web front finds an identity provider; of a virtual one without a host name, site/below PARENT/PREFIX
 //	messages/CHANNEL      a message gateway's channel, mail or sms
 func (d *Document) Claims() []string {
 	r := d.relations()

@@ -29,7 +29,7 @@ type ServiceProvider struct {
 	// UIDScript makes the user name, where there is no expression: JavaScript, or a script of the handbook as it is written.
 	UIDScript string `json:"uidScript"`
 	// Consent asks people before attributes are released.
-	Consent bool `json:"consent" later:"the web front"`
+	Consent bool `json:"consent"`
 	// RequiredRoles lists Roles of which a person needs one to log in; any one of them suffices. It is looked at after the login is verified, and a person who has none is told no more than with a wrong password.
 	RequiredRoles []string `json:"requiredRoles" ref:"Role"`
 	// RequiredSystem names the InformationSystem in which a person needs an enabled Account to log in.

@@ -49,6 +49,7 @@ func ValidateAll(changed []*Document, deleted []string, look Lookup) Problems {
 		s.claims(d, r, claimed)
 		s.circles(d)
 		s.password(d)
+		s.site(d)
 	}
 	for _, key := range deleted {
 		s.deletion(key, referred)
@@ -147,6 +148,9 @@ func claimWords(claim string) string {
 	case "prefix":
 		_, prefix, _ := strings.Cut(value, "/")
 		return "the source prefix " + prefix
+	case "site":
+		host, prefix, _ := strings.Cut(value, "/")
+		return fmt.Sprintf("the place %s/%s on the web front", host, prefix)
 	case "messages":
 		return "the delivery by " + value
 	}

@@ -201,6 +201,7 @@ func (p *IdentityProvider) check(c *checker) {
 	if p.Parent == "" && (p.HostName != "" || p.PathPrefix != "") {
 		c.fail("spec.hostName", "", "hostName and pathPrefix are for virtual identity providers, which have a parent")
 	}
+	p.checkWeb(c)
 	c.ways("spec.authentication.matrix", p.Authentication.Matrix)
 	if x := p.Authentication.Certificate; x != nil {
 		const at = "spec.authentication.certificate"
@@ -239,7 +240,10 @@ func (c *checker) ways(path string, matrix []Way) {
 	}
 }
 
-func (p *IdentityProvider) relations(name string, r *relations) { claimPublicID(p.PublicID, name, r) }
+func (p *IdentityProvider) relations(name string, r *relations) {
+	claimPublicID(p.PublicID, name, r)
+	p.claimSite(name, r)
+}
 
 func (s *ServiceProvider) check(c *checker) {
 	c.either("spec", "uidExpression", s.UIDExpression, "uidScript", s.UIDScript)

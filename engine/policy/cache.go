@@ -89,6 +89,12 @@ type Issuer struct {
 	Certificates *login.Certificates
 	// TrustedDevices says which devices can stand for a second factor; nil: none can.
 	TrustedDevices *document.TrustedDevices
+	// Tickets accepts Kerberos tickets; nil: none.
+	Tickets *login.Tickets
+	// URL is where it is on the web, such as https://sso.example.org:1443/partners; empty where it has no host name. It ends in no slash.
+	URL string
+	// Site is what the web front needs of it; nil where it has no host name.
+	Site *Site
 
 	own    own
 	party  *attribute.Party

@@ -54,7 +54,7 @@ func (m *model) applyIssuers(env *environment, changes []change, w *work) {
 		m.issuers[c.name] = o
 	}
 	m.inheritAccess(changes)
-	m.tables.issuers = m.issuers
+	m.tables.issuers, m.tables.sites = m.issuers, newSites(m.issuers)
 	m.fallbacks = m.chooseFallbacks()
 }
 
@@ -110,8 +110,9 @@ func (env *environment) issuer(d *document.Document) (*Issuer, error) {
 	i.Login, err = newLogin(&spec.Authentication)
 	own, wrong := newOwn(d.Name, spec, env.revoked)
 	i.own = own
+	web := env.web(d, spec, &i.own)
 	i.inherit(nil)
-	return i, joined(err, wrong)
+	return i, joined(joined(err, wrong), web)
 }
 
 // newLogin compiles the matrix and the adaptive rules.

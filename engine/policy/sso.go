@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"time"
@@ -28,6 +29,8 @@ type own struct {
 	session      *SSO
 	certificates *login.Certificates
 	trusted      *document.TrustedDevices
+	tickets      *login.Tickets
+	certificate  *tls.Certificate
 }
 
 // newOwn compiles what a document says of its own about sessions, certificates and trusted devices.
@@ -81,8 +84,15 @@ func (i *Issuer) inherit(above *Issuer) {
 		if o.trusted == nil {
 			o.trusted = above.own.trusted
 		}
+		if o.tickets == nil {
+			o.tickets = above.own.tickets
+		}
+		if o.certificate == nil {
+			o.certificate = above.own.certificate
+		}
 	}
-	i.SSO, i.Certificates, i.TrustedDevices = o.session, o.certificates, o.trusted
+	i.SSO, i.Certificates, i.TrustedDevices, i.Tickets = o.session, o.certificates, o.trusted, o.tickets
+	i.settle(above, o.certificate)
 }
 
 // Issuer returns the identity provider with that name, or why it cannot be used.

@@ -14,6 +14,7 @@ type tables struct {
 	sources   []sources
 	clients   map[string]*Client
 	issuers   map[string]*issuerObject
+	sites     map[string]*hostSites
 	groups    map[string]*Group
 	roles     map[string]*Role
 	userTypes map[string]*UserType
