@@ -241,7 +241,7 @@ func (n *Node) startEngine(ctx context.Context) error {
 	n.delivery = delivery.New(delivery.Config{Documents: n.views, Keyring: n.keyring, Clock: n.clock, Logger: n.logger})
 	n.engine = engine.New(engine.Config{
 		People: n.views, Policies: n.policies.Holder(), Log: log{n.store}, Verifier: n.verifier, Scripts: n.scripts, Keyring: n.keyring, Messenger: n.delivery, Places: n.places(), Clock: n.clock, Logger: n.logger,
-		TraceAccepts: n.settings.TraceAccepts,
+		TraceAccepts: n.settings.TraceAccepts, SessionsEnded: n.sessionsEnded,
 	})
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	n.cancel = cancel

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"trine/appliance/admin"
+	"trine/engine/state"
 	"trine/protocols/web"
 )
 
@@ -43,6 +44,13 @@ func (n *Node) startWeb() error {
 		n.logger.Warn("no listener of this node has a port of an identity provider, so what it says about that port counts for nothing here", "port", port, "web_listen", s.WebListen)
 	}
 	return nil
+}
+
+// sessionsEnded has the front tell service providers of sessions that have ended.
+func (n *Node) sessionsEnded(ended []state.SSO) {
+	if front := n.web.Load(); front != nil {
+		front.Ended(ended)
+	}
 }
 
 // webCertificate is the certificate of the web front, of files that are read again when they change.
