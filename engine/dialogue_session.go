@@ -280,6 +280,13 @@ func (e *Engine) EndSessions(ctx context.Context, user string, numbers []uint64,
 	return o.failure()
 }
 
+// SessionsEnded passes on that sessions of single sign-on have ended by a record of this node, whoever wanted it (state.State.OnSSOEnded).
+func (e *Engine) SessionsEnded(ended []state.SSO) {
+	if e.config.SessionsEnded != nil {
+		e.config.SessionsEnded(ended)
+	}
+}
+
 // calls are proposals that a goroutine waits for.
 type calls struct {
 	to    Proposer

@@ -66,7 +66,7 @@ type Config struct {
 	Scripts script.Runner
 	// Messenger sends one-time codes and push challenges; nil: none are sent.
 	Messenger message.Messenger
-	// SessionsEnded is told of sessions of single sign-on that EndSessions, or a login of another person in the same browser, has ended; nil: nobody is. It must not block.
+	// SessionsEnded is told of sessions of single sign-on that have ended by a record of this node, whoever wanted it and whyever; nil: nobody is. It must not block.
 	SessionsEnded func(ended []state.SSO)
 	Clock         func() time.Time // nil: time.Now
 	Logger        *slog.Logger     // nil: nothing is logged

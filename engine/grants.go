@@ -215,6 +215,9 @@ func (e *Engine) StartGrant(ctx context.Context, g *GrantStart) (*Granted, error
 		if _, used := e.config.People.Grant(g.Code); used {
 			return nil, e.codeReused(ctx, r, g)
 		}
+		if !e.now().Before(g.CodeNotAfter) {
+			return nil, e.deny(ctx, r, trace.OIDCCodeExpired, ErrDenied)
+		}
 	}
 	var secret []byte
 	m := &event.GrantStarted{
@@ -272,6 +275,13 @@ func unix(t time.Time) int64 {
 	return t.Unix()
 }
 
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
 // unstarted tells that the log did not take something.
 func (e *Engine) unstarted(ctx context.Context, r *Request, err error) *Refused {
 	r.trace.Add(trace.RecordRefused, err.Error(), "")
@@ -293,7 +303,7 @@ func (e *Engine) notStarted(ctx context.Context, r *Request, g *GrantStart, o Ou
 		return e.deny(ctx, r, trace.UserUnknown, ErrDenied)
 	case u.Inactive:
 		return e.deny(ctx, r, trace.UserInactive, ErrDenied)
-	case g.Code != 0 && !e.config.People.Time().Before(g.CodeNotAfter):
+	case g.Code != 0 && !later(e.now(), e.config.People.Time()).Before(g.CodeNotAfter):
 		return e.deny(ctx, r, trace.OIDCCodeExpired, ErrDenied)
 	case o.Code == event.CodeMissing:
 		return e.deny(ctx, r, trace.ClientUnknown, ErrDenied)

@@ -340,14 +340,19 @@ func (e *Engine) RotateKeys(ctx context.Context, x *Rotation) (*KeySet, error) {
 	return e.preparedKeys(x.Issuer)
 }
 
-// AgedKeys returns the algorithms of which the newest key of an identity provider is older than an age, so that it is due for another one.
-func AgedKeys(keys *state.SigningKeys, age time.Duration, now time.Time) (algorithms []string) {
+// KeysDue returns the algorithms of which the newest key of an identity provider is older than its profile wants it to become. There are none where OpenID Connect is switched off,
+// or keys are rotated by administrators alone.
+func (e *Engine) KeysDue(keys *state.SigningKeys, now time.Time) (algorithms []string) {
+	issuer, err := e.config.Policies.Load().Issuer(keys.Issuer)
+	if err != nil || issuer.Spec.Profiles.OpenID == nil || !issuer.Spec.Profiles.OpenID.Enabled || issuer.Spec.Profiles.OpenID.KeyRotation <= 0 {
+		return nil
+	}
 	newest := map[string]int64{}
 	for _, k := range keys.Keys {
 		newest[k.Algorithm] = max(newest[k.Algorithm], k.Created)
 	}
 	for algorithm, created := range newest {
-		if now.Sub(time.Unix(created, 0)) >= age {
+		if now.Sub(time.Unix(created, 0)) >= issuer.Spec.Profiles.OpenID.KeyRotation {
 			algorithms = append(algorithms, algorithm)
 		}
 	}

@@ -28,6 +28,7 @@ type Config struct {
 	Log       Log
 	Events    Events
 	Policy    Policy
+	Keys      Keys // rotates signing keys
 	Passwords Passwords
 	Messenger message.Messenger
 	Simulator Simulator
@@ -90,6 +91,15 @@ type State interface {
 	SSOPage(after uint64, limit int, ended bool) []state.SSO
 	SSOOf(user string) []state.SSO
 	SSONumbered(number uint64) (state.SSO, bool)
+	// Grant, GrantsOf and GrantsPage return grants, ConsentsOf and ConsentsPage consents, AllSigningKeys signing keys; see state.State.
+	Grant(number uint64) (state.Grant, bool)
+	GrantsOf(user string) []state.Grant
+	GrantsPage(after uint64, limit int, client string, over bool, now int64) []state.Grant
+	ConsentsOf(user uint64) []state.Consent
+	ConsentsPage(user uint64, behind string, limit int, client string) []state.Consent
+	AllSigningKeys() []state.SigningKeys
+	// UserName returns the name of the user of an id; empty if there is none.
+	UserName(id uint64) string
 	// TrustedDevices returns a user's trusted devices; false if there is no such user.
 	TrustedDevices(user string) ([]state.TrustedDevice, bool)
 	// APIKey returns a key that is not revoked.

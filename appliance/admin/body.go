@@ -125,6 +125,39 @@ func (s *Server) eventBody(m proto.Message) (json.RawMessage, error) {
 		}
 	case *event.SsoEnded:
 		f.add("sessions", ids(e.Sessions)).add("cause", event.SSOEnd(e.Cause).String()).add("by", e.By)
+	case *event.GrantStarted:
+		f.add("grant", id(e.Grant)).add("user", e.User).add("client", e.Client).add("identityProvider", e.IdentityProvider).add("scopes", e.Scopes).add("offline", e.Offline)
+		f.add("code", e.CodeNotAfterUnix != 0).add("refreshToken", len(e.Refresh) > 0).add("notAfter", secondsTime(e.NotAfterUnix)).add("factors", login.Set(e.Factors).String())
+		f.add("class", e.Class).add("login", id(e.Login)).add("decision", id(e.Decision))
+		if e.Session != 0 {
+			f.add("session", id(e.Session))
+		}
+		if e.Token != 0 {
+			f.add("token", id(e.Token))
+		}
+	case *event.GrantRefreshed:
+		f.add("grant", id(e.Grant)).add("generation", e.Generation).add("notAfter", secondsTime(e.NotAfterUnix)).add("token", id(e.Token)).add("decision", id(e.Decision))
+	case *event.GrantsEnded:
+		f.add("grants", ids(e.Grants)).add("cause", event.GrantEnd(e.Cause).String()).add("by", e.By)
+	case *event.TokenRevoked:
+		f.add("token", id(e.Token)).add("client", e.Client).add("user", e.User).add("notAfter", secondsTime(e.NotAfterUnix)).add("by", e.By)
+	case *event.TokensVoided:
+		f.add("client", e.Client).add("user", e.User).add("by", e.By)
+	case *event.ConsentRevoked:
+		f.add("user", e.User).add("client", e.Client).add("by", e.By)
+	case *event.ConsentGiven:
+		f.add("user", e.User).add("client", e.Client).add("scopes", e.Scopes).add("claims", e.Claims).add("identityProvider", e.IdentityProvider)
+		if e.Login != 0 {
+			f.add("login", id(e.Login))
+		}
+	case *event.SigningKeysMade:
+		var keys []string
+		for _, k := range e.Keys {
+			keys = append(keys, k.Algorithm+" "+k.Id)
+		}
+		f.add("identityProvider", e.IdentityProvider).add("keys", keys).add("private", secret.Mark).add("by", e.By)
+	case *event.GrantsSwept:
+		f.add("grants", len(e.Grants)).add("tokens", len(e.Tokens)).add("consents", len(e.Consents)).add("voided", e.Voided).add("keys", e.Keys)
 	case *event.DeviceTrusted:
 		f.add("user", e.User).add("id", e.Id).add("label", e.Label).add("notAfter", secondsTime(e.NotAfterUnix)).add("source", addressText(e.Source)).add("login", id(e.Login))
 	case *event.LoginRemembered:

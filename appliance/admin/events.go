@@ -116,7 +116,7 @@ func parseStream(text string) (uint64, error) {
 	case event.StreamDocument:
 		kind, of, _ := strings.Cut(name, "/")
 		name = event.Key(kind, of)
-	case event.StreamDecision, event.StreamStage, event.StreamSSO:
+	case event.StreamDecision, event.StreamStage, event.StreamSSO, event.StreamGrant:
 		id, err := event.ParseID(name)
 		if err != nil {
 			return 0, err
@@ -129,7 +129,7 @@ func parseStream(text string) (uint64, error) {
 		}
 	case event.StreamClient, event.StreamNAS:
 	default:
-		return 0, fmt.Errorf("there is no stream namespace %q; there are document, user, session, client, decision, nas, mac, stage and sso", namespace)
+		return 0, fmt.Errorf("there is no stream namespace %q; there are document, user, session, client, decision, nas, mac, stage, sso and grant", namespace)
 	}
 	return event.StreamKey(namespace, name), nil
 }

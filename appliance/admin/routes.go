@@ -119,6 +119,7 @@ func (s *Server) newAPI(g *gate) huma.API {
 	s.registerJobs(a)
 	s.registerSessions(a)
 	s.registerSSO(a)
+	s.registerGrants(a)
 	s.registerEvents(a)
 	s.registerSimulation(a)
 	s.registerKeys(a)

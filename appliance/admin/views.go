@@ -173,6 +173,37 @@ func (s stateReader) SSOOf(user string) []state.SSO { return s.views.SSOOf(user)
 // SSONumbered implements State.
 func (s stateReader) SSONumbered(number uint64) (state.SSO, bool) { return s.views.SSONumbered(number) }
 
+// Grant implements State.
+func (s stateReader) Grant(number uint64) (state.Grant, bool) { return s.views.Grant(number) }
+
+// GrantsOf implements State.
+func (s stateReader) GrantsOf(user string) []state.Grant { return s.views.GrantsOf(user) }
+
+// GrantsPage implements State.
+func (s stateReader) GrantsPage(after uint64, limit int, client string, over bool, now int64) []state.Grant {
+	return s.views.GrantsPage(after, limit, client, over, now)
+}
+
+// ConsentsOf implements State.
+func (s stateReader) ConsentsOf(user uint64) []state.Consent { return s.views.ConsentsOf(user) }
+
+// ConsentsPage implements State.
+func (s stateReader) ConsentsPage(user uint64, behind string, limit int, client string) []state.Consent {
+	return s.views.ConsentsPage(user, behind, limit, client)
+}
+
+// AllSigningKeys implements State.
+func (s stateReader) AllSigningKeys() []state.SigningKeys { return s.views.AllSigningKeys() }
+
+// UserName implements State.
+func (s stateReader) UserName(id uint64) string {
+	var u state.User
+	if !s.views.UserByID(&u, id) {
+		return ""
+	}
+	return string(u.Name)
+}
+
 // TrustedDevices implements State.
 func (s stateReader) TrustedDevices(user string) ([]state.TrustedDevice, bool) {
 	var u state.User

@@ -29,7 +29,7 @@ func (n *Node) startAdmin() error {
 	}
 	n.admin = admin.New(admin.Config{
 		State: admin.Views(n.views), Log: adminLog{n.store}, Cluster: adminCluster{n}, Events: adminEvents{n.store}, Policy: n.policies,
-		Passwords: passwords{n}, PasswordsAtOnce: cmp.Or(n.settings.WorkerParallel, runtime.NumCPU()), Messenger: n.delivery, Simulator: n.newSimulator(), Keyring: n.keyring, Status: n.status, Ready: n.ready, Backup: n.backup, Attributes: n.attributes,
+		Keys: signingKeys{n}, Passwords: passwords{n}, PasswordsAtOnce: cmp.Or(n.settings.WorkerParallel, runtime.NumCPU()), Messenger: n.delivery, Simulator: n.newSimulator(), Keyring: n.keyring, Status: n.status, Ready: n.ready, Backup: n.backup, Attributes: n.attributes,
 		Metrics: n.metrics(config.Certificates[0].Leaf.NotAfter),
 		Scratch: n.settings.Data, MaxRecord: raftstore.MaxRecord, Version: Version(), Logger: n.logger, Clock: n.clock,
 	})
@@ -43,6 +43,21 @@ func (n *Node) startAdmin() error {
 	}
 	n.admin.Serve(listener, config)
 	return nil
+}
+
+// signingKeys rotates keys for the administration.
+type signingKeys struct{ n *Node }
+
+// Rotate implements admin.Keys.
+func (k signingKeys) Rotate(ctx context.Context, issuer string, algorithms []string, atOnce bool, by string) error {
+	_, err := k.n.engine.RotateKeys(ctx, &engine.Rotation{Issuer: issuer, Algorithms: algorithms, AtOnce: atOnce, By: by})
+	switch {
+	case errors.Is(err, engine.ErrBusy):
+		return fmt.Errorf("%w: %w", admin.ErrBusy, err)
+	case errors.Is(err, engine.ErrUnavailable) && !k.n.store.HasLeader():
+		return fmt.Errorf("%w: %w", admin.ErrNoLeader, err)
+	}
+	return err
 }
 
 // attributes tells the attributes of an accounting record by the node's dictionary.

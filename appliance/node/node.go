@@ -74,6 +74,7 @@ type Node struct {
 	delivery    *delivery.Service
 	geo         *geoFile // nil: there is no geo database
 	engine      *engine.Engine
+	telling     atomic.Pointer[telling] // nil: nobody is told of sessions yet
 	radius      atomic.Pointer[radius.Server]
 	tacacs      atomic.Pointer[tacacs.Server]
 	devices     atomic.Pointer[deviceTLS] // nil: TACACS+ is not answered within TLS
@@ -199,6 +200,7 @@ func (n *Node) openLog(ctx context.Context) error {
 
 // newCompiler makes the compiler of policies. It listens to the views, so it is made before anything is applied to them.
 func (n *Node) newCompiler() error {
+	n.views.OnSSOEnded(n.ssoEnded)
 	var err error
 	if n.names, err = dictionaries(n.settings.RadiusDictionary); err != nil {
 		return err
@@ -243,6 +245,7 @@ func (n *Node) startEngine(ctx context.Context) error {
 		People: n.views, Policies: n.policies.Holder(), Log: log{n.store}, Verifier: n.verifier, Scripts: n.scripts, Keyring: n.keyring, Messenger: n.delivery, Places: n.places(), Clock: n.clock, Logger: n.logger,
 		TraceAccepts: n.settings.TraceAccepts, SessionsEnded: n.sessionsEnded,
 	})
+	n.telling.Store(&telling{n.store.Status().Node, n.engine})
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	n.cancel = cancel
 	n.background.Go(func() { _ = n.policies.Run(running) })
@@ -253,9 +256,22 @@ func (n *Node) startEngine(ctx context.Context) error {
 	n.careForCluster(running)
 	n.background.Go(func() { n.engine.Rehash(running) })
 	n.background.Go(func() { keepDecoy(running, n.verifier, n.policies.Holder(), n.logger) })
-	sweeper := &sweeper{views: n.views, store: n.store, clock: n.clock, logger: n.logger}
+	sweeper := &sweeper{views: n.views, store: n.store, engine: n.engine, clock: n.clock, logger: n.logger}
 	n.background.Go(func() { sweeper.run(running) })
 	return nil
+}
+
+// telling is who is told of sessions of single sign-on that a record of this node has ended. It is there once the log is applied, so nobody is told anew of what was before
+// the start.
+type telling struct {
+	node   uint64
+	engine *engine.Engine
+}
+
+func (n *Node) ssoEnded(at state.Stamp, ended []state.SSO) {
+	if t := n.telling.Load(); t != nil && at.Node == t.node {
+		t.engine.SessionsEnded(ended)
+	}
 }
 
 func (n *Node) flush(ctx context.Context) {

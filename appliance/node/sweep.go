@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"trine/engine"
 	"trine/engine/event"
 	"trine/engine/state"
 	"trine/raftstore"
@@ -18,13 +19,15 @@ const (
 	sweepBatch     = 512
 	tombstoneAge   = 24 * time.Hour
 	tombstoneEvery = 10 * time.Minute
-	ssoEvery       = time.Minute // it looks at every session of single sign-on
+	ssoEvery       = time.Minute // it looks at every session of single sign-on and every grant
+	grantBatch     = 4096
 )
 
 // sweeper proposes the end of what is past its term. Only the leader's sweeper does.
 type sweeper struct {
 	views  *state.State
 	store  *raftstore.Store
+	engine *engine.Engine
 	clock  func() time.Time
 	logger *slog.Logger
 }
@@ -47,6 +50,8 @@ func (s *sweeper) run(ctx context.Context) {
 		if now.Sub(looked) >= ssoEvery {
 			looked = now
 			s.sweepSSO(ctx, now)
+			s.sweepGrants(ctx, now)
+			s.rotateKeys(ctx, now)
 		}
 		if now.Sub(swept) >= tombstoneEvery && s.remembers() {
 			swept = now
@@ -87,6 +92,37 @@ func (s *sweeper) sweepSSO(ctx context.Context, now time.Time) {
 		if len(over) < sweepBatch {
 			return
 		}
+	}
+}
+
+// sweepGrants has grants, tokens, consents and keys forgotten that are over, a batch at a time. Apply forgets only those that are by the record's own time.
+func (s *sweeper) sweepGrants(ctx context.Context, now time.Time) {
+	for ctx.Err() == nil {
+		over := s.views.Over(now.Unix(), grantBatch)
+		if over == nil || !s.propose(ctx, event.TypeGrantsSwept, over) {
+			return
+		}
+		if len(over.Grants)+len(over.Tokens)+len(over.Consents)+len(over.Voided)+len(over.Keys) < grantBatch {
+			return
+		}
+	}
+}
+
+// rotateKeys gives identity providers new keys whose keys are older than their profile says.
+func (s *sweeper) rotateKeys(ctx context.Context, now time.Time) {
+	for _, keys := range s.views.AllSigningKeys() {
+		due := s.engine.KeysDue(&keys, now)
+		if len(due) == 0 {
+			continue
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if _, err := s.engine.RotateKeys(ctx, &engine.Rotation{Issuer: keys.Issuer, Algorithms: due}); err != nil {
+			s.logger.Warn("the signing keys of an identity provider are due for new ones, which could not be made; the present ones sign on", "identityProvider", keys.Issuer, "error", err)
+			continue
+		}
+		s.logger.Info("an identity provider has new signing keys, as those before them have become old", "identityProvider", keys.Issuer, "algorithms", due, "signFrom", now.Add(engine.KeyOverlap).UTC())
 	}
 }
 

@@ -25,7 +25,7 @@ func (c *cli) eventsCommand() *cobra.Command {
 		Use:   "events",
 		Short: "Show what happened",
 		Long: "Show the events of the log. Without --since, --from or --follow the last 50 are shown, oldest first. A stream is a\n" +
-			"namespace and a name: document/Kind/name, user/NAME, session/ID, client/NAME, decision/ID, nas/NAME, mac/STATION or sso/NUMBER.\n" +
+			"namespace and a name: document/Kind/name, user/NAME, session/ID, client/NAME, decision/ID, nas/NAME, mac/STATION, sso/NUMBER or grant/NUMBER.\n" +
 			"Tables show local time, -o json and -o yaml UTC and also the position of each event and every attribute of accounting.",
 		Example: "  trine events --follow --class decision\n  trine events --since 1h --stream user/alice",
 		Args:    args(cobra.NoArgs),

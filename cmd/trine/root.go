@@ -95,7 +95,7 @@ func (c *cli) rootCommand() *cobra.Command {
 	root.AddCommand(
 		c.serveCommand(), c.workerCommand(),
 		c.planCommand(), c.applyCommand(), c.getCommand(), c.deleteCommand(), c.exportCommand(), c.historyCommand(), c.revertCommand(),
-		c.userCommand(), c.attributeCommand(), c.policyCommand(), c.radiusCommand(), c.tacacsCommand(), c.sessionsCommand(), c.ssoCommand(), c.eventsCommand(), c.explainCommand(), c.simulateCommand(),
+		c.userCommand(), c.attributeCommand(), c.policyCommand(), c.radiusCommand(), c.tacacsCommand(), c.sessionsCommand(), c.ssoCommand(), c.grantCommand(), c.consentCommand(), c.keyCommand(), c.eventsCommand(), c.explainCommand(), c.simulateCommand(),
 		c.deliveryCommand(), c.demoCommand(), c.clusterCommand(), c.backupCommand(), c.restoreCommand(), c.statusCommand(), c.versionCommand(), c.apiKeyCommand(),
 	)
 	return root

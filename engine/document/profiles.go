@@ -108,6 +108,8 @@ func (p *SecretPolicy) Check(s *SharedSecret, clear []byte, now time.Time) strin
 type OpenIDProfile struct {
 	// Enabled turns it on.
 	Enabled bool `json:"enabled"`
+	// KeyRotation is how old a signing key may become before another one takes its place; 0s: until an administrator rotates it. A new key is published an hour before it signs.
+	KeyRotation time.Duration `json:"keyRotation" default:"2160h" min:"0s" max:"87600h"`
 	// Discovery is the path of the discovery document.
 	Discovery string `json:"discovery" default:"/.well-known/openid-configuration"`
 	// Authorization is the path of the authorization endpoint.

@@ -310,8 +310,8 @@ func (s *State) foldGrantStarted(at Stamp, m *event.GrantStarted) {
 	s.putGrant(&g)
 }
 
-// crowdOutGrants makes room for another grant of a person, and for some more, so that not each one looks at all of them: those that are over go first, then those that
-// cannot be refreshed, then those that were used least recently.
+// crowdOutGrants makes room for another grant of a person: those that are over go first, up to an eighth of all at once, then one that cannot be refreshed, then the one that was used
+// least recently.
 func (s *State) crowdOutGrants(at Stamp, user string) {
 	s.work.refs = s.grantsOf.Append(s.work.refs[:0], hashUser(event.FoldName(user)), MaxGrants)
 	if len(s.work.refs) < MaxGrants {
