@@ -12,7 +12,7 @@ type Profiles struct {
 	// Tacacs is TACACS+.
 	Tacacs *TacacsProfile `json:"tacacs"`
 	// OpenID is OpenID Connect.
-	OpenID *OpenIDProfile `json:"openid" later:"OpenID Connect"`
+	OpenID *OpenIDProfile `json:"openid"`
 	// SAML2SSO is SAML 2.0 web single sign-on.
 	SAML2SSO *SAML2SSOProfile `json:"saml2SSO" later:"SAML"`
 	// SAML2ECP is SAML 2.0 for enhanced clients.
@@ -30,7 +30,7 @@ type Profiles struct {
 	// WSFed is WS-Federation.
 	WSFed *Switch `json:"wsfed" later:"WS-Federation"`
 	// Impersonation lets services act for people.
-	Impersonation *Switch `json:"impersonation" later:"impersonation"`
+	Impersonation *Switch `json:"impersonation"`
 }
 
 // Switch is a profile without fields of its own.
@@ -126,6 +126,14 @@ type OpenIDProfile struct {
 	JWKS string `json:"jwks" default:"/.well-known/jwks.json"`
 	// TokenInfo is the path of the introspection endpoint.
 	TokenInfo string `json:"tokenInfo" default:"/token_info"`
+	// Registration is the path of the client registration endpoint.
+	Registration string `json:"registration" default:"/register"`
+	// SessionCookie is the path at which a client gets a cookie for a browser.
+	SessionCookie string `json:"sessionCookie" default:"/session_cookie"`
+	// Impersonate is the path at which a client gets the cookies of another service.
+	Impersonate string `json:"impersonate" default:"/userinfo/impersonate"`
+	// CheckSession is the path of the page with which clients watch the session.
+	CheckSession string `json:"checkSession" default:"/check_session"`
 }
 
 // SAML2SSOProfile is SAML 2.0 web single sign-on.

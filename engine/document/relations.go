@@ -21,6 +21,8 @@ func (d *Document) Refs() []string {
 //	prefix/tacacs/PREFIX  likewise of type tacacs
 //	radiusID/NAME         an attribute definition's name in a protocol; likewise oid, shortName, openidName, claimURI, casName
 //	site/HOST/PREFIX      where the web front finds an identity provider; of a virtual one without a host name, site/below PARENT/PREFIX
+//	clientID/ID           the client id of a service provider of type oidc
+//	registration/SP/N     a client's place among those that were registered with the token of a service provider
 //	messages/CHANNEL      a message gateway's channel, mail or sms
 func (d *Document) Claims() []string {
 	r := d.relations()

@@ -11,7 +11,7 @@ const TypeRadius = "radius"
 // ServiceProvider is who asks for logins. Type says over which protocol, and names the block with that protocol's fields.
 type ServiceProvider struct {
 	// Type is the protocol.
-	Type string `json:"type" enum:"radius,tacacs" planned:"saml,saml-api,oidc,oidc-dynamic,cas,wsfed" required:"true"`
+	Type string `json:"type" enum:"radius,tacacs,oidc,oidc-dynamic" planned:"saml,saml-api,cas,wsfed" required:"true"`
 	// Description is free text.
 	Description string `json:"description"`
 	// PublicID is the unique name under which policies know the service provider; without one it is the document's name.
@@ -24,7 +24,7 @@ type ServiceProvider struct {
 	IdentityProvider string `json:"identityProvider" ref:"IdentityProvider"`
 	// Audit says whether a login is answered before its decision is recorded (after) or only then (before-answer).
 	Audit string `json:"audit" default:"after" enum:"after,before-answer"`
-	// UIDExpression makes the user name that the service sees: CEL that yields a text. Type radius: the User-Name of the Access-Accept. See docs/guides/scripts.md.
+	// UIDExpression makes the user name that the service sees: CEL that yields a text. Type radius: the User-Name of the Access-Accept. Type oidc: the claim sub, unless subjectType is pairwise. See docs/guides/scripts.md.
 	UIDExpression string `json:"uidExpression"`
 	// UIDScript makes the user name, where there is no expression: JavaScript, or a script of the handbook as it is written.
 	UIDScript string `json:"uidScript"`
@@ -38,12 +38,16 @@ type ServiceProvider struct {
 	AuthorizationPolicy []AuthorizationRule `json:"authorizationPolicy"`
 	// Labels say what the devices behind the service provider are, such as `site: berlin`; the test deviceLabel asks for them.
 	Labels map[string]Values `json:"labels"`
-	// Impersonations lists target URLs at which the service may act for a person.
-	Impersonations []string `json:"impersonations" later:"impersonation"`
+	// Impersonations lists target URLs at which the service may act for a person: what is asked for must be one of them, or lie below one that ends with a slash.
+	Impersonations []string `json:"impersonations"`
 	// Radius holds the fields of type radius.
 	Radius *RadiusClient `json:"radius"`
 	// Tacacs holds the fields of type tacacs.
 	Tacacs *TacacsClient `json:"tacacs"`
+	// OIDC holds the fields of type oidc.
+	OIDC *OpenIDClient `json:"oidc"`
+	// OIDCDynamic holds the fields of type oidc-dynamic.
+	OIDCDynamic *OpenIDDynamic `json:"oidc-dynamic"`
 }
 
 // AuthorizationRule is one rule of an authorization policy. With neither reply nor reject it accepts and adds nothing, so that it makes an

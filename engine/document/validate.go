@@ -221,6 +221,9 @@ func (p *IdentityProvider) check(c *checker) {
 	if r := p.Profiles.Radius; r != nil && r.AuthenticationPort == r.AccountingPort {
 		c.fail("spec.profiles.radius.accountingPort", "", "logins and accounting cannot share a port")
 	}
+	if o := p.Profiles.OpenID; o != nil {
+		o.check(c)
+	}
 	if t := p.Profiles.Tacacs; t != nil && t.Port == t.TLSPort {
 		c.fail("spec.profiles.tacacs.tlsPort", "", "TACACS+ with and without TLS cannot share a port")
 	}
@@ -263,6 +266,10 @@ func (s *ServiceProvider) check(c *checker) {
 		if s.Type == TypeTacacs {
 			c.arguments(at+".reply", rule.Reply)
 			c.commands(at+".commands", rule.Commands)
+		} else if s.Type == TypeOIDC || s.Type == TypeOIDCDynamic {
+			if len(rule.Reply)+len(rule.Commands) > 0 {
+				c.fail(at+".reply", "leave it out; sharing policies say which claims are released", "clients of OpenID Connect get no replies and ask for no commands")
+			}
 		} else {
 			c.reply(at+".reply", rule.Reply)
 			if len(rule.Commands) > 0 {
@@ -282,8 +289,12 @@ func (s *ServiceProvider) check(c *checker) {
 		c.fail("spec.radius", "", "the field is required for type radius")
 	case s.Type == TypeTacacs && s.Tacacs == nil:
 		c.fail("spec.tacacs", "", "the field is required for type tacacs")
+	case s.Type == TypeOIDC && s.OIDC == nil:
+		c.fail("spec.oidc", "", "the field is required for type oidc")
+	case s.Type == TypeOIDCDynamic && s.OIDCDynamic == nil:
+		c.fail("spec.oidc-dynamic", "", "the field is required for type oidc-dynamic")
 	}
-	for block := range s.shared() {
+	for _, block := range s.blocks() {
 		if block != s.Type {
 			c.fail(join("spec", block), "leave it out", "the block is for type %s", block)
 			return
@@ -295,6 +306,28 @@ func (s *ServiceProvider) check(c *checker) {
 	if s.Tacacs != nil {
 		s.Tacacs.check(c)
 	}
+	if s.OIDC != nil {
+		s.OIDC.check(c)
+	}
+	if s.OIDCDynamic != nil {
+		s.OIDCDynamic.check(c)
+	}
+	for i, u := range s.Impersonations {
+		c.url(element("spec.impersonations", i), u, "https", "http")
+	}
+}
+
+// blocks returns the names of the blocks that are given.
+func (s *ServiceProvider) blocks() (given []string) {
+	for _, b := range []struct {
+		name  string
+		given bool
+	}{{TypeRadius, s.Radius != nil}, {TypeTacacs, s.Tacacs != nil}, {TypeOIDC, s.OIDC != nil}, {TypeOIDCDynamic, s.OIDCDynamic != nil}} {
+		if b.given {
+			given = append(given, b.name)
+		}
+	}
+	return given
 }
 
 func (s *ServiceProvider) relations(name string, r *relations) {
@@ -308,6 +341,16 @@ func (s *ServiceProvider) relations(name string, r *relations) {
 	if s.Tacacs != nil {
 		r.claimSources(TypeTacacs, s.Tacacs.SourceIPs)
 		r.ref(KindInformationSystem, s.System(name), "spec.tacacs.system")
+	}
+	if s.OIDC != nil {
+		path := "spec.oidc.clientID"
+		if s.OIDC.ClientID == "" {
+			path = "name"
+		}
+		r.claim("clientID/"+s.openID(name), path)
+		if g := s.OIDC.Registration; g != nil {
+			r.claim(fmt.Sprintf("registration/%s/%d", g.By, g.Place), "spec.oidc.registration.place")
+		}
 	}
 }
 

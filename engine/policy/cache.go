@@ -3,6 +3,8 @@ package policy
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"iter"
+	"maps"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -41,6 +43,7 @@ type Cache struct {
 type Client struct {
 	Name     string
 	PublicID string
+	ClientID string // of type oidc: its name in the protocol
 	Spec     *document.ServiceProvider
 	Issuer   *Issuer
 	Wire     any // what Wire.Client made of it
@@ -158,6 +161,24 @@ func (c *Cache) ClientFor(wire string, addr netip.Addr) *Client {
 
 // Client returns the service provider document with that name, or nil.
 func (c *Cache) Client(name string) *Client { return c.tables.clients[name] }
+
+// OpenIDClient returns the service provider of type oidc with that client id, or nil. It does not allocate.
+func (c *Cache) OpenIDClient(id []byte) *Client { return c.tables.openID[string(id)] }
+
+// Registrars returns the service providers of type oidc-dynamic, in no order.
+func (c *Cache) Registrars() iter.Seq[*Client] { return maps.Values(c.tables.registrars) }
+
+// RegisteredBy returns the places of the clients of type oidc that were registered with the token of a service provider. It takes time for all clients of that
+// type.
+func (c *Cache) RegisteredBy(name string) (places map[int]bool) {
+	places = map[int]bool{}
+	for _, client := range c.tables.openID {
+		if o := client.Spec.OIDC; o != nil && o.Registration != nil && o.Registration.By == name {
+			places[o.Registration.Place] = true
+		}
+	}
+	return places
+}
 
 // Group returns the group with that name, or nil. It does not allocate.
 func (c *Cache) Group(name []byte) *Group { return c.tables.groups[string(name)] }

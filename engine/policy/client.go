@@ -124,7 +124,41 @@ func (env *environment) open(d *document.Document) (*document.ServiceProvider, e
 			return nil, err
 		}
 	}
+	if spec.OIDC != nil {
+		oidc := *spec.OIDC
+		spec.OIDC = &oidc
+		if err = env.openOne(d, "oidc.clientSecret", &oidc.ClientSecret); err != nil {
+			return nil, err
+		}
+		if oidc.Registration != nil {
+			registration := *oidc.Registration
+			oidc.Registration = &registration
+			if err = env.openOne(d, "oidc.registration.accessToken", &registration.AccessToken); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if spec.OIDCDynamic != nil {
+		dynamic := *spec.OIDCDynamic
+		spec.OIDCDynamic = &dynamic
+		if err = env.openOne(d, "oidc-dynamic.registrationToken.token", &dynamic.RegistrationToken.Token); err != nil {
+			return nil, err
+		}
+	}
 	return &spec, nil
+}
+
+// openOne makes clear text of a secret.
+func (env *environment) openOne(d *document.Document, field string, t *secret.Text) error {
+	if t.IsPlain() || t.IsZero() {
+		return nil
+	}
+	clear, err := t.Open(nil, env.keyring, d.SecretContext())
+	if err != nil {
+		return attribute.InField(field, fmt.Errorf("open secret: %w", err))
+	}
+	*t = secret.Plain(string(clear))
+	return nil
 }
 
 // opened returns a copy of shared secrets as clear text.
@@ -187,6 +221,7 @@ func (m *model) applyClients(env *environment, changes []change, issuersChanged 
 		return
 	}
 	m.clients, m.tables.clients = maps.Clone(m.clients), maps.Clone(m.tables.clients)
+	m.tables.openID, m.tables.registrars = maps.Clone(m.tables.openID), maps.Clone(m.tables.registrars)
 	var moves []move
 	for _, c := range changes {
 		old, was := m.clients[c.name], m.tables.clients[c.name]
@@ -194,7 +229,7 @@ func (m *model) applyClients(env *environment, changes []change, issuersChanged 
 			moves = append(moves, move{wire: was.wire, prefixes: old.prefixes, from: was})
 		}
 		delete(m.clients, c.name)
-		delete(m.tables.clients, c.name)
+		m.tables.drop(c.name, was)
 		if c.doc == nil && c.err == nil {
 			continue
 		}
@@ -202,7 +237,7 @@ func (m *model) applyClients(env *environment, changes []change, issuersChanged 
 		o := env.client(c, old)
 		m.clients[c.name] = o
 		client := m.link(env, c.name, o)
-		m.tables.clients[c.name] = client
+		m.tables.keep(client)
 		moves = append(moves, move{wire: client.wire, prefixes: o.prefixes, to: client})
 	}
 	if issuersChanged || len(definitions) > 0 {
@@ -218,7 +253,8 @@ func (m *model) applyClients(env *environment, changes []change, issuersChanged 
 			}
 			w.relinked++
 			client := m.link(env, name, o)
-			m.tables.clients[name] = client
+			m.tables.drop(name, was)
+			m.tables.keep(client)
 			moves = append(moves, move{wire: client.wire, prefixes: o.prefixes, from: was}, move{wire: client.wire, prefixes: o.prefixes, to: client})
 		}
 	}
@@ -249,6 +285,7 @@ func (m *model) link(env *environment, name string, o *clientObject) *Client {
 		c.PublicID = o.document.PublicID()
 		c.Spec = o.document.Spec.(*document.ServiceProvider)
 		c.wire = c.Spec.Type
+		c.ClientID = o.document.ClientID()
 	}
 	c.requiredRoles, c.RequiredRoles = m.requirements(c.Spec), strings.Join(c.Spec.RequiredRoles, ", ")
 	c.RequiredSystem = c.Spec.RequiredSystem

@@ -157,7 +157,7 @@ func newMatrix(ways []document.Way) *login.Matrix {
 	return m
 }
 
-// packetWires returns the protocols that belong to the one identity provider which speaks them, where a service provider names none.
+// packetWires returns the protocols of devices.
 func packetWires() [2]string { return [...]string{document.TypeRadius, document.TypeTacacs} }
 
 // speaks reports whether the identity provider has the profile of a wire switched on.
@@ -167,8 +167,18 @@ func (i *Issuer) speaks(wire string) bool {
 		return p.Radius != nil && p.Radius.Enabled
 	case document.TypeTacacs:
 		return p.Tacacs != nil && p.Tacacs.Enabled
+	case document.TypeOIDC, document.TypeOIDCDynamic:
+		return p.OpenID != nil && p.OpenID.Enabled
 	}
 	return false
+}
+
+// profileOf returns the name of the profile of a wire.
+func profileOf(wire string) string {
+	if wire == document.TypeOIDC || wire == document.TypeOIDCDynamic {
+		return "openid"
+	}
+	return wire
 }
 
 // Accepts returns the methods that the identity provider accepts over a wire.
@@ -185,6 +195,9 @@ func (m *model) chooseFallbacks() map[string]fallback {
 	for _, wire := range packetWires() {
 		all[wire] = m.chooseFallback(wire)
 	}
+	for _, wire := range [...]string{document.TypeOIDC, document.TypeOIDCDynamic} {
+		all[wire] = m.chooseFallback(wire)
+	}
 	return all
 }
 
@@ -197,12 +210,12 @@ func (m *model) chooseFallback(wire string) fallback {
 	}
 	switch len(found) {
 	case 0:
-		return fallback{err: &offError{fmt.Sprintf("no local IdentityProvider has its %s profile switched on", wire)}}
+		return fallback{err: &offError{fmt.Sprintf("no local IdentityProvider has its %s profile switched on", profileOf(wire))}}
 	case 1:
 		return fallback{issuer: m.issuers[found[0]].issuer}
 	}
 	slices.Sort(found)
-	return fallback{err: fmt.Errorf("several local IdentityProviders have their %s profile switched on (%s): name one in identityProvider", wire, strings.Join(found, ", "))}
+	return fallback{err: fmt.Errorf("several local IdentityProviders have their %s profile switched on (%s): name one in identityProvider", profileOf(wire), strings.Join(found, ", "))}
 }
 
 // issuerFor returns the identity provider that decides for a service provider.
@@ -220,7 +233,7 @@ func (m *model) issuerFor(spec *document.ServiceProvider) (*Issuer, error) {
 	case o.above != nil:
 		return o.issuer, fmt.Errorf("the IdentityProvider %q cannot be used: %w", spec.IdentityProvider, o.above)
 	case !o.issuer.speaks(spec.Type):
-		return o.issuer, &offError{fmt.Sprintf("the IdentityProvider %q has its %s profile switched off", spec.IdentityProvider, spec.Type)}
+		return o.issuer, &offError{fmt.Sprintf("the IdentityProvider %q has its %s profile switched off", spec.IdentityProvider, profileOf(spec.Type))}
 	}
 	return o.issuer, nil
 }

@@ -51,7 +51,7 @@ func newModel(wires []string) *model {
 		userTypes: map[string]*userTypeObject{}, systems: map[string]*systemObject{}, definitions: map[string]*definitionObject{}, policies: map[string]*policyObject{},
 	}
 	m.tables = tables{
-		clients: map[string]*Client{}, groups: map[string]*Group{}, roles: map[string]*Role{}, userTypes: map[string]*UserType{}, systems: map[string]*System{}, sharing: &sharing{},
+		clients: map[string]*Client{}, openID: map[string]*Client{}, registrars: map[string]*Client{}, groups: map[string]*Group{}, roles: map[string]*Role{}, userTypes: map[string]*UserType{}, systems: map[string]*System{}, sharing: &sharing{},
 	}
 	for _, w := range wires {
 		m.tables.sources = append(m.tables.sources, newSources(w))

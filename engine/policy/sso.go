@@ -22,6 +22,8 @@ type SSO struct {
 	Idle time.Duration
 	// Absolute is how long a session lasts however much it is used.
 	Absolute time.Duration
+	// OAuth is how long access tokens last whose clients say nothing else; 0: the document does not say.
+	OAuth time.Duration
 }
 
 // own is what an identity provider has by its own document, and a virtual one else has of the one above it.
@@ -46,6 +48,7 @@ func newOwn(name string, spec *document.IdentityProvider, revoked *login.Revoked
 		}
 		o.session = &SSO{
 			Scope: "issuer/" + root, CookieName: s.SSOCookieName, CookieDomain: s.SSOCookieDomain, Idle: s.Timeout.Truncate(time.Second), Absolute: s.AbsoluteTimeout.Truncate(time.Second),
+			OAuth: s.OAuthTimeout,
 		}
 		if s.SSOCookieName != "" {
 			o.session.Scope = "cookie/" + s.SSOCookieName + "@" + s.SSOCookieDomain
