@@ -27,6 +27,7 @@ import (
 	"trine/engine/policy"
 	"trine/engine/secret"
 	"trine/engine/state"
+	"trine/protocols/oidc"
 	"trine/protocols/radius"
 	"trine/protocols/radius/dictionary"
 	"trine/protocols/tacacs"
@@ -207,7 +208,7 @@ func (n *Node) newCompiler() error {
 	}
 	n.revocations = certificate.NewRevocations(fetch.New(fetch.Options{}), certificate.Limits{})
 	n.policies, err = policy.NewCompiler(policy.Config{
-		State: n.views, Wires: map[string]policy.Wire{document.TypeRadius: radius.NewWire(n.names), document.TypeTacacs: tacacs.Wire{}}, Keyring: n.keyring, Logger: n.logger, Clock: n.clock,
+		State: n.views, Wires: map[string]policy.Wire{document.TypeRadius: radius.NewWire(n.names), document.TypeTacacs: tacacs.Wire{}, document.TypeOIDC: oidc.Wire{}, document.TypeOIDCDynamic: oidc.Wire{}}, Keyring: n.keyring, Logger: n.logger, Clock: n.clock,
 		Revoked: login.NewRevoked(n.revocations),
 	})
 	if err != nil {

@@ -51,6 +51,8 @@ type Settings struct {
 	WebCertificate string
 	WebKey         string
 
+	OIDCPrivateAddresses []string
+
 	GeoDatabase string
 
 	ManagementListen      string
@@ -127,6 +129,7 @@ func (s *Settings) table() []setting {
 		{"web-listen", "`addresses` on which browsers are answered (HTTPS); `none`: on none", &s.WebListen},
 		{"web-certificate", "PEM `file` with the certificate chain of the web front, for identity providers that have none of their own; it is read again when it changes (default: self-signed, kept in the data directory)", &s.WebCertificate},
 		{"web-key", "PEM `file` with the private key of web-certificate", &s.WebKey},
+		{"oidc-private-addresses", "`addresses` and prefixes of private networks in which clients of OpenID Connect may have their keys, sectors and logout endpoints, which this node then calls (default: none)", &s.OIDCPrivateAddresses},
 		{"geo-database", "MMDB `file` with the countries and places of addresses, for adaptive rules; it is read again when it changes (default: none)", &s.GeoDatabase},
 		{"management-listen", "`address` of the management listener (HTTPS: API, metrics, health)", &s.ManagementListen},
 		{"management-certificate", "PEM `file` with the management listener's certificate chain (default: self-signed, kept in the data directory)", &s.ManagementCertificate},

@@ -30,12 +30,18 @@ func (n *Node) startWeb() error {
 	if err := n.webFiles.load(); err != nil {
 		return err
 	}
+	provider, err := n.newOpenID()
+	if err != nil {
+		return err
+	}
 	front, err := web.New(web.Config{
 		Listen: s.WebListen, Engine: n.engine, People: n.views, Policies: n.policies.Holder(), Keyring: n.keyring, Certificate: n.webFiles.current, Clock: n.clock, Logger: n.logger,
+		Protocols: []web.Protocol{provider},
 	})
 	if err != nil {
 		return err
 	}
+	provider.Attach(front)
 	if err := front.Start(); err != nil {
 		return err
 	}

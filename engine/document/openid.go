@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -509,5 +510,39 @@ func (p *OpenIDProfile) check(c *checker) {
 			c.fail(join(at, field), "", "%s has this path", taken[path])
 		}
 		taken[path] = field
+	}
+}
+
+// NewOpenIDClient returns the fields of a client with their defaults.
+func NewOpenIDClient() *OpenIDClient {
+	o := new(OpenIDClient)
+	applyDefaultsTo(reflect.ValueOf(o).Elem())
+	return o
+}
+
+// ValidateValues reports what is wrong within a document that a program made: what Validate reports, and values that no document can have.
+func ValidateValues(d *Document) Problems {
+	var out Problems
+	d.eachValue(reflect.ValueOf(d.Spec).Elem(), "spec", &out)
+	return append(out, Validate(d)...)
+}
+
+func (d *Document) eachValue(v reflect.Value, path string, out *Problems) {
+	for _, f := range schemas[v.Type()] {
+		at, where := v.FieldByIndex(f.index), join(path, f.name)
+		switch {
+		case len(f.enum) > 0 && at.Kind() == reflect.String:
+			if s := at.String(); !slices.Contains(f.enum, s) && (s != "" || f.required) {
+				*out = append(*out, d.problem(where, fmt.Sprintf("expected %s, found %q", or(f.enum), shorten(s)), ""))
+			}
+		case at.Type() == typeDuration && f.min != "":
+			low, _ := time.ParseDuration(f.min)
+			high, _ := time.ParseDuration(f.max)
+			if n := time.Duration(at.Int()); n < low || n > high {
+				*out = append(*out, d.problem(where, fmt.Sprintf("expected a duration from %s to %s, found %s", low, high, n), ""))
+			}
+		default:
+			eachStruct(at, where, func(v reflect.Value, path string) { d.eachValue(v, path, out) })
+		}
 	}
 }

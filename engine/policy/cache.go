@@ -165,6 +165,9 @@ func (c *Cache) Client(name string) *Client { return c.tables.clients[name] }
 // OpenIDClient returns the service provider of type oidc with that client id, or nil. It does not allocate.
 func (c *Cache) OpenIDClient(id []byte) *Client { return c.tables.openID[string(id)] }
 
+// OpenIDClients returns the service providers of type oidc, in no order.
+func (c *Cache) OpenIDClients() iter.Seq[*Client] { return maps.Values(c.tables.openID) }
+
 // Registrars returns the service providers of type oidc-dynamic, in no order.
 func (c *Cache) Registrars() iter.Seq[*Client] { return maps.Values(c.tables.registrars) }
 

@@ -190,6 +190,17 @@ func (k *Keyring) MAC(dst, context, message []byte) ([]byte, error) {
 	return append(dst, sum[:]...), nil
 }
 
+// Derive returns a key of 32 bytes for a purpose, derived from the first cluster key: it is the same on every node and for ever, so what it is used for must bear
+// that. ErrNoKey means that there is no key.
+func (k *Keyring) Derive(purpose string) ([]byte, error) {
+	ring := k.ring.Load()
+	if len(ring.keys) == 0 {
+		return nil, ErrNoKey
+	}
+	first := ring.keys[slices.Min(slices.Collect(maps.Keys(ring.keys)))]
+	return hkdf.Key(sha256.New, first.cluster[:], nil, "trine/derived/"+purpose, 32)
+}
+
 // CheckMAC reports, in constant time and without allocation for messages of usual length, whether mac is a keyed form of message for the context.
 // Errors are ErrForm and ErrNoKey.
 func (k *Keyring) CheckMAC(mac, context, message []byte) (bool, error) {

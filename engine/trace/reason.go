@@ -85,21 +85,44 @@ const (
 
 	LoginRequired Reason = "login.required"
 
-	OIDCCodeExpired     Reason = "oidc.code-expired"
-	OIDCCodeUsed        Reason = "oidc.code-used"
-	OIDCConsentDenied   Reason = "oidc.consent-denied"
-	OIDCConsentRequired Reason = "oidc.consent-required"
-	OIDCGrantExpired    Reason = "oidc.grant-expired"
-	OIDCGrantOver       Reason = "oidc.grant-over"
-	OIDCGrantUnknown    Reason = "oidc.grant-unknown"
-	OIDCKeys            Reason = "oidc.keys-missing"
-	OIDCLimit           Reason = "oidc.limit"
-	OIDCOnce            Reason = "oidc.used-before"
-	OIDCRefresh         Reason = "oidc.refresh-invalid"
-	OIDCRefreshReused   Reason = "oidc.refresh-reused"
-	OIDCSessionEnded    Reason = "oidc.session-ended"
-	OIDCTokenExpired    Reason = "oidc.token-expired"
-	OIDCTokenRevoked    Reason = "oidc.token-revoked"
+	OIDCClaimsInvalid       Reason = "oidc.claims-invalid"
+	OIDCClientAssertion     Reason = "oidc.client-assertion"
+	OIDCClientBlocked       Reason = "oidc.client-flow"
+	OIDCClientMethod        Reason = "oidc.client-method"
+	OIDCClientMissing       Reason = "oidc.client-missing"
+	OIDCClientSecret        Reason = "oidc.client-secret"
+	OIDCClientUnknown       Reason = "oidc.client-unknown"
+	OIDCCodeExpired         Reason = "oidc.code-expired"
+	OIDCCodeInvalid         Reason = "oidc.code-invalid"
+	OIDCCodeMismatch        Reason = "oidc.code-mismatch"
+	OIDCCodeUsed            Reason = "oidc.code-used"
+	OIDCConsentDenied       Reason = "oidc.consent-denied"
+	OIDCConsentRequired     Reason = "oidc.consent-required"
+	OIDCGrantExpired        Reason = "oidc.grant-expired"
+	OIDCGrantOver           Reason = "oidc.grant-over"
+	OIDCGrantUnknown        Reason = "oidc.grant-unknown"
+	OIDCHintInvalid         Reason = "oidc.hint-invalid"
+	OIDCImpersonationDenied Reason = "oidc.impersonation-denied"
+	OIDCKeys                Reason = "oidc.keys-missing"
+	OIDCLimit               Reason = "oidc.limit"
+	OIDCOnce                Reason = "oidc.used-before"
+	OIDCPKCEMissing         Reason = "oidc.pkce-missing"
+	OIDCPKCEWrong           Reason = "oidc.pkce-wrong"
+	OIDCRedirectInvalid     Reason = "oidc.redirect-invalid"
+	OIDCRefresh             Reason = "oidc.refresh-invalid"
+	OIDCRefreshReused       Reason = "oidc.refresh-reused"
+	OIDCRegistrationDenied  Reason = "oidc.registration-denied"
+	OIDCRegistrationInvalid Reason = "oidc.registration-invalid"
+	OIDCRequestInvalid      Reason = "oidc.request-invalid"
+	OIDCRequestObject       Reason = "oidc.request-object"
+	OIDCResponseUnsupported Reason = "oidc.response-unsupported"
+	OIDCScopeInvalid        Reason = "oidc.scope-invalid"
+	OIDCScopeMissing        Reason = "oidc.scope-missing"
+	OIDCSessionEnded        Reason = "oidc.session-ended"
+	OIDCTokenExpired        Reason = "oidc.token-expired"
+	OIDCTokenInvalid        Reason = "oidc.token-invalid"
+	OIDCTokenMissing        Reason = "oidc.token-missing"
+	OIDCTokenRevoked        Reason = "oidc.token-revoked"
 
 	OTPClock    Reason = "otp.clock"
 	OTPReplayed Reason = "otp.replayed"
@@ -292,19 +315,42 @@ var infos = [...]Info{
 	{LogNoLeader, ClassSystem, "The login needs a record that only a leader can commit, and there is none now.", "`trine status` shows the cluster's state. The device should try another node meanwhile."},
 	{LogNotRecorded, ClassSystem, "The login needs a record, and the log did not take it: its queue is full, its disk is full, or the node is stopping.", "`trine status` shows the queue and the disk; free space or remove load."},
 	{LoginRequired, ClassUser, "The service provider asks not to disturb the person, and there is no session of single sign-on that counts.", "Nothing: the service provider asks again in the open. If people have to log in too often, look at `session` of the IdentityProvider."},
+	{OIDCClaimsInvalid, ClassClient, "The `claims` parameter cannot be read.", "OpenID Connect Core section 5.5 has its form; look at what the client sends."},
+	{OIDCClientAssertion, ClassClient, "The assertion by which the client proves who it is does not hold: its signature, its audience, its times, or it was used before.", "The trace says which. Compare the clocks, the keys in the ServiceProvider with those of the client, and the audience with the issuer."},
+	{OIDCClientBlocked, ClassConfig, "The client asks for a flow, a grant type or a response type that is not open to it.", "Switch it on in `oidc.flows` of the ServiceProvider if the client should use it, or set the client to another one."},
+	{OIDCClientMethod, ClassClient, "The client proves who it is in more than one way at a time.", "Set the client to one method, which is that of `oidc.tokenEndpointAuth` of the ServiceProvider."},
+	{OIDCClientMissing, ClassClient, "The request does not say which client it comes from, or does not prove it.", "Look at the settings of the client: it has to send its client id, and its secret or assertion where it has one."},
+	{OIDCClientSecret, ClassClient, "The client could not prove who it is: its secret is wrong, or it came in another way than the client's.", "Compare the secret and the method in the client with those in the ServiceProvider; mind characters that must be percent-encoded in the Authorization header (RFC 6749 section 2.3.1)."},
+	{OIDCClientUnknown, ClassClient, "No service provider of this identity provider has that client id.", "Compare the client id in the client with `oidc.clientID` of the ServiceProvider, and its `identityProvider` with the one that was asked."},
 	{OIDCCodeExpired, ClassClient, "The authorization code came back too late.", "Log in again. If it happens often, find out what holds the client up between the redirect and its request for tokens."},
+	{OIDCCodeInvalid, ClassClient, "The code is none that was made here.", "Look at what the client sends as its code."},
+	{OIDCCodeMismatch, ClassClient, "The code was made for another client, or for another `redirect_uri`, than the one that presents it.", "The trace says which. If it was another client, somebody may have stolen the code."},
 	{OIDCCodeUsed, ClassClient, "The authorization code was redeemed before, so it may have been stolen, and all that was issued for it is void now.", "If the client sends its request twice, mend that. Otherwise find out who else sees its redirects."},
 	{OIDCConsentDenied, ClassUser, "The person did not consent to what the client asks for.", "Nothing, if he meant it."},
 	{OIDCConsentRequired, ClassUser, "The client asks not to disturb the person, who has not consented yet to what it asks for.", "Nothing: the client asks again in the open, and the person is asked."},
 	{OIDCGrantExpired, ClassUser, "What the token is of is over, as nobody refreshed it in time.", "Log in again."},
 	{OIDCGrantOver, ClassUser, "What the token is of has ended: it was revoked, the person logged out or took consent back, or an administrator ended it.", "The trace says why, and who did it. Log in again if the client should have access."},
 	{OIDCGrantUnknown, ClassClient, "What the token is of is not known here: it ended long ago, or its user was deleted.", "Log in again."},
+	{OIDCHintInvalid, ClassClient, "The ID token that came as a hint (`id_token_hint`) is none that this identity provider made for this client.", "Have the client send the ID token that it got last."},
+	{OIDCImpersonationDenied, ClassConfig, "The client may not act for people at the service that it asks for, or that service did not let it in.", "The trace says what is missing: the target in `impersonations` of the ServiceProvider, or the profile `impersonation` of the IdentityProvider."},
 	{OIDCKeys, ClassSystem, "There is no key to sign with: it could not be made or recorded now, or cannot be opened on this node.", "`trine key list` shows the keys, `trine status` whether there is a leader and which cluster keys this node has."},
 	{OIDCLimit, ClassClient, "What the client asks for is more than is kept of a grant or consent.", "The trace says what the most is; have the client ask for fewer scopes or claims."},
+	{OIDCPKCEMissing, ClassClient, "The client has to use PKCE (RFC 7636) and did not, or used it in one half of the login only.", "Switch PKCE with S256 on in the client."},
+	{OIDCPKCEWrong, ClassClient, "The code verifier does not fit the code challenge.", "If the client does not mix its logins up, somebody may have stolen the code."},
+	{OIDCRedirectInvalid, ClassClient, "The redirect URI is missing, or is none of the client's, so nobody is sent to it.", "The trace shows it. Add it to `oidc.responseURLs` (after a logout `oidc.postLogoutURLs`) of the ServiceProvider, exactly as the client sends it."},
 	{OIDCRefresh, ClassClient, "The refresh token is none that was issued to this client, or cannot be read.", "Log in again. Look at what the client sends as its refresh token."},
 	{OIDCRefreshReused, ClassClient, "The refresh token was used before, so it may have been stolen, and all that it could renew is void now.", "Log in again. If the client refreshes twice at a time, or forgets what it got, mend that; otherwise find out who has its tokens."},
+	{OIDCRegistrationDenied, ClassClient, "Nobody may register a client, or read or change a registration, in this way: the token is missing or wrong, or as many clients are registered as may be.", "Look at `registrationToken` of the ServiceProvider of type `oidc-dynamic`."},
+	{OIDCRegistrationInvalid, ClassClient, "What the client says about itself cannot be registered.", "The trace says what is wrong with it."},
+	{OIDCRequestInvalid, ClassClient, "The request lacks a parameter, has one twice, or has one that cannot be read.", "The trace says which; look at the settings of the client."},
+	{OIDCRequestObject, ClassClient, "The request object (`request`) cannot be read, is not signed as it has to be, or contradicts the request.", "The trace says which; compare the keys of the client and `oidc.requestObjectAlgorithms` of the ServiceProvider."},
+	{OIDCResponseUnsupported, ClassClient, "The client asks for a response type or response mode that does not exist, or for two that do not go together.", "The trace shows it; look at the settings of the client."},
+	{OIDCScopeInvalid, ClassClient, "The client asks for scopes or resource servers that it may not have, or that the grant does not have.", "Add the scope to `oidc.allowedScopes`, or the resource server to `oidc.audience`, of the ServiceProvider if the client should have it."},
+	{OIDCScopeMissing, ClassClient, "The token lacks the scope that is needed here.", "Have the client ask for that scope when the person logs in; the trace names it."},
 	{OIDCSessionEnded, ClassUser, "The person logged out between the login and the request for tokens.", "Log in again."},
 	{OIDCTokenExpired, ClassClient, "The access token has expired.", "Refresh it, or log in again."},
+	{OIDCTokenInvalid, ClassClient, "The access token is none that this identity provider issued, or not of the kind that is needed here.", "Look at what the client sends as its token."},
+	{OIDCTokenMissing, ClassClient, "The request brings no access token.", "Have the client send it in the Authorization header (RFC 6750 section 2.1)."},
 	{OIDCTokenRevoked, ClassClient, "The access token was revoked, or everything that was issued to its client or for its person was made void.", "Log in again if the client should have access; the event log says who did it."},
 	{OIDCOnce, ClassClient, "What is good once was presented once more.", "If the client sends its requests twice, mend that. Otherwise somebody may have stolen what it sent."},
 	{OK, ClassOK, "Everything that was asked for holds.", ""},
