@@ -203,4 +203,3 @@ func (p *Provider) answerFor(x *web.Exchange, a *access, query string) (string, 
 	}
 	return r.redirectURI + sep + response.encode(), nil
 }
-

@@ -43,6 +43,8 @@ func (p *Provider) logout(x *web.Exchange) {
 		p.page(x, client, wrong)
 		return
 	}
+	// Clients that watch the session look again, also where the person is asked first: what they then find out is so.
+	http.SetCookie(x.W, &http.Cookie{Name: watchCookie, Path: "/", MaxAge: -1, Secure: true, SameSite: http.SameSiteNoneMode})
 	p.front.Logout(x, l)
 }
 

@@ -391,9 +391,13 @@ func (d *documents) put(doc *document.Document) error {
 	return d.house.Policies.WaitPublished(context.Background(), 1<<62)
 }
 
-func (d *documents) Create(_ context.Context, doc *document.Document, _ string) error { return d.put(doc) }
+func (d *documents) Create(_ context.Context, doc *document.Document, _ string) error {
+	return d.put(doc)
+}
 
-func (d *documents) Replace(_ context.Context, doc *document.Document, _ string) error { return d.put(doc) }
+func (d *documents) Replace(_ context.Context, doc *document.Document, _ string) error {
+	return d.put(doc)
+}
 
 func (d *documents) Delete(_ context.Context, kind, name, _ string) error {
 	var b event.Builder
