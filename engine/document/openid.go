@@ -491,8 +491,17 @@ func jwksProblem(text []byte) string {
 // paths returns the endpoints of the profile, by the names of their fields.
 func (p *OpenIDProfile) paths() [][2]string {
 	return [][2]string{
-		{"discovery", p.Discovery}, {"authorization", p.Authorization}, {"token", p.Token}, {"revoke", p.Revoke}, {"userinfo", p.UserInfo}, {"logout", p.Logout},
-		{"jwks", p.JWKS}, {"tokenInfo", p.TokenInfo}, {"registration", p.Registration}, {"sessionCookie", p.SessionCookie}, {"impersonate", p.Impersonate},
+		{"discovery", p.Discovery},
+		{"authorization", p.Authorization},
+		{"token", p.Token},
+		{"revoke", p.Revoke},
+		{"userinfo", p.UserInfo},
+		{"logout", p.Logout},
+		{"jwks", p.JWKS},
+		{"tokenInfo", p.TokenInfo},
+		{"registration", p.Registration},
+		{"sessionCookie", p.SessionCookie},
+		{"impersonate", p.Impersonate},
 		{"checkSession", p.CheckSession},
 	}
 }
