@@ -29,6 +29,10 @@ type Engine interface {
 	EnrolFactor(ctx context.Context, put *event.FactorPut) error
 	RemoveFactor(ctx context.Context, user, id, by string) error
 	DistrustDevice(ctx context.Context, user, id, by string) error
+	Consent(user uint64, client string) (state.Consent, bool)
+	Consents(user uint64) []state.Consent
+	GiveConsent(ctx context.Context, c *engine.ConsentGiven) error
+	RevokeConsent(ctx context.Context, user, client, by string) error
 }
 
 // People are rows of the state.
@@ -41,25 +45,6 @@ type People interface {
 	PushAnswer(challenge uint64) (state.PushAnswer, bool)
 }
 
-// Consented is what a person has let a service provider have.
-type Consented struct {
-	Client         string // the name of its document
-	Scopes, Claims []string
-	At             time.Time
-}
-
-// Consents are what people have agreed to.
-type Consents interface {
-	// Covers reports whether the person has agreed to all of that before.
-	Covers(user uint64, client string, scopes, claims []string) bool
-	// Give keeps that he agrees, and returns once that is committed.
-	Give(ctx context.Context, x *Exchange, o *Outcome, client *policy.Client, scopes, claims []string) error
-	// Of lists what he has agreed to.
-	Of(user uint64) []Consented
-	// Revoke takes it back, with what was granted by it.
-	Revoke(ctx context.Context, user *state.User, client string) error
-}
-
 // Config is what a Front is made of.
 type Config struct {
 	// Listen are the addresses to listen on.
@@ -69,8 +54,6 @@ type Config struct {
 	Policies  *policy.Holder
 	Keyring   *secret.Keyring
 	Protocols []Protocol
-	// Consents keeps what people agree to; nil: they are asked each time.
-	Consents Consents
 	// Certificate returns what the node proves itself with where an identity provider has no certificate of its own.
 	Certificate func() *tls.Certificate
 	Clock       func() time.Time // nil: time.Now

@@ -292,10 +292,8 @@ func (f *Front) asks(w *flow, client *policy.Client, step *engine.Step) (scopes,
 	slices.Sort(scopes)
 	slices.Sort(claims)
 	scopes, claims = slices.Compact(scopes), slices.Compact(claims)
-	if !force && f.config.Consents != nil && f.config.Consents.Covers(step.UserID, client.Name, scopes, claims) {
-		return scopes, claims, false
-	}
-	return scopes, claims, true
+	kept, ok := f.config.Engine.Consent(step.UserID, client.Name)
+	return scopes, claims, force || !ok || !kept.Covers(scopes, claims)
 }
 
 // resume lets the protocol go on.
@@ -611,12 +609,10 @@ func (f *Front) consents(x *Exchange, w *flow) {
 	}
 	o := &Outcome{Step: step}
 	scopes, claims, _ := f.asks(w, client, &step)
-	if f.config.Consents != nil {
-		if err := f.config.Consents.Give(ctx, x, o, client, scopes, claims); err != nil {
-			f.logger.Warn("a consent could not be kept", "client", client.Name, "error", err)
-			f.message(x, http.StatusServiceUnavailable, "error.unavailable", step.ID)
-			return
-		}
+	if err := f.config.Engine.GiveConsent(ctx, &engine.ConsentGiven{User: step.User, Client: client, Scopes: scopes, Claims: claims, Login: step.ID}); err != nil {
+		f.logger.Warn("a consent could not be kept", "client", client.Name, "error", err)
+		f.message(x, http.StatusServiceUnavailable, "error.unavailable", step.ID)
+		return
 	}
 	f.resume(x, w, o)
 }

@@ -1,8 +1,10 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -210,10 +212,60 @@ func TestConsentIsAskedForAndCanBeDenied(t *testing.T) {
 	if o := r.protocol.last(t); o.Refused != RefusedNot {
 		t.Fatalf("%+v", o)
 	}
-	b.get("/go?sp=asks&id=3&passive=1")
+	b.get("/go?sp=asks&id=3&passive=1").says("done request 3 alice")
+	b.get("/protected").says("Nosy")
+	token := regexp.MustCompile(`name="token" value="([^"]*)"`).FindStringSubmatch(b.body)[1]
+	b.post("/protected/consents", url.Values{"token": {token[:10] + "AAAA" + token[14:]}, "client": {"asks"}}).with(403)
+	b.post("/protected/consents", url.Values{"token": {token}, "client": {"asks"}}).says("It was taken back")
+	b.get("/go?sp=asks&id=4&passive=1")
 	if o := r.protocol.last(t); o.Refused != ConsentRequired {
 		t.Fatalf("%+v", o)
 	}
+}
+
+func TestEveryLanguageHasEveryText(t *testing.T) {
+	p, err := newPages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, other := range p.texts[1:] {
+		for key := range p.texts[0].words {
+			if other.words[key] == "" {
+				t.Errorf("%s lacks %s", other.locale, key)
+			}
+		}
+		if len(other.words) != len(p.texts[0].words) {
+			t.Errorf("%s has %d texts, and %s %d", other.locale, len(other.words), p.texts[0].locale, len(p.texts[0].words))
+		}
+	}
+}
+
+func TestSessionsElsewhereAreEndedAndServiceProvidersTold(t *testing.T) {
+	r := newRig(t, house)
+	told := make(chan struct{}, 4)
+	r.protocol.call = func(context.Context) error { told <- struct{}{}; return nil }
+	here, there := r.browser(), r.browser()
+	for _, b := range []*browser{here, there} {
+		b.get("/go?sp=shop").fill("name", "alice", "secret", "wonderland").says("done")
+	}
+	here.get("/protected").says("Another browser")
+	token := regexp.MustCompile(`name="token" value="([^"]*)"`).FindStringSubmatch(here.body)[1]
+	here.post("/protected/sessions", url.Values{"token": {token}, "end": {"others"}}).says("The sign-ins were ended")
+	<-told
+	there.get("/go?sp=shop").says("Sign in")
+	here.get("/go?sp=shop").says("done")
+}
+
+func TestReturnAddressIsOwnOrRegistered(t *testing.T) {
+	r := newRig(t, house)
+	b := r.browser()
+	b.get("/protected").fill("name", "alice", "secret", "wonderland").says("Your account")
+	for _, to := range []string{"https://evil.example.org/", "//evil.example.org", `/\evil.example.org`, "javascript:alert(1)", "https://localhost@evil.example.org/"} {
+		b.get("/protected/changePassword?return=" + url.QueryEscape(to)).with(400)
+	}
+	b.get("/protected/changePassword?return=" + url.QueryEscape("https://shop.example.org/back")).with(200)
+	b.get("/protected/changePassword?return=/fast").fill("current", "wrong-one", "new", "looking-glass", "again", "looking-glass").with(422)
+	b.get("/protected/changePassword?return=/fast").fill("current", "wonderland", "new", "looking-glass", "again", "looking-glas").says("not the same")
 }
 
 func TestPagesAreInTheLanguageThatIsAskedFor(t *testing.T) {

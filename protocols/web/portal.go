@@ -232,14 +232,12 @@ func (f *Front) overview(x *Exchange) {
 			p.Devices = append(p.Devices, deviceView{ID: d.ID, Label: d.Label, Created: shownTime(d.CreatedAt), Used: shownTime(d.UsedAt), Until: shownTime(d.NotAfter)})
 		}
 	}
-	if f.config.Consents != nil {
-		for _, c := range f.config.Consents.Of(v.user.ID) {
-			view := consentView{Client: c.Client, Name: c.Client, At: shownTime(c.At.Unix()), Scopes: c.Scopes, Claims: c.Claims}
-			if client := x.Cache.Client(c.Client); client != nil {
-				view.Name = clientName(client)
-			}
-			p.Consents = append(p.Consents, view)
+	for _, c := range f.config.Engine.Consents(v.user.ID) {
+		view := consentView{Client: c.Client, Name: c.Client, At: shownTime(c.At), Scopes: c.Scopes, Claims: c.Claims}
+		if client := x.Cache.Client(c.Client); client != nil {
+			view.Name = clientName(client)
 		}
+		p.Consents = append(p.Consents, view)
 	}
 	p.CanKey, p.CanOTP, p.CanTrust = f.lookOf(x.Issuer).party != nil, true, x.Issuer.TrustedDevices != nil
 	f.show(x, "overview", "", 0, &page{Title: "title.overview", Wide: true, Body: p})
@@ -266,7 +264,7 @@ func (f *Front) changed(x *Exchange, err error, what string) {
 	switch {
 	case err == nil:
 		f.done(x, what)
-	case errors.Is(err, engine.ErrRefused) || errors.Is(err, engine.ErrNoSession):
+	case errors.Is(err, engine.ErrRefused) || errors.Is(err, engine.ErrNoSession) || errors.Is(err, engine.ErrNoConsent):
 		f.done(x, "gone")
 	default:
 		f.logger.Warn("a person's change could not be recorded", "what", what, "error", err)
@@ -335,13 +333,13 @@ func (f *Front) changeConsents(x *Exchange) {
 	if v == nil {
 		return
 	}
-	if f.config.Consents == nil {
+	if form.Get("client") == "" { // that would be all of them
 		f.done(x, "gone")
 		return
 	}
 	ctx, cancel := context.WithTimeout(x.R.Context(), roundTime)
 	defer cancel()
-	f.changed(x, f.config.Consents.Revoke(ctx, &v.user, form.Get("client")), "consent")
+	f.changed(x, f.config.Engine.RevokeConsent(ctx, string(v.user.Name), form.Get("client"), ""), "consent")
 }
 
 // What a person is enrolling is in the page, sealed, until he has shown that he has it.
