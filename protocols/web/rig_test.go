@@ -166,6 +166,7 @@ func newRig(t *testing.T, documents string, change ...func(*Config)) *rig {
 		c.Verifier = verifier
 		c.SessionsEnded = func(list []state.SSO) { r.front.Ended(list) }
 	})
+	r.house.People.OnSSOEnded(func(_ state.Stamp, ended []state.SSO) { r.house.Engine.SessionsEnded(ended) })
 	for user, password := range map[string]string{"alice": "wonderland", "bob": "builder-bob"} {
 		r.house.Password(user, password)
 	}
