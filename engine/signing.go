@@ -35,7 +35,7 @@ const (
 const (
 	// KeyOverlap is how long a new key is published before it signs, so that whoever keeps the published ones knows it by then.
 	KeyOverlap = time.Hour
-	// KeyAfterlife is how long a key is published after it has signed last, so that what it signed can be verified: as long as a token may be good.
+	// KeyAfterlife is how long a key is published at least after it has signed last, so that what it signed can be verified.
 	KeyAfterlife = 25 * time.Hour
 
 	rsaBits = 2048
@@ -313,8 +313,8 @@ type Rotation struct {
 	By     string // the administrator; empty: by age
 }
 
-// RotateKeys gives an identity provider new keys and returns once that is committed. They are published at once and sign after KeyOverlap; those before them stay published for KeyAfterlife
-// from then on.
+// RotateKeys gives an identity provider new keys and returns once that is committed. They are published at once and sign after KeyOverlap; those before them stay published from
+// then on for as long as a token that they signed may be good, and for KeyAfterlife.
 func (e *Engine) RotateKeys(ctx context.Context, x *Rotation) (*KeySet, error) {
 	set, err := e.Keys(ctx, x.Issuer)
 	if err != nil {
@@ -330,7 +330,7 @@ func (e *Engine) RotateKeys(ctx context.Context, x *Rotation) (*KeySet, error) {
 	}
 	slices.Sort(algorithms)
 	now := e.now()
-	active, former := now.Add(KeyOverlap), now.Add(KeyOverlap+KeyAfterlife)
+	active, former := now.Add(KeyOverlap), now.Add(KeyOverlap+e.keyAfterlife(x.Issuer))
 	if x.AtOnce {
 		active, former = now, time.Time{}
 	}
@@ -338,6 +338,20 @@ func (e *Engine) RotateKeys(ctx context.Context, x *Rotation) (*KeySet, error) {
 		return nil, fmt.Errorf("rotate the signing keys of %s (%s): %w", x.Issuer, strings.Join(algorithms, ", "), err)
 	}
 	return e.preparedKeys(x.Issuer)
+}
+
+// keyAfterlife returns how long a key of an identity provider is published after it has signed last: an hour longer than the longest access token of its clients.
+func (e *Engine) keyAfterlife(issuer string) time.Duration {
+	cache, after := e.config.Policies.Load(), KeyAfterlife
+	if i, err := cache.Issuer(issuer); err == nil && i.SSO != nil {
+		after = max(after, i.SSO.OAuth+time.Hour)
+	}
+	for client := range cache.OpenIDClients() {
+		if client.Issuer != nil && client.Issuer.Name == issuer && client.Spec.OIDC != nil {
+			after = max(after, client.Spec.OIDC.OAuthTimeout+time.Hour)
+		}
+	}
+	return after
 }
 
 // KeysDue returns the algorithms of which the newest key of an identity provider is older than its profile wants it to become. There are none where OpenID Connect is switched off,

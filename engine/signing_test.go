@@ -157,3 +157,18 @@ func TestSigningKeysGoWithTheirIdentityProviderAndAreNeverInTheClear(t *testing.
 		t.Error("another identity provider of that name has the keys of the one before")
 	}
 }
+
+func TestKeyIsPublishedForAsLongAsTokensLast(t *testing.T) {
+	r := grantRig(t)
+	r.apply("kind: IdentityProvider\nname: local\nspec: {type: local, session: {oauthTimeout: 1000h}}\n")
+	old := mustKeys(t, r, "local").At(ES256, r.clock.Now())
+	set, err := r.engine.RotateKeys(soon(t), &Rotation{Issuer: "local", Algorithms: []string{ES256}, By: "admin"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for after, found := range map[time.Duration]bool{KeyOverlap + 1000*time.Hour: true, KeyOverlap + 1001*time.Hour: false} {
+		if got := set.Find(old.ID, r.clock.Now().Add(after)) != nil; got != found {
+			t.Errorf("after %s the key that signed before is published: %v", after, got)
+		}
+	}
+}
