@@ -78,7 +78,7 @@ type accessClaims struct {
 }
 
 func (p *Provider) verifyAccess(x *web.Exchange, text string) (c accessClaims, typ string, err error) {
-	token, err := jose.ParseSigned(text, jwsAlgorithms[:])
+	token, err := jose.ParseSignedCompact(text, jwsAlgorithms[:])
 	if err != nil || len(token.Signatures) != 1 {
 		return c, "", errSealed
 	}

@@ -189,7 +189,7 @@ func (p *Provider) openAssertion(ctx context.Context, wire *Client, id, assertio
 	if wire.auth != authSecretJWT && wire.auth != authKeyJWT {
 		return no("is no way in which the client proves itself")
 	}
-	token, err := jose.ParseSigned(assertion, wire.assertions)
+	token, err := jose.ParseSignedCompact(assertion, wire.assertions)
 	if err != nil || len(token.Signatures) != 1 {
 		return no("is not signed with an algorithm that the client has")
 	}

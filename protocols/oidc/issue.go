@@ -203,7 +203,7 @@ var jwsAlgorithms = [...]jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES
 
 // verifyOwn verifies a token that this identity provider has signed. Whether it is good now is the caller's to say.
 func (p *Provider) verifyOwn(ctx context.Context, issuer *policy.Issuer, text string, algorithms []jose.SignatureAlgorithm) (c claimsOf, err error) {
-	token, err := jose.ParseSigned(text, algorithms)
+	token, err := jose.ParseSignedCompact(text, algorithms)
 	if err != nil || len(token.Signatures) != 1 {
 		return c, fmt.Errorf("read a token: %w", errSealed)
 	}

@@ -89,9 +89,6 @@ type claimsRequest struct {
 	voluntary         []string // acr as a voluntary one
 }
 
-// wants reports whether anything is asked for.
-func (c *claimsRequest) wants() bool { return len(c.userInfo)+len(c.idToken) > 0 }
-
 type claimWanted struct {
 	Essential bool  `json:"essential"`
 	Value     any   `json:"value"`
@@ -477,7 +474,7 @@ func (p *Provider) verifyObject(ctx context.Context, wire *Client, text string) 
 	if len(wire.objects) == 0 {
 		return nil, errors.New("the client may sign with no algorithm")
 	}
-	token, err := jose.ParseSigned(text, wire.objects)
+	token, err := jose.ParseSignedCompact(text, wire.objects)
 	if err != nil || len(token.Signatures) != 1 {
 		return nil, errors.New("it is not signed with an algorithm that the client has")
 	}

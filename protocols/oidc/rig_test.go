@@ -27,7 +27,6 @@ import (
 	"trine/engine/login"
 	"trine/engine/policy"
 	"trine/engine/secret"
-	"trine/engine/state"
 	"trine/engine/trace"
 	"trine/protocols/internal/enginetest"
 	"trine/protocols/web"
@@ -360,7 +359,6 @@ func (r *rig) Error(x *web.Exchange, status int, reason trace.Reason, id uint64)
 type documents struct {
 	house *enginetest.House
 	mu    sync.Mutex
-	taken map[string]string // claims, by document
 }
 
 func (d *documents) put(doc *document.Document) error {
@@ -615,7 +613,7 @@ func (r *rig) bearer(method, path, token string, form ...string) *reply {
 func (r *rig) claims(token string) map[string]any {
 	r.t.Helper()
 	set := r.keys()
-	signed, err := jose.ParseSigned(token, jwsAlgorithms[:])
+	signed, err := jose.ParseSignedCompact(token, jwsAlgorithms[:])
 	if err != nil {
 		r.t.Fatalf("%q: %v", token, err)
 	}
@@ -662,6 +660,3 @@ func challengeOf(verifier string) string {
 	sum := sha256.Sum256([]byte(verifier))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
-
-// sessions returns the sessions of a person.
-func (r *rig) sessions(user string) []state.SSO { return r.house.People.SSOOf(user) }
