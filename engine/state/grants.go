@@ -15,7 +15,7 @@ import (
 
 // The bounds of grants.
 const (
-	// MaxGrants is how many grants are kept of a person: the ones that are worth least make room for others.
+	// MaxGrants is how many grants are kept of a person, beside those of the last minute and a half: the ones that are worth least make room for others.
 	MaxGrants = 512
 	// MaxGrantScopes and MaxGrantDetail are how long the scopes of a grant together, and what a protocol keeps with it, may be, in bytes.
 	MaxGrantScopes = 1024
@@ -28,6 +28,8 @@ const (
 // told by its grant.
 const (
 	grantRemembered = 10 * 60
+	// youngGrant is for how long a grant stays whatever comes: its code, which is good for a minute, could be redeemed once more without it.
+	youngGrant      = 90
 	endRemembered   = 24 * 60 * 60
 	tokenRemembered = 60
 	// VoidedFor is how long it is remembered, in seconds, that everything of a client or a person was made void. No token is good for longer.
@@ -311,7 +313,7 @@ func (s *State) foldGrantStarted(at Stamp, m *event.GrantStarted) {
 }
 
 // crowdOutGrants makes room for another grant of a person: those that are over go first, up to an eighth of all at once, then one that cannot be refreshed, then the one that was used
-// least recently.
+// least recently. Those that have just begun stay, whether they are over or not.
 func (s *State) crowdOutGrants(at Stamp, user string) {
 	s.work.refs = s.grantsOf.Append(s.work.refs[:0], hashUser(event.FoldName(user)), MaxGrants)
 	if len(s.work.refs) < MaxGrants {
@@ -320,6 +322,8 @@ func (s *State) crowdOutGrants(at Stamp, user string) {
 	all := s.GrantsOf(user)
 	worth := func(g *Grant) int {
 		switch {
+		case at.unix()-g.Started < youngGrant:
+			return 3
 		case !g.Live(at.unix()):
 			return 0
 		case !g.HasRefresh:
@@ -331,7 +335,7 @@ func (s *State) crowdOutGrants(at Stamp, user string) {
 		return cmp.Or(cmp.Compare(worth(&a), worth(&b)), cmp.Compare(a.Used, b.Used), cmp.Compare(a.Number, b.Number))
 	})
 	for i := range all {
-		if len(all)-i < MaxGrants && (worth(&all[i]) > 0 || len(all)-i <= MaxGrants-MaxGrants/8) {
+		if worth(&all[i]) == 3 || len(all)-i < MaxGrants && (worth(&all[i]) > 0 || len(all)-i <= MaxGrants-MaxGrants/8) {
 			break
 		}
 		s.dropGrant(all[i].Number)

@@ -143,6 +143,21 @@ func TestGrantsOfAPersonAreBoundedAndTheOnesWorthLeastGo(t *testing.T) {
 	l.grantEnd(1, event.GrantLive)
 }
 
+// A code is good for a minute and redeemed once, however many others are redeemed meanwhile.
+func TestGrantsThatHaveJustBegunStay(t *testing.T) {
+	l := grantLog(t)
+	began := l.at.Time
+	for i := range state.MaxGrants + 10 {
+		l.at.Time = began
+		l.must(grant(l, uint64(i+1), "alice", "wiki"))
+	}
+	l.must(&event.GrantsEnded{Grants: []uint64{1}, Cause: uint32(event.GrantRevoked)})
+	l.must(grant(l, 100000, "alice", "wiki"))
+	if _, ok := l.Grant(1); !ok || len(l.GrantsOf("alice")) != state.MaxGrants+11 {
+		t.Errorf("%d grants are left, the first among them: %v", len(l.GrantsOf("alice")), ok)
+	}
+}
+
 func TestGrantsAreForgottenOnceTheyAreOver(t *testing.T) {
 	l := grantLog(t)
 	l.must(grant(l, 1, "alice", "wiki"))
