@@ -54,6 +54,12 @@ spec:
 	login := func(user, password string) *probe.Answer {
 		t.Helper()
 		a, err := n.login(n.addr.RadiusAuthentication[0], "testing123", user, password, probe.MethodPAP)
+		for range 2 { // devices send again, as while a worker that was ended is started anew
+			if err == nil {
+				break
+			}
+			a, err = n.login(n.addr.RadiusAuthentication[0], "testing123", user, password, probe.MethodPAP)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
