@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -266,18 +265,7 @@ func (e *Engine) EndSessions(ctx context.Context, user string, numbers []uint64,
 	for _, n := range numbers {
 		streams = append(streams, ssoKey(n))
 	}
-	var b event.Builder
-	if err := b.Add(event.TypeSSOEnded, event.ClassSession, streams, &event.SsoEnded{Sessions: numbers, Cause: uint32(cause), By: by}); err != nil {
-		return err
-	}
-	o, err := e.pages.calls.propose(ctx, b.Bytes())
-	switch {
-	case err != nil:
-		return err
-	case o.Code == event.CodeMissing:
-		return fmt.Errorf("%w: %s", ErrNoSession, o.Detail)
-	}
-	return o.failure()
+	return e.proposeOne(ctx, event.TypeSSOEnded, event.ClassSession, streams, &event.SsoEnded{Sessions: numbers, Cause: uint32(cause), By: by}, ErrNoSession)
 }
 
 // SessionsEnded passes on that sessions of single sign-on have ended by a record of this node, whoever wanted it (state.State.OnSSOEnded).

@@ -109,13 +109,12 @@ type addFactorInput struct {
 }
 
 func (s *Server) addFactor(ctx context.Context, in *addFactorInput) (*answer[api.Enrolment], error) {
-	stored, ok := s.cfg.State.Document(document.KindUser, in.Name)
-	if !ok {
-		return nil, missing(document.KindUser, in.Name)
+	stored, err := s.stored(document.KindUser, in.Name)
+	if err != nil {
+		return nil, err
 	}
 	put := &event.FactorPut{User: stored.Name, Id: newFactorID(), Label: in.Body.Label, By: in.caller.By}
 	out := api.Enrolment{}
-	var err error
 	switch in.Body.Kind {
 	case factorOTP:
 		err = s.enrolOTP(put, &in.Body, &out)
@@ -134,11 +133,7 @@ func (s *Server) addFactor(ctx context.Context, in *addFactorInput) (*answer[api
 	if err != nil {
 		return nil, err
 	}
-	var b event.Builder
-	if err := b.Add(event.TypeFactorPut, event.ClassIdentity, documentStreams(document.KindUser, stored.Name), put); err != nil {
-		return nil, err
-	}
-	if _, err := s.propose(ctx, b.Bytes()); err != nil {
+	if err := s.record(ctx, event.TypeFactorPut, event.ClassIdentity, documentStreams(document.KindUser, stored.Name), put); err != nil {
 		return nil, err
 	}
 	out.Factor = api.Factor{ID: put.Id, Kind: in.Body.Kind, Label: put.Label, Created: s.now().UTC().Truncate(time.Second)}
@@ -208,18 +203,12 @@ func (s *Server) enrolOTP(put *event.FactorPut, r *api.FactorRequest, out *api.E
 const otpIssuer = "Trine"
 
 func (s *Server) removeFactor(ctx context.Context, in *factorInput) (*nothing, error) {
-	stored, ok := s.cfg.State.Document(document.KindUser, in.Name)
-	if !ok {
-		return nil, missing(document.KindUser, in.Name)
-	}
-	var b event.Builder
-	err := b.Add(event.TypeFactorRemoved, event.ClassIdentity, documentStreams(document.KindUser, stored.Name),
-		&event.FactorRemoved{User: stored.Name, Id: in.ID, By: in.caller.By})
+	stored, err := s.stored(document.KindUser, in.Name)
 	if err != nil {
 		return nil, err
 	}
-	_, err = s.propose(ctx, b.Bytes())
-	return &nothing{}, err
+	return &nothing{}, s.record(ctx, event.TypeFactorRemoved, event.ClassIdentity, documentStreams(document.KindUser, stored.Name),
+		&event.FactorRemoved{User: stored.Name, Id: in.ID, By: in.caller.By})
 }
 
 type resyncInput struct {
@@ -230,9 +219,9 @@ type resyncInput struct {
 }
 
 func (s *Server) resyncFactor(ctx context.Context, in *resyncInput) (*nothing, error) {
-	stored, ok := s.cfg.State.Document(document.KindUser, in.Name)
-	if !ok {
-		return nil, missing(document.KindUser, in.Name)
+	stored, err := s.stored(document.KindUser, in.Name)
+	if err != nil {
+		return nil, err
 	}
 	factors, _ := s.cfg.State.Factors(stored.Name)
 	for i := range factors {
@@ -249,14 +238,8 @@ func (s *Server) resyncFactor(ctx context.Context, in *resyncInput) (*nothing, e
 			info, _ := reason.Info()
 			return nil, factorRefused("first", errors.New("the two codes do not follow one another within reach. "+info.Meaning))
 		}
-		var b event.Builder
-		err = b.Add(event.TypeFactorUsed, event.ClassIdentity, documentStreams(document.KindUser, stored.Name),
+		return &nothing{}, s.record(ctx, event.TypeFactorUsed, event.ClassIdentity, documentStreams(document.KindUser, stored.Name),
 			&event.FactorUsed{User: stored.Name, Id: in.ID, Counter: after.Next - 1, Drift: after.Drift})
-		if err != nil {
-			return nil, err
-		}
-		_, err = s.propose(ctx, b.Bytes())
-		return &nothing{}, err
 	}
 	return nil, api.NewProblem(http.StatusNotFound, api.ReasonNotFound, "user %s has no one-time password device %s; `trine user factor list %s` shows what there is", stored.Name, in.ID, stored.Name)
 }

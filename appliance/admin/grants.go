@@ -119,13 +119,7 @@ func (s *Server) revokeGrant(ctx context.Context, in *grantInput) (*nothing, err
 	streams := []uint64{
 		event.StreamKey(event.StreamGrant, event.FormatID(number)), event.StreamKey(event.StreamUser, event.FoldName(g.User)), event.StreamKey(event.StreamClient, g.Client),
 	}
-	var b event.Builder
-	err = b.Add(event.TypeGrantsEnded, event.ClassSession, streams, &event.GrantsEnded{Grants: []uint64{number}, Cause: uint32(event.GrantClosed), By: in.caller.By})
-	if err != nil {
-		return nil, err
-	}
-	_, err = s.propose(ctx, b.Bytes())
-	return &nothing{}, err
+	return &nothing{}, s.record(ctx, event.TypeGrantsEnded, event.ClassSession, streams, &event.GrantsEnded{Grants: []uint64{number}, Cause: uint32(event.GrantClosed), By: in.caller.By})
 }
 
 type voidGrantsInput struct {
@@ -142,16 +136,10 @@ func (s *Server) voidGrants(ctx context.Context, in *voidGrantsInput) (*nothing,
 	if in.Client == "" {
 		kind, name, namespace, key = document.KindUser, in.User, event.StreamUser, event.FoldName(in.User)
 	}
-	if _, ok := s.cfg.State.Document(kind, name); !ok {
-		return nil, missing(kind, name)
-	}
-	var b event.Builder
-	err := b.Add(event.TypeTokensVoided, event.ClassSession, []uint64{event.StreamKey(namespace, key)}, &event.TokensVoided{Client: in.Client, User: in.User, By: in.caller.By})
-	if err != nil {
+	if _, err := s.stored(kind, name); err != nil {
 		return nil, err
 	}
-	_, err = s.propose(ctx, b.Bytes())
-	return &nothing{}, err
+	return &nothing{}, s.record(ctx, event.TypeTokensVoided, event.ClassSession, []uint64{event.StreamKey(namespace, key)}, &event.TokensVoided{Client: in.Client, User: in.User, By: in.caller.By})
 }
 
 type listConsentsInput struct {
@@ -166,9 +154,9 @@ func (s *Server) listConsents(_ context.Context, in *listConsentsInput) (*answer
 	out := &answer[api.ConsentList]{Body: api.ConsentList{Consents: []api.Consent{}}}
 	var found []state.Consent
 	if in.User != "" { // there are few, and all are told
-		stored, ok := s.cfg.State.Document(document.KindUser, in.User)
-		if !ok {
-			return nil, missing(document.KindUser, in.User)
+		stored, err := s.stored(document.KindUser, in.User)
+		if err != nil {
+			return nil, err
 		}
 		for _, c := range s.cfg.State.ConsentsOf(stored.ID) {
 			if in.Client == "" || c.Client == in.Client {
@@ -205,21 +193,15 @@ type revokeConsentsInput struct {
 }
 
 func (s *Server) revokeConsents(ctx context.Context, in *revokeConsentsInput) (*nothing, error) {
-	stored, ok := s.cfg.State.Document(document.KindUser, in.Name)
-	if !ok {
-		return nil, missing(document.KindUser, in.Name)
+	stored, err := s.stored(document.KindUser, in.Name)
+	if err != nil {
+		return nil, err
 	}
 	streams := documentStreams(document.KindUser, stored.Name)
 	if in.Client != "" {
 		streams = append(streams, event.StreamKey(event.StreamClient, in.Client))
 	}
-	var b event.Builder
-	err := b.Add(event.TypeConsentRevoked, event.ClassIdentity, streams, &event.ConsentRevoked{User: stored.Name, Client: in.Client, By: in.caller.By})
-	if err != nil {
-		return nil, err
-	}
-	_, err = s.propose(ctx, b.Bytes())
-	return &nothing{}, err
+	return &nothing{}, s.record(ctx, event.TypeConsentRevoked, event.ClassIdentity, streams, &event.ConsentRevoked{User: stored.Name, Client: in.Client, By: in.caller.By})
 }
 
 type listKeysInput struct {
@@ -229,8 +211,8 @@ type listKeysInput struct {
 
 func (s *Server) listSigningKeys(_ context.Context, in *listKeysInput) (*answer[api.SigningKeyList], error) {
 	if in.IdentityProvider != "" {
-		if _, ok := s.cfg.State.Document(document.KindIdentityProvider, in.IdentityProvider); !ok {
-			return nil, missing(document.KindIdentityProvider, in.IdentityProvider)
+		if _, err := s.stored(document.KindIdentityProvider, in.IdentityProvider); err != nil {
+			return nil, err
 		}
 	}
 	return &answer[api.SigningKeyList]{Body: s.signingKeys(in.IdentityProvider)}, nil
@@ -280,9 +262,9 @@ type rotateKeysInput struct {
 const rotatingFor = 30 * time.Second
 
 func (s *Server) rotateSigningKeys(ctx context.Context, in *rotateKeysInput) (*answer[api.SigningKeyList], error) {
-	stored, ok := s.cfg.State.Document(document.KindIdentityProvider, in.IdentityProvider)
-	if !ok {
-		return nil, missing(document.KindIdentityProvider, in.IdentityProvider)
+	stored, err := s.stored(document.KindIdentityProvider, in.IdentityProvider)
+	if err != nil {
+		return nil, err
 	}
 	for _, a := range in.Body.Algorithms {
 		switch a {

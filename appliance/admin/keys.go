@@ -149,11 +149,7 @@ func (s *Server) createKey(ctx context.Context, in *createKeyInput) (*answer[api
 	if !key.Expires.IsZero() {
 		created.ExpiresUnix = key.Expires.Unix()
 	}
-	var b event.Builder
-	if err := b.Add(event.TypeAPIKeyCreated, event.ClassSystem, nil, created); err != nil {
-		return nil, err
-	}
-	if _, err := s.propose(ctx, b.Bytes()); err != nil {
+	if err := s.record(ctx, event.TypeAPIKeyCreated, event.ClassSystem, nil, created); err != nil {
 		return nil, err
 	}
 	return &answer[api.NewKey]{Body: api.NewKey{Key: s.keyView(&key), Secret: keyPrefix + key.ID + "_" + secret}}, nil
@@ -188,10 +184,5 @@ func (s *Server) revokeKey(ctx context.Context, in *keyInput) (*nothing, error) 
 	if _, ok := s.cfg.State.APIKey(in.ID); !ok {
 		return nil, api.NewProblem(http.StatusNotFound, api.ReasonNotFound, "there is no API key %q", in.ID)
 	}
-	var b event.Builder
-	if err := b.Add(event.TypeAPIKeyRevoked, event.ClassSystem, nil, &event.ApiKeyRevoked{Id: in.ID, By: in.caller.By}); err != nil {
-		return nil, err
-	}
-	_, err := s.propose(ctx, b.Bytes())
-	return &nothing{}, err
+	return &nothing{}, s.record(ctx, event.TypeAPIKeyRevoked, event.ClassSystem, nil, &event.ApiKeyRevoked{Id: in.ID, By: in.caller.By})
 }

@@ -46,6 +46,15 @@ func (s *Server) kind(word string) (document.Kind, error) {
 	return k, nil
 }
 
+// stored returns a document as it is stored, or the problem that there is none.
+func (s *Server) stored(kind, name string) (Stored, error) {
+	d, ok := s.cfg.State.Document(kind, name)
+	if !ok {
+		return d, missing(kind, name)
+	}
+	return d, nil
+}
+
 // missing is the problem of a document that does not exist.
 func missing(kind, name string) *api.Problem {
 	return api.NewProblem(http.StatusNotFound, api.ReasonNotFound, "there is no %s named %q", kind, name)

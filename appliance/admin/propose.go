@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"trine/appliance/admin/api"
 	"trine/engine/event"
 )
@@ -21,6 +23,16 @@ func (s *Server) propose(ctx context.Context, proposal []byte) (Outcome, error) 
 		return out, logProblem(err)
 	}
 	return out, voidProblem(out)
+}
+
+// record proposes one event by itself.
+func (s *Server) record(ctx context.Context, t event.Type, class event.Class, streams []uint64, m proto.Message) error {
+	var b event.Builder
+	if err := b.Add(t, class, streams, m); err != nil {
+		return err
+	}
+	_, err := s.propose(ctx, b.Bytes())
+	return err
 }
 
 // voidProblem returns nil for an outcome that took effect.

@@ -89,13 +89,8 @@ func (s *Server) endSession(ctx context.Context, in *sessionInput) (*nothing, er
 	if !s.cfg.State.Session(id) {
 		return nil, api.NewProblem(http.StatusNotFound, api.ReasonNotFound, "there is no live session %s", in.ID)
 	}
-	var b event.Builder
 	streams := []uint64{event.StreamKey(event.StreamSession, sessionStream(id))}
-	if err := b.Add(event.TypeSessionClosed, event.ClassSession, streams, &event.SessionClosed{Session: id, By: in.caller.By}); err != nil {
-		return nil, err
-	}
-	_, err = s.propose(ctx, b.Bytes())
-	return &nothing{}, err
+	return &nothing{}, s.record(ctx, event.TypeSessionClosed, event.ClassSession, streams, &event.SessionClosed{Session: id, By: in.caller.By})
 }
 
 // sessionStream is a session's id as the stream namespace has it: 16 hexadecimal digits.

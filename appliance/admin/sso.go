@@ -116,12 +116,7 @@ func (s *Server) proposeEnd(ctx context.Context, user string, numbers []uint64, 
 	for _, n := range numbers {
 		streams = append(streams, event.StreamKey(event.StreamSSO, event.FormatID(n)))
 	}
-	var b event.Builder
-	if err := b.Add(event.TypeSSOEnded, event.ClassSession, streams, &event.SsoEnded{Sessions: numbers, Cause: uint32(event.SSOClosed), By: by}); err != nil {
-		return err
-	}
-	_, err := s.propose(ctx, b.Bytes())
-	return err
+	return s.record(ctx, event.TypeSSOEnded, event.ClassSession, streams, &event.SsoEnded{Sessions: numbers, Cause: uint32(event.SSOClosed), By: by})
 }
 
 type endUsersSSOInput struct {
@@ -135,8 +130,8 @@ func (s *Server) endUsersSSO(ctx context.Context, in *endUsersSSOInput) (*answer
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := s.cfg.State.Document(document.KindUser, in.Name); !ok {
-		return nil, missing(document.KindUser, in.Name)
+	if _, err := s.stored(document.KindUser, in.Name); err != nil {
+		return nil, err
 	}
 	var numbers []uint64
 	for _, x := range s.cfg.State.SSOOf(in.Name) {
@@ -187,15 +182,9 @@ func (s *Server) revokeAllTrusted(ctx context.Context, in *trustedInput) (*nothi
 
 // distrust takes a trusted device from a user; all of them where there is no id.
 func (s *Server) distrust(ctx context.Context, name, id, by string) error {
-	stored, ok := s.cfg.State.Document(document.KindUser, name)
-	if !ok {
-		return missing(document.KindUser, name)
-	}
-	var b event.Builder
-	err := b.Add(event.TypeDeviceDistrusted, event.ClassIdentity, documentStreams(document.KindUser, stored.Name), &event.DeviceDistrusted{User: stored.Name, Id: id, By: by})
+	stored, err := s.stored(document.KindUser, name)
 	if err != nil {
 		return err
 	}
-	_, err = s.propose(ctx, b.Bytes())
-	return err
+	return s.record(ctx, event.TypeDeviceDistrusted, event.ClassIdentity, documentStreams(document.KindUser, stored.Name), &event.DeviceDistrusted{User: stored.Name, Id: id, By: by})
 }

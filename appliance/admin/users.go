@@ -65,14 +65,9 @@ func (s *Server) unlock(ctx context.Context, in *loginNameInput) (*nothing, erro
 	if len(s.cfg.State.LoginFailures(in.Name)) == 0 {
 		return nil, api.NewProblem(http.StatusNotFound, api.ReasonNotFound, "no failed logins under the name %s are remembered, so nothing locks it out", in.Name)
 	}
-	var b event.Builder
 	name := state.AppendLoginName(nil, []byte(in.Name))
 	streams := []uint64{event.StreamKey(event.StreamUser, name)}
-	if err := b.Add(event.TypeFailuresCleared, event.ClassIdentity, streams, &event.FailuresCleared{Name: name, By: in.caller.By}); err != nil {
-		return nil, err
-	}
-	_, err := s.propose(ctx, b.Bytes())
-	return &nothing{}, err
+	return &nothing{}, s.record(ctx, event.TypeFailuresCleared, event.ClassIdentity, streams, &event.FailuresCleared{Name: name, By: in.caller.By})
 }
 
 type passwordInput struct {

@@ -74,16 +74,6 @@ func (c *cli) showGrants(grants []api.Grant, first bool) error {
 	})
 }
 
-// showLines shows each of a list on a line of its own.
-func showLines[T any](c *cli, list []T) error {
-	for i := range list {
-		if err := c.showLine(&list[i], nil); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func (c *cli) grantRevokeCommand() *cobra.Command {
 	var user, service string
 	cmd := &cobra.Command{

@@ -49,6 +49,16 @@ func (c *cli) showLine(v any, text func(w io.Writer)) error {
 	return err
 }
 
+// showLines shows each of a list on a line of its own.
+func showLines[T any](c *cli, list []T) error {
+	for i := range list {
+		if err := c.showLine(&list[i], nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // writeJSON writes a value as JSON, with what cannot be seen escaped.
 func writeJSON(w io.Writer, v any, indent string) error {
 	var b bytes.Buffer

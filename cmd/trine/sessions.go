@@ -49,12 +49,7 @@ func (c *cli) sessionsCommand() *cobra.Command {
 
 func (c *cli) showSessions(sessions []api.Session, first bool) error {
 	if c.output != "table" {
-		for i := range sessions {
-			if err := c.showLine(&sessions[i], nil); err != nil {
-				return err
-			}
-		}
-		return nil
+		return showLines(c, sessions)
 	}
 	return c.show(nil, func(w io.Writer) error {
 		if first {

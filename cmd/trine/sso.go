@@ -51,12 +51,7 @@ func (c *cli) ssoListCommand() *cobra.Command {
 
 func (c *cli) showSSO(sessions []api.SSOSession, first bool) error {
 	if c.output != "table" {
-		for i := range sessions {
-			if err := c.showLine(&sessions[i], nil); err != nil {
-				return err
-			}
-		}
-		return nil
+		return showLines(c, sessions)
 	}
 	return c.show(nil, func(w io.Writer) error {
 		if first {

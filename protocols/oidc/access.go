@@ -119,6 +119,20 @@ func (p *Provider) usable(x *web.Exchange, text string) (a access, client *polic
 	return a, client, wire, nil
 }
 
+// holder returns whom the access token of a request is of, and answers where there is none that counts.
+func (p *Provider) holder(x *web.Exchange) (a access, client *policy.Client, wire *Client, ok bool) {
+	text, wrong := p.bearer(x)
+	if wrong != nil {
+		answerBearer(x.W, wrong, 0)
+		return a, nil, nil, false
+	}
+	if a, client, wire, wrong = p.usable(x, text); wrong != nil {
+		answerBearer(x.W, wrong, p.refused(x, client, a.user, wrong))
+		return a, nil, nil, false
+	}
+	return a, client, wire, true
+}
+
 // userinfo is the user information endpoint (OpenID Connect Core 1.0 section 5.3).
 func (p *Provider) userinfo(x *web.Exchange) {
 	if p.preflight(x, "GET, POST") {
@@ -216,30 +230,39 @@ func hasWord(text, word string) bool {
 	return false
 }
 
-// introspect is the introspection endpoint (RFC 7662).
-func (p *Provider) introspect(x *web.Exchange) {
+// askedAbout reads which token a client asks about, at an endpoint of a path, and answers where it may not ask. With prove, a public client may not.
+func (p *Provider) askedAbout(x *web.Exchange, path string, prove bool) (q params, who caller, text string, ok bool) {
 	if p.preflight(x, "POST") {
-		return
+		return q, who, "", false
 	}
-	q, ok := p.form(x)
-	if !ok {
-		return
+	if q, ok = p.form(x); !ok {
+		return q, who, "", false
 	}
-	who, wrong := p.authenticate(x.R.Context(), x.Cache, x.Issuer, x.R.Header, &q, x.Issuer.URL+x.Issuer.Spec.Profiles.OpenID.TokenInfo, x.Issuer.URL+x.Issuer.Spec.Profiles.OpenID.Token)
-	if wrong == nil && !who.proved {
+	ctx := x.R.Context()
+	who, wrong := p.authenticate(ctx, x.Cache, x.Issuer, x.R.Header, &q, x.Issuer.URL+path, x.Issuer.URL+x.Issuer.Spec.Profiles.OpenID.Token)
+	if wrong == nil && prove && !who.proved {
 		wrong = invalidClient(trace.OIDCClientSecret, "the client must prove itself")
 	}
 	if wrong == nil {
-		wrong = p.useAssertion(x.R.Context(), &who)
+		wrong = p.useAssertion(ctx, &who)
+	}
+	if wrong == nil {
+		p.allowOrigin(x, who.wire)
+		if text = q.get("token"); text == "" {
+			wrong = refuse("invalid_request", trace.OIDCRequestInvalid, "the parameter token is missing")
+		}
 	}
 	if wrong != nil {
 		p.refuseClient(x, &who, "", wrong)
-		return
+		return q, who, "", false
 	}
-	p.allowOrigin(x, who.wire)
-	text := q.get("token")
-	if text == "" {
-		p.refuseClient(x, &who, "", refuse("invalid_request", trace.OIDCRequestInvalid, "the parameter token is missing"))
+	return q, who, text, true
+}
+
+// introspect is the introspection endpoint (RFC 7662).
+func (p *Provider) introspect(x *web.Exchange) {
+	_, who, text, ok := p.askedAbout(x, x.Issuer.Spec.Profiles.OpenID.TokenInfo, true)
+	if !ok {
 		return
 	}
 	body := p.introspectAccess(x, &who, text)
@@ -286,26 +309,8 @@ func (p *Provider) introspectAccess(x *web.Exchange, who *caller, text string) [
 
 // revoke is the revocation endpoint (RFC 7009), which also ends a session by what its browser has of it, as the handbook has it.
 func (p *Provider) revoke(x *web.Exchange) {
-	if p.preflight(x, "POST") {
-		return
-	}
-	q, ok := p.form(x)
+	q, who, text, ok := p.askedAbout(x, x.Issuer.Spec.Profiles.OpenID.Revoke, false)
 	if !ok {
-		return
-	}
-	ctx := x.R.Context()
-	who, wrong := p.authenticate(ctx, x.Cache, x.Issuer, x.R.Header, &q, x.Issuer.URL+x.Issuer.Spec.Profiles.OpenID.Revoke, x.Issuer.URL+x.Issuer.Spec.Profiles.OpenID.Token)
-	if wrong == nil {
-		wrong = p.useAssertion(ctx, &who)
-	}
-	if wrong != nil {
-		p.refuseClient(x, &who, "", wrong)
-		return
-	}
-	p.allowOrigin(x, who.wire)
-	text := q.get("token")
-	if text == "" {
-		p.refuseClient(x, &who, "", refuse("invalid_request", trace.OIDCRequestInvalid, "the parameter token is missing"))
 		return
 	}
 	// The hint saves looking; one that is not known is passed over (RFC 7009 section 2.1).

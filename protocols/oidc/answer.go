@@ -11,6 +11,7 @@ import (
 
 	"trine/engine/event"
 	"trine/engine/policy"
+	"trine/protocols/web"
 )
 
 // answerJSON answers with bytes that are JSON already, which nobody keeps.
@@ -86,6 +87,21 @@ func answerBearer(w http.ResponseWriter, r *refusal, id uint64) {
 		return
 	}
 	answerJSON(w, status, errorBody(r, id))
+}
+
+// readRequest reads the parameters of a request that a browser makes: its query, or its form. Other methods it answers itself, and returns false.
+func readRequest(x *web.Exchange) (q params, ok bool, err error) {
+	switch x.R.Method {
+	case http.MethodGet, http.MethodHead:
+		q, err = parseParams(x.R.URL.RawQuery)
+	case http.MethodPost:
+		q, err = readForm(x.R)
+	default:
+		x.W.Header().Set("Allow", "GET, POST")
+		x.W.WriteHeader(http.StatusMethodNotAllowed)
+		return q, false, nil
+	}
+	return q, true, err
 }
 
 // readForm reads the form of a request. A form that is none, or too long, is refused.

@@ -15,16 +15,8 @@ const codeLife = time.Minute
 
 // authorize is the authorization endpoint (OpenID Connect Core 1.0 section 3.1.2).
 func (p *Provider) authorize(x *web.Exchange) {
-	var q params
-	var err error
-	switch x.R.Method {
-	case http.MethodGet, http.MethodHead:
-		q, err = parseParams(x.R.URL.RawQuery)
-	case http.MethodPost:
-		q, err = readForm(x.R)
-	default:
-		x.W.Header().Set("Allow", "GET, POST")
-		x.W.WriteHeader(http.StatusMethodNotAllowed)
+	q, ok, err := readRequest(x)
+	if !ok {
 		return
 	}
 	if err != nil {

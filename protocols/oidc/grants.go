@@ -450,17 +450,12 @@ func (p *Provider) sessionCookie(x *web.Exchange) {
 		x.W.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
-	text, wrong := p.bearer(x)
-	if wrong != nil {
-		answerBearer(x.W, wrong, 0)
-		return
-	}
-	a, client, wire, wrong := p.usable(x, text)
-	if wrong != nil {
-		answerBearer(x.W, wrong, p.refused(x, client, a.user, wrong))
+	a, client, wire, ok := p.holder(x)
+	if !ok {
 		return
 	}
 	p.allowOrigin(x, wire)
+	var wrong *refusal
 	switch sso := x.Issuer.SSO; {
 	case a.user == "" || a.kept == nil:
 		wrong = refuse("invalid_request", trace.OIDCTokenInvalid, "the access token is the client's own, and of no person")

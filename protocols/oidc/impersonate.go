@@ -22,18 +22,13 @@ func (p *Provider) impersonate(x *web.Exchange) {
 		x.W.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
-	text, wrong := p.bearer(x)
-	if wrong != nil {
-		answerBearer(x.W, wrong, 0)
-		return
-	}
-	a, client, _, wrong := p.usable(x, text)
-	if wrong != nil {
-		answerBearer(x.W, wrong, p.refused(x, client, a.user, wrong))
+	a, client, _, ok := p.holder(x)
+	if !ok {
 		return
 	}
 	q, err := parseParams(x.R.URL.RawQuery)
 	target := q.get("url")
+	var wrong *refusal
 	switch profile := x.Issuer.Spec.Profiles.Impersonation; {
 	case err != nil || q.twice != "":
 		wrong = refuse("invalid_request", trace.OIDCRequestInvalid, "the query cannot be read")

@@ -19,16 +19,8 @@ func (p *Provider) Name() string { return "oidc" }
 
 // logout is the logout endpoint (OpenID Connect RP-Initiated Logout 1.0).
 func (p *Provider) logout(x *web.Exchange) {
-	var q params
-	var err error
-	switch x.R.Method {
-	case http.MethodGet, http.MethodHead:
-		q, err = parseParams(x.R.URL.RawQuery)
-	case http.MethodPost:
-		q, err = readForm(x.R)
-	default:
-		x.W.Header().Set("Allow", "GET, POST")
-		x.W.WriteHeader(http.StatusMethodNotAllowed)
+	q, ok, err := readRequest(x)
+	if !ok {
 		return
 	}
 	if err == nil && q.twice != "" {

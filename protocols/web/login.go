@@ -375,16 +375,25 @@ func (f *Front) answerLogin(x *Exchange) {
 		x.W.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
-	form, ok := f.form(x)
+	w, form, ok := f.goesOn(x)
 	if !ok {
 		return
+	}
+	f.act(x, w, form)
+}
+
+// goesOn reads a form of the pages of a login or logout with the flow that it goes on with, and answers where either will not do.
+func (f *Front) goesOn(x *Exchange) (*flow, url.Values, bool) {
+	form, ok := f.form(x)
+	if !ok {
+		return nil, nil, false
 	}
 	w, err := f.open(x, form.Get("flow"))
 	if err != nil || len(w.Browser) == 0 {
 		f.flowRefused(x, err)
-		return
+		return nil, nil, false
 	}
-	f.act(x, w, form)
+	return w, form, true
 }
 
 func (f *Front) flowRefused(x *Exchange, err error) {
@@ -518,13 +527,8 @@ func (f *Front) answerNegotiate(x *Exchange) {
 		f.redirect(x, loginPath)
 		return
 	}
-	form, ok := f.form(x)
+	w, _, ok := f.goesOn(x)
 	if !ok {
-		return
-	}
-	w, err := f.open(x, form.Get("flow"))
-	if err != nil || len(w.Browser) == 0 {
-		f.flowRefused(x, err)
 		return
 	}
 	tickets := x.Issuer.Tickets

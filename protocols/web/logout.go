@@ -60,13 +60,12 @@ func (f *Front) answerLogout(x *Exchange) {
 		f.redirect(x, protectedPath)
 		return
 	}
-	form, ok := f.form(x)
+	w, form, ok := f.goesOn(x)
 	if !ok {
 		return
 	}
-	w, err := f.open(x, form.Get("flow"))
-	if err != nil || len(w.Browser) == 0 || w.Protocol != "logout" {
-		f.flowRefused(x, err)
+	if w.Protocol != "logout" {
+		f.flowRefused(x, errFlow)
 		return
 	}
 	if form.Get("do") == "cancel" {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -81,11 +81,11 @@ func (e *epoch) settle() error {
 
 // writeback makes the kernel begin to write the newest of the files that hold blobs.
 func (e *epoch) writeback() {
-	names, err := filepath.Glob(filepath.Join(e.dir, "*.vlog")) // sorted
-	if err != nil || len(names) == 0 {
+	parts, _, err := e.files()
+	if err != nil || len(parts) == 0 {
 		return
 	}
-	f, err := os.Open(names[len(names)-1])
+	f, err := os.Open(slices.Max(parts))
 	if err != nil {
 		return
 	}

@@ -29,11 +29,6 @@ type GrantList struct {
 	Next   string  `json:"next,omitempty" doc:"Cursor of the next page"`
 }
 
-// GrantsEnded says how many grants were ended.
-type GrantsEnded struct {
-	Ended int `json:"ended"`
-}
-
 // Consent is what a person lets a service provider know.
 type Consent struct {
 	User             string    `json:"user"`

@@ -244,6 +244,12 @@ func get[T any](ctx context.Context, c *Client, path string, query url.Values) (
 	return out, nil
 }
 
+// remove sends a DELETE to which there is no answer but whether it was done.
+func (c *Client) remove(ctx context.Context, path string, query url.Values) error {
+	_, err := c.do(ctx, request{method: http.MethodDelete, path: path, query: query}, nil)
+	return err
+}
+
 // post sends a POST with a JSON body and decodes its answer.
 func post[T any](ctx context.Context, c *Client, path string, in any) (*T, error) {
 	data, err := json.Marshal(in)

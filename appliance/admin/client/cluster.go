@@ -28,8 +28,7 @@ func (c *Client) CreateJoinToken(ctx context.Context, t api.TokenRequest) (*api.
 
 // RevokeJoinToken takes a join token back.
 func (c *Client) RevokeJoinToken(ctx context.Context, id string) error {
-	_, err := c.do(ctx, request{method: http.MethodDelete, path: at("cluster", "tokens", id)}, nil)
-	return err
+	return c.remove(ctx, at("cluster", "tokens", id), nil)
 }
 
 // SetNodeRole says whether a node is to vote.
@@ -39,8 +38,7 @@ func (c *Client) SetNodeRole(ctx context.Context, node, role string) error {
 
 // RemoveNode takes a node out of the cluster for ever.
 func (c *Client) RemoveNode(ctx context.Context, node string) error {
-	_, err := c.do(ctx, request{method: http.MethodDelete, path: at("cluster", "nodes", node)}, nil)
-	return err
+	return c.remove(ctx, at("cluster", "nodes", node), nil)
 }
 
 // TransferLeadership lets another node lead; empty: whoever has the most of the log.

@@ -31,8 +31,7 @@ func (c *Client) AddFactor(ctx context.Context, user string, f api.FactorRequest
 
 // RemoveFactor takes a factor from a user.
 func (c *Client) RemoveFactor(ctx context.Context, user, id string) error {
-	_, err := c.do(ctx, request{method: http.MethodDelete, path: at("users", user, "factors", id)}, nil)
-	return err
+	return c.remove(ctx, at("users", user, "factors", id), nil)
 }
 
 // ResyncFactor finds a device again by two codes that it shows one after the other.

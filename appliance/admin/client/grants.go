@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"net/http"
 	"net/url"
 
 	"trine/appliance/admin/api"
@@ -32,8 +31,7 @@ func (c *Client) Grants(ctx context.Context, g GrantQuery) (*api.GrantList, erro
 
 // RevokeGrant ends a grant.
 func (c *Client) RevokeGrant(ctx context.Context, id string) error {
-	_, err := c.do(ctx, request{method: http.MethodDelete, path: at("grants", id)}, nil)
-	return err
+	return c.remove(ctx, at("grants", id), nil)
 }
 
 // RevokeGrants makes void all that was issued to a service provider or, where none is named, for a user.
@@ -41,8 +39,7 @@ func (c *Client) RevokeGrants(ctx context.Context, user, service string) error {
 	q := url.Values{}
 	set(q, "user", user)
 	set(q, "client", service)
-	_, err := c.do(ctx, request{method: http.MethodDelete, path: "/grants", query: q}, nil)
-	return err
+	return c.remove(ctx, "/grants", q)
 }
 
 // ConsentQuery selects consents. Empty fields select all.
@@ -67,8 +64,7 @@ func (c *Client) Consents(ctx context.Context, x ConsentQuery) (*api.ConsentList
 func (c *Client) RevokeConsent(ctx context.Context, user, service string) error {
 	q := url.Values{}
 	set(q, "client", service)
-	_, err := c.do(ctx, request{method: http.MethodDelete, path: at("users", user, "consents"), query: q}, nil)
-	return err
+	return c.remove(ctx, at("users", user, "consents"), q)
 }
 
 // SigningKeys returns the signing keys of an identity provider, or of all where none is named.

@@ -94,8 +94,7 @@ func (c *Client) LoginFailures(ctx context.Context, name string) (*api.LoginFail
 
 // Unlock forgets the failed logins under a name and lifts its locks.
 func (c *Client) Unlock(ctx context.Context, name string) error {
-	_, err := c.do(ctx, request{method: http.MethodDelete, path: at("users", name, "failures")}, nil)
-	return err
+	return c.remove(ctx, at("users", name, "failures"), nil)
 }
 
 // Jobs lists the jobs that the node remembers.
@@ -110,8 +109,7 @@ func (c *Client) Job(ctx context.Context, id string) (*api.Job, error) {
 
 // CancelJob asks a job to stop.
 func (c *Client) CancelJob(ctx context.Context, id string) error {
-	_, err := c.do(ctx, request{method: http.MethodDelete, path: at("jobs", id)}, nil)
-	return err
+	return c.remove(ctx, at("jobs", id), nil)
 }
 
 // SessionQuery selects network sessions. Empty fields select all.
@@ -138,8 +136,7 @@ func (c *Client) Sessions(ctx context.Context, s SessionQuery) (*api.SessionList
 
 // EndSession ends a network session in the node's books. The device is not told.
 func (c *Client) EndSession(ctx context.Context, id string) error {
-	_, err := c.do(ctx, request{method: http.MethodDelete, path: at("sessions", id)}, nil)
-	return err
+	return c.remove(ctx, at("sessions", id), nil)
 }
 
 // EventQuery selects events. Empty fields select all.
@@ -263,8 +260,7 @@ func (c *Client) CreateKey(ctx context.Context, k api.KeyRequest) (*api.NewKey, 
 
 // RevokeKey ends an API key at once.
 func (c *Client) RevokeKey(ctx context.Context, id string) error {
-	_, err := c.do(ctx, request{method: http.MethodDelete, path: at("apikeys", id)}, nil)
-	return err
+	return c.remove(ctx, at("apikeys", id), nil)
 }
 
 // TestDelivery sends a test message and says what became of it.

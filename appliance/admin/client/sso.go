@@ -30,8 +30,7 @@ func (c *Client) SSOSessions(ctx context.Context, s SSOQuery) (*api.SSOSessionLi
 
 // EndSSOSession ends a session of single sign-on.
 func (c *Client) EndSSOSession(ctx context.Context, id string) error {
-	_, err := c.do(ctx, request{method: http.MethodDelete, path: at("sso", "sessions", id)}, nil)
-	return err
+	return c.remove(ctx, at("sso", "sessions", id), nil)
 }
 
 // EndSSOSessionsOf ends all sessions of single sign-on of a user but one; empty: all.
@@ -57,6 +56,5 @@ func (c *Client) RevokeTrustedDevice(ctx context.Context, user, id string) error
 	if id != "" {
 		path = at("users", user, "devices", id)
 	}
-	_, err := c.do(ctx, request{method: http.MethodDelete, path: path}, nil)
-	return err
+	return c.remove(ctx, path, nil)
 }
