@@ -129,9 +129,12 @@ func TestPowerCutFindsAMissingFsync(t *testing.T) {
 	if out, err := exec.Command("go", "test", "-c", "-tags", "nosync", "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v: %s", err, out)
 	}
-	acknowledged, lost, refused := cutUnderLoad(t, binary)
-	t.Logf("%d records acknowledged, %d lost, start: %v", acknowledged, lost, refused)
-	if lost == 0 && refused == nil {
-		t.Error("an fsync is missing and nothing was lost: the power cut does not test what it should")
+	for range 3 { // a cut right behind a seal, which syncs the whole file system, finds nothing missing
+		acknowledged, lost, refused := cutUnderLoad(t, binary)
+		t.Logf("%d records acknowledged, %d lost, start: %v", acknowledged, lost, refused)
+		if lost > 0 || refused != nil {
+			return
+		}
 	}
+	t.Error("an fsync is missing and nothing was lost: the power cut does not test what it should")
 }
