@@ -526,7 +526,7 @@ func (e *Engine) SessionFor(ctx context.Context, a *Asking, g *state.Grant) (Ses
 	}
 	id, number := random(), e.pages.newID()
 	hash := sha256.Sum256(id)
-	until := now.Add(issuer.SSO.Absolute).Truncate(time.Second)
+	until := e.termFrom().Add(issuer.SSO.Absolute).Truncate(time.Second)
 	m := &event.SsoStarted{
 		Session: number, Hash: hash[:], User: g.User, Scope: issuer.SSO.Scope, IdentityProvider: issuer.Name, Idle: uint32(issuer.SSO.Idle / time.Second),
 		NotAfterUnix: until.Unix(), Source: AppendAddr(nil, a.Source.Addr()), Login: g.Login,
