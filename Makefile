@@ -13,7 +13,7 @@ SOURCES := $(shell git ls-files '*.go' 2>/dev/null | grep -v '\.pb\.go$$')
 
 FUZZTIME ?= 10m
 
-.PHONY: build run test lint bench bench-memory bench-restart bench-log bench-parts bench-needs robust fuzz generate test-needs clean
+.PHONY: build run test lint bench bench-web bench-memory bench-restart bench-log bench-parts bench-needs robust fuzz generate test-needs clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/trine ./cmd/trine
@@ -34,10 +34,14 @@ lint:
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 
-# The product beside FreeRADIUS and bare echoes, two cores, half an hour; results go to bench/results.
+# The product beside FreeRADIUS, bare echoes and a bare HTTPS server, two cores, an hour; results go to bench/results.
 # BENCHFLAGS such as "-turns 1 -window 5s -only PAP" make it shorter.
 bench: build bench-needs
-	$(GO) run ./bench machine radius tacacs passwords $(BENCHFLAGS)
+	$(GO) run ./bench machine radius tacacs passwords web webmemory $(BENCHFLAGS)
+
+# OpenID Connect alone: beside a bare HTTPS server, in a storm of password logins, and with 10,000 identity providers.
+bench-web: build
+	$(GO) run ./bench web webmemory $(BENCHFLAGS)
 
 # A million people and sessions: memory, seals, collection; and the time from start to the first answer.
 bench-memory: build

@@ -53,6 +53,8 @@ var measurements = []measurement{
 	{"radius", "RADIUS beside FreeRADIUS and a bare echo", measureRADIUS},
 	{"tacacs", "TACACS+ beside a bare echo, on connections with and without TLS", measureTACACS},
 	{"passwords", "passwords kept as Argon2id: warm, cold, and under a flood of wrong ones", measurePasswords},
+	{"web", "OpenID Connect beside a bare HTTPS server, and what a storm of password logins does to it", measureWeb},
+	{"webmemory", "memory with one identity provider, and with 10,000", measureWebMemory},
 	{"cluster", "three nodes on this machine: accounting that a quorum has on disk", measureCluster},
 	{"catchup", "a fourth node with an empty disk joins three with a million people and sessions", measureCatchUp},
 	{"memory", "a million people and a million sessions: memory, seals, collection", measureMemory},
@@ -69,6 +71,10 @@ func main() {
 		if answer, err = strconv.Atoi(os.Args[3]); err == nil {
 			err = server.ServeMirror(os.Args[2], answer)
 		}
+	case len(os.Args) == 3 && os.Args[1] == "bare": // and one more
+		err = server.ServeBare(os.Args[2])
+	case len(os.Args) == 4 && os.Args[1] == "storm": // a client of its own process
+		err = storm(os.Args[2], os.Args[3])
 	case len(os.Args) == 3 && os.Args[1] == "flood": // a client of its own process
 		err = flood(os.Args[2])
 	default:

@@ -25,6 +25,7 @@ type Trine struct {
 	*Process
 	Auth, Acct        netip.AddrPort
 	Tacacs, TacacsTLS netip.AddrPort
+	Web               netip.AddrPort // where browsers are served; set before a start, it is the address to take
 	binary            string
 	data              string
 	client            *http.Client
@@ -199,9 +200,13 @@ func (t *Trine) Start(ctx context.Context, cores string, arguments ...string) (e
 	if err := os.Remove(file); err != nil && !os.IsNotExist(err) {
 		return fmt.Errorf("remove the addresses of an earlier run: %w", err)
 	}
+	web := "127.0.0.1:0"
+	if t.Web.IsValid() {
+		web = t.Web.String()
+	}
 	arguments = append([]string{
-		"serve", "--data", t.data, "--radius-authentication", "127.0.0.1:0", "--radius-accounting", "127.0.0.1:0", "--tacacs-listen", "127.0.0.1:0", "--web-listen", "127.0.0.1:0",
-		"--management-listen", "127.0.0.1:0",
+		"serve", "--data", t.data, "--radius-authentication", "127.0.0.1:0", "--radius-accounting", "127.0.0.1:0", "--tacacs-listen", "127.0.0.1:0",
+		"--management-listen", "127.0.0.1:0", "--web-listen", web,
 	}, arguments...)
 	if t.Process, err = start(cores, nil, t.binary, arguments...); err != nil {
 		return err
@@ -219,11 +224,14 @@ func (t *Trine) readAddresses(file string) error {
 	if err != nil {
 		return err
 	}
-	var a struct{ RadiusAuthentication, RadiusAccounting, Tacacs, TacacsTLS []netip.AddrPort }
+	var a struct{ RadiusAuthentication, RadiusAccounting, Tacacs, TacacsTLS, Web []netip.AddrPort }
 	if err := json.Unmarshal(text, &a); err != nil {
 		return fmt.Errorf("read %s: %w", file, err)
 	}
 	t.Auth, t.Acct, t.Tacacs = a.RadiusAuthentication[0], a.RadiusAccounting[0], a.Tacacs[0]
+	if len(a.Web) > 0 {
+		t.Web = a.Web[0]
+	}
 	if len(a.TacacsTLS) > 0 {
 		t.TacacsTLS = a.TacacsTLS[0]
 	}
