@@ -151,6 +151,7 @@ type clusterNode struct {
 	mu       sync.Mutex
 	store    *Store // nil: down
 	restarts int
+	loading  func() // called before the store is opened again
 	busy     sync.WaitGroup
 }
 
@@ -221,6 +222,9 @@ func (n *clusterNode) start() {
 		}
 		mustClose(n.c.t, n.store)
 		n.restarts++
+		if n.loading != nil {
+			n.loading()
+		}
 		n.start()
 	}
 	s, err := Open(context.Background(), cfg)
@@ -486,6 +490,88 @@ func TestNodeThatWasAwayTakesOverASealAndCompletesItsHistory(t *testing.T) {
 		if m.Voter != (m.Node != 4) {
 			t.Errorf("member %+v", m)
 		}
+	}
+}
+
+// TestLogIsHeldForANodeThatWasSentTheState has a node take as long to load the state that it was sent as the leader takes to seal several times over: it is sent
+// no other, and once it has caught up, or stood still for too long, the log is cut as ever.
+func TestLogIsHeldForANodeThatWasSentTheState(t *testing.T) {
+	c := newCluster(t, 3, func(cfg *Config) { cfg.segment = 64 << 10 })
+	value := strings.Repeat("v", 400)
+	n := 0
+	writeAndSeal := func() {
+		t.Helper()
+		for range 400 {
+			mustPropose(t, c.leader(), op{Class(n % 3), opSet, fmt.Sprint("k", n%50), fmt.Sprint(value, n)})
+			n++
+		}
+		for _, other := range c.nodes[:2] {
+			mustSeal(t, other.now())
+		}
+	}
+	first := func() uint64 {
+		at, _, err := c.leader().log.Bounds()
+		c.must("bounds of the log", err)
+		return at
+	}
+	away := c.nodes[2]
+	away.stop()
+	for range 2 {
+		writeAndSeal()
+	}
+	loading, loaded := make(chan struct{}, 10), make(chan struct{})
+	away.loading = func() {
+		loading <- struct{}{}
+		<-loaded
+	}
+	away.restart()
+	<-loading
+	sent := c.leader().sealer.index()
+	for range 3 {
+		writeAndSeal()
+		c.leader().lookAfterHolds()
+	}
+	if now := first(); now > sent+1 {
+		t.Errorf("while the node loads the state at entry %d, the log was cut up to entry %d", sent, now)
+	}
+	close(loaded)
+	c.eventually("the node has the log", func() bool {
+		away.mu.Lock()
+		defer away.mu.Unlock()
+		if away.store == nil {
+			return false
+		}
+		at, _ := away.store.Applied()
+		end, _ := c.leader().Applied()
+		return at == end
+	})
+	if away.restarts != 1 {
+		t.Errorf("the node was sent a state %d times", away.restarts)
+	}
+	c.alike(n)
+
+	cut := func(what string) {
+		t.Helper()
+		was := first()
+		c.leader().lookAfterHolds()
+		for range 2 {
+			writeAndSeal()
+		}
+		if now := first(); now < was+400 {
+			t.Errorf("%s, the log was cut from entry %d to %d only", what, was, now)
+		}
+	}
+	cut("when the node has caught up")
+	leader := c.leader()
+	end, _ := leader.Applied()
+	away.stop()
+	c.must("hold", leader.sending(away.strand.node, end))
+	was := leader.holds.of[away.strand.node]
+	was.moved = was.moved.Add(-holdFor)
+	leader.holds.of[away.strand.node] = was
+	cut("when the node has stood still")
+	if err := leader.sending(away.strand.node, end); err == nil || leader.holds.of[away.strand.node] != (hold{}) {
+		t.Errorf("a state before the log is sent: %v, %v", err, leader.holds.of)
 	}
 }
 

@@ -299,7 +299,13 @@ func (s *Store) MemberStatus(ctx context.Context, node uint64) (MemberStatus, er
 	return st, nil
 }
 
-func (s *Store) ownStatus() ([]byte, error) { return json.Marshal(s.memberStatus()) }
+// ownStatus answers another node. A store that is about to be opened again does not have what it says it has.
+func (s *Store) ownStatus() ([]byte, error) {
+	if s.failed.Load() {
+		return nil, &refusedError{"this node is about to start again"}
+	}
+	return json.Marshal(s.memberStatus())
+}
 
 func (s *Store) memberStatus() MemberStatus {
 	applied, _ := s.reached()
@@ -371,6 +377,7 @@ func (s *Store) memberLoop() {
 			return
 		}
 		s.announce()
+		s.lookAfterHolds()
 		if s.IsLeader() {
 			s.raiseLevel()
 			s.proposeDigest()

@@ -142,6 +142,9 @@ func (s *sealer) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 func (s *sealer) Create(_ raft.SnapshotVersion, index, term uint64, members raft.Configuration, membersIndex uint64,
 	_ raft.Transport,
 ) (raft.SnapshotSink, error) {
+	if s.replacing.Load() {
+		return nil, errReplaced
+	}
 	return &sealSink{s: s, seal: s.begin(index, term, raft.EncodeConfiguration(members), membersIndex)}, nil
 }
 

@@ -61,6 +61,7 @@ type Store struct {
 	diverged atomic.Pointer[string] // why, once the nodes' views were found to differ
 	compared atomic.Uint64          // the newest entry that digests were asked at
 	stats    counters
+	holds    holds
 
 	unsealed    unsealed
 	sealNow     chan struct{}
@@ -113,7 +114,7 @@ func (s *Store) startRaft() error {
 	s.sealer.froze = time.Now()
 	s.carrier = transport.Alone(s.node)
 	if m := s.cfg.Mesh; m != nil {
-		s.carrier = transport.New(s.node, m, hclogger(s.cfg.Logger, "transport", false))
+		s.carrier = transport.New(s.node, m, hclogger(s.cfg.Logger, "transport", false), s.sending)
 		s.peers = newPeers(m, s.where)
 	}
 	var err error

@@ -67,6 +67,7 @@ type Transport struct {
 	closed                 chan struct{}
 	abandon                sync.Once
 	abandoned              chan struct{}
+	sending                func(node, index uint64) error
 
 	mu        sync.Mutex
 	receivers map[uint64]*receiver
@@ -80,12 +81,12 @@ var (
 	_ raft.WithClose   = (*Transport)(nil)
 )
 
-// New returns raft's transport over a mesh, for the node with a number.
-func New(node uint64, mesh Mesh, logger hclog.Logger) *Transport {
+// New returns raft's transport over a mesh, for the node with a number. Sending is asked before the state at an entry is sent to a member; with an error it is not sent.
+func New(node uint64, mesh Mesh, logger hclog.Logger, sending func(node, index uint64) error) *Transport {
 	if logger == nil {
 		logger = hclog.NewNullLogger()
 	}
-	t := &Transport{mesh: mesh, logger: logger, calls: make(chan raft.RPC), closed: make(chan struct{}), abandoned: make(chan struct{}), receivers: map[uint64]*receiver{}}
+	t := &Transport{mesh: mesh, logger: logger, calls: make(chan raft.RPC), closed: make(chan struct{}), abandoned: make(chan struct{}), sending: sending, receivers: map[uint64]*receiver{}}
 	t.NetworkTransport = network(&layer{mesh: mesh, at: Address(node, mesh.Address()), streams: make(chan net.Conn), closed: make(chan struct{})}, logger)
 	mesh.Handle(ServiceRaft, t.serve)
 	return t
@@ -205,6 +206,18 @@ func (t *Transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, a
 		case <-time.After(again):
 		}
 	}
+}
+
+// InstallSnapshot implements raft.Transport.
+func (t *Transport) InstallSnapshot(id raft.ServerID, target raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
+	node, _, ok := ParseAddress(target)
+	if !ok {
+		return fmt.Errorf("send a state: %.80q is no member's address", target)
+	}
+	if err := t.sending(node, args.LastLogIndex); err != nil {
+		return err
+	}
+	return t.NetworkTransport.InstallSnapshot(id, target, args, resp, data)
 }
 
 // AppendEntriesPipeline implements raft.Transport. Raft waits for ever for room in a pipeline whose answers it reads no more, as after one of a newer term: so a

@@ -38,6 +38,8 @@ type Log struct {
 	closing  chan struct{}
 	closed   atomic.Bool
 	keep     atomic.Bool    // the next DeleteRange of the whole log removes nothing
+	cutting  sync.Mutex     // held while entries are removed
+	held     uint64         // entries behind this one stay; 0: none is held
 	removing sync.WaitGroup // segments
 	// Torn is how many bytes of a write that never completed were removed from the end of the log when it was opened.
 	Torn int64
@@ -126,15 +128,34 @@ func (l *Log) KeepOnce() error {
 	return err
 }
 
-// DeleteRange implements raft.LogStore.
+// Hold has the entries behind one stay until Hold is called again, 0 meaning that none is held, unless the whole log is removed. It returns an error, and changes nothing, if not
+// all of them are there any more.
+func (l *Log) Hold(after uint64) error {
+	l.cutting.Lock()
+	defer l.cutting.Unlock()
+	if first, last, err := l.Bounds(); err != nil || after > 0 && last > 0 && first > after+1 {
+		return errors.Join(err, fmt.Errorf("hold the log behind entry %d: it begins at %d", after, first))
+	}
+	l.held = after
+	return nil
+}
+
+// DeleteRange implements raft.LogStore. Of entries that are held, what comes before them is removed.
 func (l *Log) DeleteRange(from, to uint64) error {
-	if l.keep.Load() {
-		first, last, err := l.Bounds()
-		if err != nil {
-			return err
+	l.cutting.Lock()
+	defer l.cutting.Unlock()
+	first, last, err := l.Bounds()
+	if err != nil {
+		return err
+	}
+	switch {
+	case from > first: // of the end
+	case to >= last:
+		if l.keep.CompareAndSwap(true, false) {
+			return nil
 		}
-		if from <= first && to >= last {
-			l.keep.Store(false)
+	case l.held > 0:
+		if to = min(to, l.held); to < from {
 			return nil
 		}
 	}

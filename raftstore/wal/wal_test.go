@@ -359,3 +359,55 @@ func TestSegmentCutOffAtItsEndIsReadAfterARestart(t *testing.T) {
 		})
 	}
 }
+
+// TestHeldEntriesStay cuts the log in front of, at and behind an entry that it is held from.
+func TestHeldEntriesStay(t *testing.T) {
+	l := open(t, t.TempDir())
+	defer l.Close()
+	add(t, l, 1, 100, "entry")
+	first := func(want uint64) {
+		t.Helper()
+		if got, _, err := l.Bounds(); err != nil || got != want {
+			t.Errorf("the log begins at %d, expected %d (%v)", got, want, err)
+		}
+	}
+	cut := func(to uint64) {
+		t.Helper()
+		from, _, err := l.Bounds()
+		if err == nil && from <= to {
+			err = l.DeleteRange(from, to)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Hold(50); err != nil {
+		t.Fatal(err)
+	}
+	cut(20)
+	first(21)
+	cut(80)
+	first(51)
+	cut(60)
+	first(51)
+	if err := l.Hold(40); err == nil {
+		t.Error("entries that are gone are held")
+	}
+	cut(80)
+	first(51)
+	if err := l.DeleteRange(90, 100); err != nil { // of the end
+		t.Fatal(err)
+	}
+	if err := l.Hold(0); err != nil {
+		t.Fatal(err)
+	}
+	cut(80)
+	first(81)
+	if err := l.Hold(80); err != nil {
+		t.Fatal(err)
+	}
+	cut(89) // all of it, as after an install
+	if from, to, err := l.Bounds(); from != 0 || to != 0 || err != nil {
+		t.Errorf("the log holds entries %d to %d (%v)", from, to, err)
+	}
+}
