@@ -268,7 +268,7 @@ func (e *Engine) openRound(ctx context.Context, r *Request) (waits bool) {
 func (e *Engine) resumeDialogue(ctx context.Context, r *Request) trace.Reason {
 	d := r.dialogue
 	if len(d.round.State) == 0 {
-		d.state = login.Dialogue{Issuer: r.Client.Issuer.Name, Client: r.Client.Name, Demand: d.round.Demand, NotAfter: e.now().Add(dialogueLife).Truncate(time.Second)}
+		d.state = login.Dialogue{Issuer: r.Client.Issuer.Name, Client: r.Client.Name, Demand: d.round.Demand, NotAfter: e.TermFrom().Add(dialogueLife).Truncate(time.Second)}
 		if told := demandWords(&d.state.Demand); told != "" {
 			r.trace.Add(trace.DemandMade, told, "")
 		}

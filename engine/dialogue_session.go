@@ -80,7 +80,7 @@ func (d *dialogue) due(r *Request, now int64) bool {
 func (e *Engine) beginSession(r *Request) error {
 	d, b := r.dialogue, &r.work.builder
 	number := rand.Uint64() | 1
-	d.grant = SessionGrant{Number: number, NotAfter: e.termFrom().Add(r.Client.Issuer.SSO.Absolute).Truncate(time.Second), Began: true}
+	d.grant = SessionGrant{Number: number, NotAfter: e.TermFrom().Add(r.Client.Issuer.SSO.Absolute).Truncate(time.Second), Began: true}
 	r.trace.Add(trace.SSOBegun, event.FormatID(number), "")
 	if err := e.addSession(r, nil); err != nil {
 		return err
@@ -97,7 +97,7 @@ func (e *Engine) rotateSession(r *Request) error {
 	d := r.dialogue
 	d.grant = SessionGrant{Number: d.session.Number, NotAfter: time.Unix(d.session.NotAfter, 0)}
 	if d.standing.Fresh {
-		d.grant.NotAfter = e.termFrom().Add(r.Client.Issuer.SSO.Absolute).Truncate(time.Second)
+		d.grant.NotAfter = e.TermFrom().Add(r.Client.Issuer.SSO.Absolute).Truncate(time.Second)
 	}
 	r.trace.Add(trace.SSOGoesOn, event.FormatID(d.session.Number), "")
 	return e.addSession(r, d.hash[:])
@@ -176,7 +176,7 @@ func (e *Engine) addTrusted(r *Request) error {
 	}
 	d.secret = random()
 	hash := sha256.Sum256(d.secret)
-	until := e.termFrom().Add(rules.Lifetime).Truncate(time.Second)
+	until := e.TermFrom().Add(rules.Lifetime).Truncate(time.Second)
 	d.device = DeviceGrant{ID: event.FormatID(rand.Uint64()), NotAfter: until}
 	label := shown(d.round.Trust, 100)
 	r.trace.Add(trace.DeviceTrusted, label, until.UTC().Format(time.DateTime))

@@ -214,9 +214,10 @@ func (e *Engine) now() time.Time {
 	}
 }
 
-// termFrom returns the time from which a term counts that is recorded, such as that of a session: that of the log where it is ahead of the clock, as after a leader's clock
-// had jumped, since Apply measures by it. One-shots keep to the clock: they end sooner, and are never good twice.
-func (e *Engine) termFrom() time.Time {
+// TermFrom returns the time from which a term counts that is recorded, such as that of a session or grant: that of the log where it is ahead of the clock, as after a leader's
+// clock had jumped, since Apply measures by it. What is good once and says by itself until when, such as a one-time code or an assertion, keeps to the clock: it ends sooner, and is
+// never good twice.
+func (e *Engine) TermFrom() time.Time {
 	now := e.now()
 	if at := e.config.People.Time(); at.After(now) {
 		return at

@@ -31,17 +31,17 @@ type Asking struct {
 // GrantStart is a grant that begins.
 type GrantStart struct {
 	Asking
-	// Code is the number of the code that is redeemed, which the grant gets, and CodeNotAfter when the code is over; 0: there is none.
+	// Code is the number of the code that is redeemed, which the grant gets, and CodeNotAfter when the code is over, which was counted from TermFrom; 0: there is none.
 	Code         uint64
 	CodeNotAfter time.Time
 
 	User          string
 	Scopes        []string
-	Detail        []byte // what the protocol keeps with it, up to state.MaxGrantDetail
-	Session       uint64 // number of the session of single sign-on that it comes of; 0: none
-	Offline       bool   // it outlives the person's logging out
-	Refresh       bool   // there is a refresh token
-	NotAfter      time.Time
+	Detail        []byte    // what the protocol keeps with it, up to state.MaxGrantDetail
+	Session       uint64    // number of the session of single sign-on that it comes of; 0: none
+	Offline       bool      // it outlives the person's logging out
+	Refresh       bool      // there is a refresh token
+	NotAfter      time.Time // counted from TermFrom
 	Factors       login.Set // that the person has proved
 	Authenticated time.Time // when
 	Class         string    // authentication context
@@ -239,10 +239,11 @@ func (e *Engine) StartGrant(ctx context.Context, g *GrantStart) (*Granted, error
 	case o.Code != 0:
 		return nil, e.notStarted(ctx, r, g, o)
 	}
+	begun := e.TermFrom().Unix()
 	out := &Granted{
 		Grant: state.Grant{
 			Number: number, User: g.User, Client: m.Client, Issuer: m.IdentityProvider, Scopes: strings.Join(g.Scopes, " "), Detail: g.Detail, Session: g.Session,
-			Offline: g.Offline, Started: e.now().Unix(), Used: e.now().Unix(), NotAfter: m.NotAfterUnix, Factors: m.Factors, Authenticated: m.AuthenticatedUnix,
+			Offline: g.Offline, Started: begun, Used: begun, NotAfter: m.NotAfterUnix, Factors: m.Factors, Authenticated: m.AuthenticatedUnix,
 			Class: g.Class, Login: g.Login, HasRefresh: g.Refresh,
 		},
 		Index: o.Index, Decision: r.Decision.ID,
@@ -364,9 +365,9 @@ type Token struct {
 	Grant    uint64 // 0: the client's own
 	Client   string // service provider
 	User     string // empty: the client's own
-	Issued   int64  // unix seconds
-	NotAfter int64  // unix seconds
-	Index    uint64 // of the log, from which on the grant can be found; 0: it is not known
+	Issued   int64  // unix seconds, by the clock
+	NotAfter int64  // unix seconds, by the clock
+	Index    uint64 // of the log, at which it exists, and from which on its grant can be found; 0: it is not known
 }
 
 // Counts returns the grant of an access token, and trace.OK where the token counts now: it has not expired, was not revoked, its grant is live, and nobody has made void what was
@@ -376,14 +377,14 @@ func (e *Engine) Counts(ctx context.Context, t *Token) (g state.Grant, reason tr
 	if now >= t.NotAfter {
 		return g, trace.OIDCTokenExpired
 	}
-	if t.Index > 0 && people.AppliedIndex() < t.Index && !e.reaches(ctx, t.Index) {
+	if t.Grant > 0 && t.Index > 0 && people.AppliedIndex() < t.Index && !e.reaches(ctx, t.Index) {
 		return g, trace.LogBehind
 	}
 	if people.TokenRevoked(t.ID) {
 		return g, trace.OIDCTokenRevoked
 	}
 	if t.Grant == 0 {
-		if v := people.VoidedClient(t.Client); v.At >= t.Issued && v.At != 0 {
+		if v := people.VoidedClient(t.Client); v.Covers(t.Index, t.Issued) {
 			return g, trace.OIDCTokenRevoked
 		}
 		return g, trace.OK
@@ -408,11 +409,12 @@ type TokenRecord struct {
 	NotAfter time.Time
 }
 
-// RecordToken records that a token is issued which no other method records, and returns the id of the decision once that is committed. The error is a *Refused.
-func (e *Engine) RecordToken(ctx context.Context, x *TokenRecord) (decision uint64, err error) {
+// RecordToken records that a token is issued which no other method records, and returns the id of the decision, and the index of the log at which the token exists, once that is
+// committed. The error is a *Refused.
+func (e *Engine) RecordToken(ctx context.Context, x *TokenRecord) (decision, index uint64, err error) {
 	r := e.inquire(&x.Asking, x.User)
 	if x.NotAfter.Sub(e.clock()) > state.VoidedFor*time.Second {
-		return 0, e.deny(ctx, r, trace.OIDCLimit, fmt.Errorf("%w: a token cannot be good for more than %d days", ErrDenied, state.VoidedFor/86400))
+		return 0, 0, e.deny(ctx, r, trace.OIDCLimit, fmt.Errorf("%w: a token cannot be good for more than %d days", ErrDenied, state.VoidedFor/86400))
 	}
 	if x.Grant != 0 {
 		r.trace.Add(trace.GrantGoesOn, event.FormatID(x.Grant), "0")
@@ -421,12 +423,16 @@ func (e *Engine) RecordToken(ctx context.Context, x *TokenRecord) (decision uint
 	r.trace.Add(trace.TokenIssued, event.FormatID(x.Token), r.Client.Name)
 	var b event.Builder
 	e.accept(r, &b)
-	if err := e.commit(ctx, &b); err != nil {
-		return 0, e.unstarted(ctx, r, err)
+	o, err := e.pages.calls.propose(ctx, b.Bytes())
+	if err == nil {
+		err = o.failure()
+	}
+	if err != nil {
+		return 0, 0, e.unstarted(ctx, r, err)
 	}
 	decision = r.Decision.ID
 	e.told(r)
-	return decision, nil
+	return decision, o.Index, nil
 }
 
 // RevokeToken makes one access token void, and returns once that is committed. By is the administrator who wants it, empty for the client.
@@ -438,8 +444,9 @@ func (e *Engine) RevokeToken(ctx context.Context, t *Token, by string) error {
 	if t.Grant != 0 {
 		streams = append(streams, grantKey(t.Grant))
 	}
+	ahead := e.TermFrom().Sub(e.now()) // the token ends by the clock, and what is remembered of it by the time of the log
 	return e.proposeOne(ctx, event.TypeTokenRevoked, event.ClassSession, streams, &event.TokenRevoked{
-		Token: t.ID, NotAfterUnix: t.NotAfter, Client: t.Client, User: t.User, By: by,
+		Token: t.ID, NotAfterUnix: t.NotAfter + int64((ahead+time.Second-1)/time.Second), Client: t.Client, User: t.User, By: by,
 	}, ErrNoGrant)
 }
 
@@ -526,7 +533,7 @@ func (e *Engine) SessionFor(ctx context.Context, a *Asking, g *state.Grant) (Ses
 	}
 	id, number := random(), e.pages.newID()
 	hash := sha256.Sum256(id)
-	until := e.termFrom().Add(issuer.SSO.Absolute).Truncate(time.Second)
+	until := e.TermFrom().Add(issuer.SSO.Absolute).Truncate(time.Second)
 	m := &event.SsoStarted{
 		Session: number, Hash: hash[:], User: g.User, Scope: issuer.SSO.Scope, IdentityProvider: issuer.Name, Idle: uint32(issuer.SSO.Idle / time.Second),
 		NotAfterUnix: until.Unix(), Source: AppendAddr(nil, a.Source.Addr()), Login: g.Login,

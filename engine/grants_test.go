@@ -28,7 +28,7 @@ func soon(t testing.TB) context.Context {
 
 // coded is the start of a grant of Alice by a code that is good for a minute.
 func (r *rig) coded(code uint64) *GrantStart {
-	now := r.clock.Now()
+	now := r.engine.TermFrom()
 	return &GrantStart{
 		Asking: r.asking(), Code: code, CodeNotAfter: now.Add(time.Minute), User: "Alice", Scopes: []string{"openid", "profile"}, Detail: []byte("nonce"), Refresh: true,
 		NotAfter: now.Add(time.Hour), Factors: login.SetOf(login.Password), Authenticated: now, Class: "basic", Login: 7, Token: 9,
@@ -45,7 +45,7 @@ func (r *rig) granted(g *GrantStart) *Granted {
 }
 
 func (r *rig) refreshed(token string) (*Granted, error) {
-	return r.engine.RefreshGrant(soon(r.t), &Refresh{Asking: r.asking(), Token: token, NotAfter: r.clock.Now().Add(time.Hour), Access: 11})
+	return r.engine.RefreshGrant(soon(r.t), &Refresh{Asking: r.asking(), Token: token, NotAfter: r.engine.TermFrom().Add(time.Hour), Access: 11})
 }
 
 // refusedFor checks why something was refused, and that the decision is recorded and says it.
@@ -440,17 +440,20 @@ func TestConsentAddsUpAndRevokingItEndsItsGrants(t *testing.T) {
 func TestClientsOwnTokenIsRecordedBeforeItIsIssued(t *testing.T) {
 	r := grantRig(t)
 	x := &TokenRecord{Asking: r.asking(), Token: 77, Scopes: []string{"read"}, NotAfter: r.clock.Now().Add(time.Hour)}
-	id, err := r.engine.RecordToken(soon(t), x)
+	id, index, err := r.engine.RecordToken(soon(t), x)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.explainedAccept(id, trace.TokenIssued)
+	if index == 0 || index != r.people.AppliedIndex() {
+		t.Errorf("it exists at index %d, and the log is at %d", index, r.people.AppliedIndex())
+	}
 	x.NotAfter = r.clock.Now().Add(state.VoidedFor*time.Second + time.Hour)
-	_, err = r.engine.RecordToken(soon(t), x)
+	_, _, err = r.engine.RecordToken(soon(t), x)
 	r.refusedFor(err, ErrDenied, trace.OIDCLimit)
 	r.log.set(func(l *memoryLog) { l.leaderless = true })
 	x.NotAfter = r.clock.Now().Add(time.Hour)
-	_, err = r.engine.RecordToken(soon(t), x)
+	_, _, err = r.engine.RecordToken(soon(t), x)
 	if no := new(Refused); !errors.As(err, &no) || no.Reason != trace.LogNoLeader || !no.Unavailable() {
 		t.Errorf("without a leader: %v", err)
 	}
@@ -541,5 +544,89 @@ func TestTokenWaitsForTheLogOfTheNodeThatIssuedIt(t *testing.T) {
 	_, err := behind.refreshed(first.Refresh)
 	if no := new(Refused); !errors.As(err, &no) || no.Reason != trace.LogBehind || !no.Unavailable() {
 		t.Errorf("a node that is behind says %v", err)
+	}
+}
+
+// logAhead has the log's time be ahead of the clock, as after a leader's clock had jumped.
+func (r *rig) logAhead(by time.Duration) {
+	r.log.set(func(l *memoryLog) { l.at.Time = l.clock.Now().Add(by) })
+	r.apply("{kind: Group, name: later}")
+}
+
+// After a leader's clock had jumped ahead, records are stamped with a time that is ahead, and Apply measures by it.
+func TestGrantsLastTheirTermWhereTheLogIsAhead(t *testing.T) {
+	r := grantRig(t)
+	r.logAhead(30 * 24 * time.Hour)
+	first := r.granted(r.coded(42))
+	if g, _ := r.people.Grant(42); g.NotAfter-g.Started != 3600 || first.Started != g.Started {
+		t.Errorf("it begins at %d and ends at %d; its client is told %d", g.Started, g.NotAfter, first.Started)
+	}
+	second, err := r.refreshed(first.Refresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second, err = r.refreshed(second.Refresh); err != nil {
+		t.Fatal(err)
+	}
+	if _, reason := r.engine.GrantOfRefresh(soon(t), second.Refresh); reason != trace.OK {
+		t.Error(reason)
+	}
+	// The grant is not swept before its time, and is when it is over.
+	if over := r.people.Over(r.people.Time().Unix()+3600, 10); over != nil {
+		t.Errorf("swept are %v", over)
+	}
+	_, err = r.engine.StartGrant(soon(t), r.coded(42))
+	r.refusedFor(err, ErrUsed, trace.OIDCCodeUsed)
+	late := r.coded(43)
+	r.clock.move(30*24*time.Hour + 2*time.Minute)
+	_, err = r.engine.StartGrant(soon(t), late)
+	r.refusedFor(err, ErrDenied, trace.OIDCCodeExpired)
+}
+
+func TestRevokedTokensStayRevokedWhereTheLogIsAhead(t *testing.T) {
+	r := grantRig(t)
+	r.logAhead(30 * 24 * time.Hour)
+	now := r.clock.Now()
+	r.granted(r.coded(42))
+	token := &Token{ID: 9, Grant: 42, Client: "wlan", User: "Alice", Issued: now.Unix(), NotAfter: now.Add(time.Hour).Unix()}
+	if err := r.engine.RevokeToken(soon(t), token, ""); err != nil {
+		t.Fatal(err)
+	}
+	revoked := func(x *Token, want trace.Reason) {
+		t.Helper()
+		if _, reason := r.engine.Counts(soon(t), x); reason != want {
+			t.Errorf("token %d: %s, want %s", x.ID, reason, want)
+		}
+	}
+	revoked(token, trace.OIDCTokenRevoked)
+	if over := r.people.Over(r.people.Time().Unix()+3600, 10); over != nil {
+		t.Errorf("swept are %v, and the token would be good", over)
+	}
+	// Only what was issued before is made void.
+	record := func(id uint64) *Token {
+		t.Helper()
+		until := now.Add(time.Hour)
+		_, index, err := r.engine.RecordToken(soon(t), &TokenRecord{Asking: r.asking(), Token: id, NotAfter: until})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &Token{ID: id, Client: "wlan", Issued: now.Unix(), NotAfter: until.Unix(), Index: index}
+	}
+	before := record(10)
+	revoked(before, trace.OK)
+	if err := r.engine.VoidTokens(soon(t), "wlan", "", "admin"); err != nil {
+		t.Fatal(err)
+	}
+	revoked(before, trace.OIDCTokenRevoked)
+	revoked(record(11), trace.OK)
+}
+
+func TestLoginOfTwoFactorsGoesOnWhereTheLogIsAhead(t *testing.T) {
+	b := pageRig(t, nil)
+	device := b.rig.device("Alice", "f1")
+	b.logAhead(30 * 24 * time.Hour)
+	s := b.accepted(b.ask("strict", typedThen(b, "strict", "alice", "wonderland", b.code(device))))
+	if x, ok := b.engine.Session(s.Session.ID); !ok || x.User != "Alice" {
+		t.Errorf("%+v", x)
 	}
 }

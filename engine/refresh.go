@@ -18,7 +18,7 @@ import (
 type Refresh struct {
 	Asking
 	Token    string    // the refresh token
-	NotAfter time.Time // of the grant, from then on
+	NotAfter time.Time // of the grant, from then on; counted from TermFrom
 	Access   uint64    // id of the access token that goes with it
 	// Check is asked before the token is used up, with the grant; what is not trace.OK refuses, with words for the trace. It may be nil.
 	Check func(*state.Grant) (trace.Reason, string)
@@ -72,7 +72,7 @@ func (e *Engine) RefreshGrant(ctx context.Context, x *Refresh) (*Granted, error)
 		return nil, e.notRefreshed(ctx, r, g, o)
 	}
 	out := &Granted{Grant: *g, Index: o.Index, Decision: r.Decision.ID}
-	out.Generation, out.NotAfter, out.Used = m.Generation, m.NotAfterUnix, e.now().Unix()
+	out.Generation, out.NotAfter, out.Used = m.Generation, m.NotAfterUnix, e.TermFrom().Unix()
 	e.told(r)
 	if out.Refresh, err = e.sealRefresh(&refreshToken{index: o.Index, grant: g.Number, generation: m.Generation, secret: secret}); err != nil {
 		return nil, &Refused{Reason: trace.OIDCKeys, Err: err}

@@ -422,10 +422,18 @@ func (s *State) foldTokenRevoked(at Stamp, m *event.TokenRevoked) {
 
 // Voided says when everything of a client or a person was made void: what was issued at that time or before does not count. Its zero value says that nothing was.
 type Voided struct {
-	At int64 // unix seconds
+	At int64 // unix seconds, of the record
 	By string
 
 	index uint64 // of the record
+}
+
+// Covers reports whether it makes void what exists from an index of the log on or, where that is 0, what was issued at a time in unix seconds.
+func (v *Voided) Covers(index uint64, issued int64) bool {
+	if index != 0 {
+		return v.index >= index
+	}
+	return v.At != 0 && v.At >= issued
 }
 
 // VoidedClient returns when everything that was issued to a service provider was made void, by an administrator or as its document was deleted.

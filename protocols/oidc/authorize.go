@@ -182,7 +182,7 @@ func (p *Provider) respondTo(x *web.Exchange, a *authRequest, o *web.Outcome) *r
 // makeCode makes an authorization code. Nothing is recorded: it holds all that the token endpoint needs.
 func (p *Provider) makeCode(i *issuance, a *authRequest) (string, error) {
 	c := code{
-		number: p.engine.NewID(), notAfter: p.now().Add(codeLife).Unix(), index: p.engine.AppliedIndex(), client: a.client.Name, issuer: i.x.Issuer.Name, redirectURI: a.redirectURI,
+		number: p.engine.NewID(), notAfter: p.engine.TermFrom().Add(codeLife).Unix(), index: p.engine.AppliedIndex(), client: a.client.Name, issuer: i.x.Issuer.Name, redirectURI: a.redirectURI,
 		challenge: a.challenge, plain: a.plain, scopes: strings.Join(a.scopes, " "), person: i.person, detail: i.detail,
 	}
 	return seal(p.keyring, codeContext, c.append(make([]byte, 0, 512)))

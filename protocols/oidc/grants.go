@@ -24,13 +24,14 @@ import (
 type Engine interface {
 	NewID() uint64
 	AppliedIndex() uint64
+	TermFrom() time.Time
 	StartGrant(ctx context.Context, g *engine.GrantStart) (*engine.Granted, error)
 	RefreshGrant(ctx context.Context, x *engine.Refresh) (*engine.Granted, error)
 	GrantOfRefresh(ctx context.Context, token string) (*state.Grant, trace.Reason)
 	Grant(number uint64) (state.Grant, bool)
 	EndGrants(ctx context.Context, numbers []uint64, cause event.GrantEnd, by string) error
 	Counts(ctx context.Context, t *engine.Token) (state.Grant, trace.Reason)
-	RecordToken(ctx context.Context, x *engine.TokenRecord) (decision uint64, err error)
+	RecordToken(ctx context.Context, x *engine.TokenRecord) (decision, index uint64, err error)
 	RevokeToken(ctx context.Context, t *engine.Token, by string) error
 	UseOnce(ctx context.Context, key string, notAfter time.Time) error
 	Claims(ctx context.Context, x *engine.ClaimsRequest) (engine.Claims, trace.Reason)
@@ -206,14 +207,13 @@ func (p *Provider) ungranted(x *web.Exchange, err error) *refusal {
 // start begins a grant, with its code redeemed where there is one.
 func (p *Provider) start(x *web.Exchange, i *issuance) *refusal {
 	i.token = p.engine.NewID()
-	now := p.now()
 	life := i.wire.accessLife(x.Issuer)
 	if i.refresh {
 		life = max(life, min(i.wire.spec.RefreshTimeout, i.wire.spec.AbsoluteTimeout))
 	}
 	g := &engine.GrantStart{
 		Asking: asking(x, i.client), User: i.person.user, Scopes: i.scopes, Detail: i.detail.append(nil), Session: i.person.session, Offline: hasScope(i.scopes, "offline_access"),
-		Refresh: i.refresh, NotAfter: now.Add(life), Factors: login.Set(i.person.factors), Class: i.person.class, Login: i.person.login, Token: i.token,
+		Refresh: i.refresh, NotAfter: p.engine.TermFrom().Add(life), Factors: login.Set(i.person.factors), Class: i.person.class, Login: i.person.login, Token: i.token,
 	}
 	if i.person.at != 0 {
 		g.Authenticated = time.Unix(i.person.at, 0)
@@ -251,8 +251,7 @@ func (p *Provider) renew(x *web.Exchange, i *issuance, text string, asked []stri
 				return wrong.reason, wrong.words
 			}
 		}
-		now := p.now()
-		r.NotAfter = now.Add(max(i.wire.spec.RefreshTimeout, i.wire.accessLife(x.Issuer)))
+		r.NotAfter = p.engine.TermFrom().Add(max(i.wire.spec.RefreshTimeout, i.wire.accessLife(x.Issuer)))
 		if end := time.Unix(g.Started, 0).Add(i.wire.spec.AbsoluteTimeout); r.NotAfter.After(end) {
 			r.NotAfter = end
 		}
@@ -288,12 +287,13 @@ func personOf(g *state.Grant) person {
 // record records a token that has no grant of its own.
 func (p *Provider) record(x *web.Exchange, i *issuance) *refusal {
 	i.token = p.engine.NewID()
-	_, err := p.engine.RecordToken(x.R.Context(), &engine.TokenRecord{
+	_, index, err := p.engine.RecordToken(x.R.Context(), &engine.TokenRecord{
 		Asking: asking(x, i.client), User: i.person.user, Token: i.token, Scopes: i.scopes, NotAfter: p.now().Add(i.wire.accessLife(x.Issuer)),
 	})
 	if err != nil {
 		return p.ungranted(x, err)
 	}
+	i.index = index
 	return nil
 }
 

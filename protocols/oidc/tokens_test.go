@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 )
@@ -173,4 +174,45 @@ spec: {type: oidc, impersonations: ["%[1]s/app/"], oidc: {clientSecret: secret-o
 	if got := r.bearer(http.MethodGet, "/userinfo/impersonate?url="+url.QueryEscape(target.URL+"/app/"), unentitled); got.status != http.StatusForbidden {
 		t.Errorf("%d %s", got.status, got.body)
 	}
+}
+
+// After a leader's clock had jumped ahead, records are stamped with a time that is ahead. Clients see nothing of it.
+func TestGrantsGoOnWhereTheLogIsAhead(t *testing.T) {
+	r := newRig(t, `
+kind: ServiceProvider
+name: refreshing
+spec:
+  type: oidc
+  oidc: {clientSecret: builder-of-webs, flows: {authorizationCode: true, refresh: true, clientCredentials: true}, responseURLs: ["https://app.example.com/cb"], allowedScopes: [openid, api]}
+`)
+	r.house.Ahead(30 * 24 * time.Hour)
+	m := r.machine("refreshing", "builder-of-webs")
+	first := m.post("/token", "grant_type", "authorization_code", "code", r.browser("alice:wonderland").authorize("client_id", "refreshing").values.Get("code"))
+	if first.status != http.StatusOK {
+		t.Fatalf("%d %s", first.status, first.body)
+	}
+	next := first
+	for range 3 {
+		if next = m.post("/token", "grant_type", "refresh_token", "refresh_token", next.text("refresh_token")); next.status != http.StatusOK {
+			t.Fatalf("%d %s", next.status, next.body)
+		}
+	}
+	counts := func(token, answer string) {
+		t.Helper()
+		if got := m.post("/token_info", "token", token); !strings.HasPrefix(got.body, answer) {
+			t.Errorf("%d %s, want %s", got.status, got.body, answer)
+		}
+	}
+	counts(first.text("access_token"), `{"active":true`)
+	counts(next.text("access_token"), `{"active":true`)
+	m.post("/revoke", "token", first.text("access_token"))
+	counts(first.text("access_token"), `{"active":false}`)
+	counts(next.text("access_token"), `{"active":true`)
+	own := m.post("/token", "grant_type", "client_credentials").text("access_token")
+	counts(own, `{"active":true`)
+	if err := r.house.Engine.VoidTokens(t.Context(), "refreshing", "", "admin"); err != nil {
+		t.Fatal(err)
+	}
+	counts(own, `{"active":false}`)
+	counts(m.post("/token", "grant_type", "client_credentials").text("access_token"), `{"active":true`)
 }
