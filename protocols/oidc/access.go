@@ -43,10 +43,14 @@ func (p *Provider) openAccess(x *web.Exchange, text string) (a access, ok bool) 
 		}
 		return a, true
 	}
-	if kept, ok := p.verified.get(text); ok {
+	keys, err := p.issuerKeys(x.R.Context(), x.Issuer)
+	if err != nil {
+		return access{}, false
+	}
+	if kept, ok := p.verified.get(text, keys); ok {
 		return kept, kept.issuer == x.Issuer.Name
 	}
-	claims, typ, err := p.verifyAccess(x, text)
+	claims, typ, err := verifyAccess(keys, x.Issuer, text)
 	if err != nil || typ != typeAccess {
 		return access{}, false
 	}
@@ -66,7 +70,7 @@ func (p *Provider) openAccess(x *web.Exchange, text string) (a access, ok bool) 
 		}
 		a.user = g.User
 	}
-	p.verified.put(text, a)
+	p.verified.put(text, keys, a)
 	return a, true
 }
 
@@ -77,16 +81,12 @@ type accessClaims struct {
 	Scope  string `json:"scope"`
 }
 
-func (p *Provider) verifyAccess(x *web.Exchange, text string) (c accessClaims, typ string, err error) {
+func verifyAccess(keys *issuerKeys, issuer *policy.Issuer, text string) (c accessClaims, typ string, err error) {
 	token, err := jose.ParseSignedCompact(text, jwsAlgorithms[:])
 	if err != nil || len(token.Signatures) != 1 {
 		return c, "", errSealed
 	}
 	typ, _ = token.Signatures[0].Protected.ExtraHeaders[jose.HeaderType].(string)
-	keys, err := p.issuerKeys(x.R.Context(), x.Issuer)
-	if err != nil {
-		return c, "", err
-	}
 	payload, err := verifyWith(token, keys.public)
 	if err != nil {
 		return c, "", err
@@ -94,7 +94,7 @@ func (p *Provider) verifyAccess(x *web.Exchange, text string) (c accessClaims, t
 	if err := unmarshalAccess(payload, &c); err != nil {
 		return c, "", err
 	}
-	if c.Issuer != x.Issuer.URL {
+	if c.Issuer != issuer.URL {
 		return c, "", errSealed
 	}
 	return c, typ, nil

@@ -222,27 +222,32 @@ func (o *origins) listed(c *policy.Cache, i *policy.Issuer, origin string) bool 
 	return t.all[[2]string{i.Name, origin}]
 }
 
-// verified remembers access tokens that are JWTs whose signature was verified, so that it is verified once. It is bounded by being forgotten.
+// verified remembers access tokens that are JWTs whose signature was verified, so that it is verified once for as long as the keys are the same. It is bounded by being forgotten.
 type verified struct {
 	mu  sync.RWMutex
-	all map[string]access
+	all map[string]verifiedToken
+}
+
+type verifiedToken struct {
+	keys *issuerKeys // by one of which it is signed
+	says access
 }
 
 const maxVerified = 8192
 
-func (v *verified) get(token string) (access, bool) {
+func (v *verified) get(token string, keys *issuerKeys) (access, bool) {
 	v.mu.RLock()
-	a, ok := v.all[token]
+	t := v.all[token]
 	v.mu.RUnlock()
-	return a, ok
+	return t.says, t.keys == keys
 }
 
-func (v *verified) put(token string, a access) {
+func (v *verified) put(token string, keys *issuerKeys, a access) {
 	v.mu.Lock()
 	if v.all == nil || len(v.all) >= maxVerified {
-		v.all = make(map[string]access, 64)
+		v.all = make(map[string]verifiedToken, 64)
 	}
-	v.all[token] = a
+	v.all[token] = verifiedToken{keys, a}
 	v.mu.Unlock()
 }
 

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"trine/engine"
 )
 
 // Clients of one sector know a person by one name, those of another by another, and none by the user name (OpenID Connect Core 1.0 section 8).
@@ -215,4 +217,39 @@ spec:
 	}
 	counts(own, `{"active":false}`)
 	counts(m.post("/token", "grant_type", "client_credentials").text("access_token"), `{"active":true`)
+}
+
+// A token is as good as the key that signed it, also at a node that has verified it before.
+func TestTokensOfAKeyThatIsTakenBackAreVoid(t *testing.T) {
+	verifier := strings.Repeat("v", 50)
+	r := newRig(t)
+	redeemed := func() string {
+		got := r.machine("spa", "").post("/token", "grant_type", "authorization_code", "redirect_uri", "https://spa.example.com/cb", "code_verifier", verifier,
+			"code", r.browser("alice:wonderland").code("client_id", "spa", "redirect_uri", "https://spa.example.com/cb", "code_challenge", challengeOf(verifier), "code_challenge_method", "S256"))
+		if got.status != http.StatusOK {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+		return got.text("access_token")
+	}
+	token := redeemed()
+	for range 2 {
+		if info := r.bearer(http.MethodGet, "/userinfo", token); info.status != http.StatusOK {
+			t.Fatalf("%d %s", info.status, info.body)
+		}
+	}
+	if _, err := r.house.Engine.RotateKeys(t.Context(), &engine.Rotation{Issuer: "corp", By: "admin"}); err != nil {
+		t.Fatal(err)
+	}
+	if info := r.bearer(http.MethodGet, "/userinfo", token); info.status != http.StatusOK {
+		t.Errorf("after a rotation with its time: %d %s", info.status, info.body)
+	}
+	if _, err := r.house.Engine.RotateKeys(t.Context(), &engine.Rotation{Issuer: "corp", AtOnce: true, By: "admin"}); err != nil {
+		t.Fatal(err)
+	}
+	if info := r.bearer(http.MethodGet, "/userinfo", token); info.status != http.StatusUnauthorized || info.text("error") != "invalid_token" {
+		t.Errorf("after its key was taken back: %d %s", info.status, info.body)
+	}
+	if info := r.bearer(http.MethodGet, "/userinfo", redeemed()); info.status != http.StatusOK {
+		t.Errorf("%d %s", info.status, info.body)
+	}
 }
