@@ -220,9 +220,13 @@ func allows(offered policy.Methods, m credential.Method) bool {
 // identify looks the person up and lays out the attempt.
 func (e *Engine) identify(r *Request) {
 	w, a := &r.work, &r.work.attempt
-	w.source = AppendAddr(append(append(w.source[:0], r.Client.Name...), 0), r.Source.Addr())
-	w.source = append(w.source, r.Calling...)
 	w.found = resolve(r.Client, r.Name, func(login []byte) bool { return e.config.People.User(&r.user, login) })
+	w.source = append(append(w.source[:0], r.Client.Name...), 0)
+	if r.dialogue != nil && !r.familiar() {
+		w.source = appendNetwork(w.source, r.Source.Addr())
+	} else {
+		w.source = append(AppendAddr(w.source, r.Source.Addr()), r.Calling...)
+	}
 	*a = credential.Attempt{Proof: &r.Proof, Name: w.found.looked, Source: w.source, Deadline: r.Deadline, Done: r}
 	if w.found.stripped {
 		r.trace.AddBytes(trace.NameStripped, w.found.looked, w.found.realm)

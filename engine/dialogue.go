@@ -34,6 +34,9 @@ type Round struct {
 	Client   *policy.Client // who asks; its Issuer decides. Issuer.Portal() where a person came by himself
 	Source   netip.AddrPort
 	Browser  []byte // tells one browser of a person from another, for adaptive rules; empty: the address does
+	// Familiar are the people who have logged in with this browser before, by their ids, as a front can prove. Their failures count for the browser, and a lock of their
+	// names everywhere does not hold there; those of all others count for the address, since whoever guesses can have as many browsers as he likes.
+	Familiar []uint64
 
 	Session string // the id of the session that the browser has, from its cookie; empty: none
 	Device  string // the secret of a trusted device, from its cookie; empty: none
@@ -93,6 +96,8 @@ type Step struct {
 	Number  uint8        // of a push challenge, which the page shows
 	Options []byte       // of a WebAuthn ceremony, for navigator.credentials.get
 	Message string       // what the person should read, in English; pages have their own words by Asked and Reason
+	// Familiar says that the person has logged in with this browser before (Round.Familiar), or has a session there: he may be told of a lock.
+	Familiar bool
 
 	// Of an accept.
 	User     string
@@ -646,7 +651,7 @@ func random() []byte {
 // step tells the front what a round that is decided came to.
 func (e *Engine) step(r *Request) Step {
 	d, q := r.dialogue, &r.Decision
-	s := Step{Verdict: q.Verdict, Reason: q.Reason, ID: q.ID, Message: q.Message, MustChangePassword: q.MustChangePassword}
+	s := Step{Verdict: q.Verdict, Reason: q.Reason, ID: q.ID, Message: q.Message, MustChangePassword: q.MustChangePassword, Familiar: r.familiar()}
 	switch q.Verdict {
 	case event.Challenge:
 		s.State, s.Choices, s.Asked, s.Number, s.Options, s.Message = slices.Clone(q.State), d.choices, d.asked, d.number, d.options, d.message

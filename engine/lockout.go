@@ -2,6 +2,8 @@ package engine
 
 import (
 	"encoding/binary"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/zeebo/xxh3"
@@ -57,6 +59,7 @@ func (e *Engine) Locked(r *Request, g Guarded) trace.Reason {
 		return trace.OK
 	}
 	f, apart, now := r.failures(), g.apart(), e.clock()
+	familiar := r.familiar() // guesses of others do not keep a person from where he has logged in before
 	locks := e.config.People.LoginLocks(f.name, apart, f.source)
 	if locks.Remembered {
 		f.remembered |= 1 << (apart % 64)
@@ -64,12 +67,12 @@ func (e *Engine) Locked(r *Request, g Guarded) trace.Reason {
 	switch {
 	case locks.Here.Holds(now):
 		return r.lockedUntil(trace.LockedHere, trace.UserLockedSource, locks.Here)
-	case locks.Everywhere.Holds(now):
+	case locks.Everywhere.Holds(now) && !familiar:
 		return r.lockedUntil(trace.LockedEverywhere, trace.UserLocked, locks.Everywhere)
 	case e.holdsBack(e.guessKey(f.name, apart, f.source), rule.Attempts, rule):
 		r.trace.AddName(trace.HeldBack, f.name, "")
 		return trace.UserLockedSource
-	case e.holdsBack(e.guessKey(f.name, apart, 0), rule.Everywhere(), rule):
+	case !familiar && e.holdsBack(e.guessKey(f.name, apart, 0), rule.Everywhere(), rule):
 		r.trace.AddName(trace.HeldBack, f.name, "")
 		return trace.UserLocked
 	}
@@ -137,9 +140,19 @@ func (r *Request) lockout(g *Guarded) *document.Lockout {
 	return t.Spec.Password.Lockout
 }
 
+// familiar reports whether the person has logged in before with the browser that a round came from, or has a session there.
+func (r *Request) familiar() bool {
+	d := r.dialogue
+	if d == nil || !r.work.found.ok || len(r.Calling) == 0 {
+		return false
+	}
+	return slices.Contains(d.round.Familiar, r.user.ID) || d.session != nil && event.FoldName(d.session.User) == event.FoldName(string(r.user.Name))
+}
+
 // failures fills in under which name and source failures of this request count. The source is the calling station where the device
 // names it, since a person's telephone wanders between access points, and else the device itself; always with the service provider,
-// which others cannot pretend to be.
+// which others cannot pretend to be. Over pages it is the browser of somebody who has logged in with it before, and else the
+// address; whichever service provider sent him there, since anybody can come from any.
 func (r *Request) failures() *failing {
 	w := &r.work
 	f := &w.failing
@@ -153,13 +166,28 @@ func (r *Request) failures() *failing {
 	f.name = state.AppendLoginName(f.name, name)
 	var buf [512]byte
 	source := append(append(buf[:0], r.Client.Name...), 0)
-	if len(r.Calling) > 0 {
+	switch {
+	case r.familiar():
+		source = append(append(buf[:0], 0, 4), r.Calling...)
+	case r.dialogue != nil:
+		source = appendNetwork(append(buf[:0], 0, 3), r.Source.Addr())
+	case len(r.Calling) > 0:
 		source = append(append(source, 1), r.Calling...)
-	} else {
+	default:
 		source = AppendAddr(append(source, 2), r.Source.Addr())
 	}
 	f.source = xxh3.Hash(source)
 	return f
+}
+
+// appendNetwork appends an address; of IPv6, the first 64 bits, as whoever has one of these addresses has them all.
+func appendNetwork(dst []byte, a netip.Addr) []byte {
+	if a = a.Unmap(); a.Is6() {
+		if p, err := a.Prefix(64); err == nil {
+			a = p.Addr()
+		}
+	}
+	return AppendAddr(dst, a)
 }
 
 func (r *Request) lockedUntil(code trace.StepCode, reason trace.Reason, l state.Lock) trace.Reason {

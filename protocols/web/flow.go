@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -118,6 +119,7 @@ const (
 	sessionCookie = "__Host-trine-sso"
 	deviceCookie  = "__Host-trine-device"
 	userCookie    = "__Host-trine-user"
+	knownCookie   = "__Host-trine-known"
 
 	longLife = 400 * 24 * 3600 // seconds; browsers keep nothing for longer
 )
@@ -175,6 +177,55 @@ func (x *Exchange) deviceSecret() string {
 		return c.Value
 	}
 	return ""
+}
+
+const (
+	knownContext = "trine/known/1"
+	mostKnown    = 8
+)
+
+// familiar returns the ids of the people who have logged in with the browser before, the last one first, by a cookie that is good for this browser alone.
+func (f *Front) familiar(x *Exchange) (users []uint64) {
+	c, err := x.R.Cookie(knownCookie)
+	if err != nil {
+		return nil
+	}
+	sealed, err := base64.RawURLEncoding.DecodeString(c.Value)
+	if err != nil {
+		return nil
+	}
+	plain, err := f.config.Keyring.Open(nil, sealed, []byte(knownContext))
+	if err != nil || len(plain) != 16+8*mostKnown || subtle.ConstantTimeCompare(plain[:16], x.browserHash()) != 1 {
+		return nil
+	}
+	for plain = plain[16:]; len(plain) > 0; plain = plain[8:] {
+		if id := binary.BigEndian.Uint64(plain); id != 0 {
+			users = append(users, id)
+		}
+	}
+	return users
+}
+
+// meet keeps that somebody has logged in with the browser. It tells the browser's holder neither who nor how many.
+func (f *Front) meet(x *Exchange, user uint64) {
+	users := []uint64{user}
+	for _, id := range f.familiar(x) {
+		if id != user && len(users) < mostKnown {
+			users = append(users, id)
+		}
+	}
+	plain := make([]byte, 16+8*mostKnown)
+	copy(plain, x.browserHash())
+	for i, id := range users {
+		binary.BigEndian.PutUint64(plain[16+8*i:], id)
+	}
+	sealed, err := f.config.Keyring.Seal(nil, plain, []byte(knownContext))
+	if err != nil {
+		return
+	}
+	http.SetCookie(x.W, &http.Cookie{
+		Name: knownCookie, Value: base64.RawURLEncoding.EncodeToString(sealed), Path: "/", MaxAge: longLife, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	})
 }
 
 const userContext = "trine/lastuser/1"

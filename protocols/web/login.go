@@ -109,7 +109,7 @@ func (f *Front) round(x *Exchange, w *flow, a *attempt) {
 	}
 	r := &engine.Round{
 		Protocol: w.Protocol, Cache: x.Cache, Client: client, Source: x.Source, Browser: x.browserHash(), Session: x.SessionID(), Device: x.deviceSecret(), State: w.State, Demand: w.Demand,
-		Factor: a.factor, Proof: a.proof, NewPassword: a.password, Reference: w.Reference, RelyingParty: f.lookOf(x.Issuer).party,
+		Factor: a.factor, Proof: a.proof, NewPassword: a.password, Reference: w.Reference, RelyingParty: f.lookOf(x.Issuer).party, Familiar: f.familiar(x),
 	}
 	if w.Name != "" {
 		r.Name = []byte(w.Name)
@@ -240,6 +240,7 @@ func (f *Front) accepted(x *Exchange, w *flow, client *policy.Client, step *engi
 	f.stats.logins.Add(1)
 	if step.Session.ID != "" {
 		x.setSession(step.Session.ID)
+		f.meet(x, step.UserID)
 	}
 	if step.Device.Secret != "" {
 		http.SetCookie(x.W, &http.Cookie{

@@ -626,7 +626,7 @@ func (f *Front) changePassword(x *Exchange) {
 		defer cancel()
 		step := f.config.Engine.Converse(ctx, &engine.Round{
 			Protocol: f.portal.Name(), Cache: x.Cache, Client: x.Issuer.Portal(), Source: x.Source, Browser: x.browserHash(), Session: x.SessionID(), Device: x.deviceSecret(),
-			Factor: login.Password, Proof: engine.Proof{Typed: []byte(current)}, NewPassword: []byte(first), RelyingParty: f.lookOf(x.Issuer).party,
+			Factor: login.Password, Proof: engine.Proof{Typed: []byte(current)}, NewPassword: []byte(first), RelyingParty: f.lookOf(x.Issuer).party, Familiar: f.familiar(x),
 		})
 		switch {
 		case step.Verdict == event.Accept:

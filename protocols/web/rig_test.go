@@ -133,6 +133,38 @@ type rig struct {
 	origin   string
 	mu       sync.Mutex
 	offset   time.Duration
+	steps    []engine.Step     // of the rounds that were made
+	hasher   credential.Hasher // of slow passwords
+	engine   engine.Config
+	config   Config
+}
+
+// Submit implements credential.Hasher.
+func (r *rig) Submit(j *credential.Job) error {
+	r.mu.Lock()
+	h := r.hasher
+	r.mu.Unlock()
+	return h.Submit(j)
+}
+
+// watch is an engine of which the steps are kept.
+type watch struct {
+	*engine.Engine
+	rig *rig
+}
+
+// Converse implements Engine.
+func (w watch) Converse(ctx context.Context, round *engine.Round) engine.Step {
+	if deadline, ok := ctx.Deadline(); ok { // by the clock of the rig
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(context.WithoutCancel(ctx), deadline.Add(time.Until(w.rig.now())))
+		defer cancel()
+	}
+	s := w.Engine.Converse(ctx, round)
+	w.rig.mu.Lock()
+	defer w.rig.mu.Unlock()
+	w.rig.steps = append(w.rig.steps, s)
+	return s
 }
 
 func (r *rig) now() time.Time {
@@ -150,7 +182,7 @@ func (r *rig) move(by time.Duration) {
 // newRig serves documents, in which PORT stands for the port of the front.
 func newRig(t *testing.T, documents string, change ...func(*Config)) *rig {
 	t.Helper()
-	r := &rig{t: t, protocol: new(protocol)}
+	r := &rig{t: t, protocol: new(protocol), hasher: hasher{}}
 	hold, err := net.Listen("tcp", "127.0.0.1:0") // a port for the documents, which must name it
 	if err != nil {
 		t.Fatal(err)
@@ -159,38 +191,67 @@ func newRig(t *testing.T, documents string, change ...func(*Config)) *rig {
 	_, port, _ := net.SplitHostPort(address)
 	_ = hold.Close()
 	r.house = enginetest.New(t, map[string]policy.Wire{"radius": wire{}}, strings.ReplaceAll(documents, "PORT", port), r.now, func(c *engine.Config) {
-		verifier, err := credential.New(credential.Config{Keyring: c.Keyring, Hasher: hasher{}})
+		verifier, err := credential.New(credential.Config{Keyring: c.Keyring, Hasher: r})
 		if err != nil {
 			t.Fatal(err)
 		}
 		c.Verifier = verifier
 		c.SessionsEnded = func(list []state.SSO) { r.front.Ended(list) }
+		r.engine = *c
 	})
 	r.house.People.OnSSOEnded(func(_ state.Stamp, ended []state.SSO) { r.house.Engine.SessionsEnded(ended) })
 	for user, password := range map[string]string{"alice": "wonderland", "bob": "builder-bob"} {
 		r.house.Password(user, password)
 	}
 	c := Config{
-		Listen: []string{address}, Engine: r.house.Engine, People: r.house.People, Policies: r.house.Policies.Holder(), Keyring: r.house.Keys, Protocols: []Protocol{r.protocol}, Clock: r.now,
+		Listen: []string{address}, Engine: watch{r.house.Engine, r}, People: r.house.People, Policies: r.house.Policies.Holder(), Keyring: r.house.Keys, Protocols: []Protocol{r.protocol}, Clock: r.now,
 		Certificate: selfSigned(t),
 	}
 	for _, f := range change {
 		f(&c)
 	}
-	if r.front, err = New(c); err != nil {
-		t.Fatal(err)
-	}
+	r.config = c
+	r.front = r.start(c)
 	r.protocol.front = r.front
-	if err := r.front.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		_ = r.front.Stop(ctx)
-	})
 	r.origin = "https://localhost:" + port
 	return r
+}
+
+// start starts a front.
+func (r *rig) start(c Config) *Front {
+	r.t.Helper()
+	f, err := New(c)
+	if err == nil {
+		err = f.Start()
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = f.Stop(ctx)
+	})
+	return f
+}
+
+// another returns what another node of the cluster is: a front and an engine of its own over the same log. Browsers reach it by the origin that it returns.
+func (r *rig) another() (origin string) {
+	c := r.config
+	c.Listen, c.Engine = []string{"127.0.0.1:0"}, watch{engine.New(r.engine), r}
+	p := &protocol{}
+	c.Protocols = []Protocol{p}
+	p.front = r.start(c)
+	_, port, _ := net.SplitHostPort(p.front.Addrs()[0].String())
+	return "https://localhost:" + port
+}
+
+// to returns the browser as it is sent to another node.
+func (b *browser) to(origin string) *browser {
+	c := *b
+	c.sends = append(c.sends[:len(c.sends):len(c.sends)], "Origin", b.origin)
+	c.origin = origin
+	return &c
 }
 
 func selfSigned(t testing.TB) func() *tls.Certificate {
@@ -236,6 +297,7 @@ type browser struct {
 	header http.Header
 	body   string
 	at     *url.URL
+	sends  []string // header fields that go with each request, as name, value, ...
 }
 
 func (r *rig) browser() *browser {
@@ -250,6 +312,9 @@ func (r *rig) browser() *browser {
 
 func (b *browser) do(q *http.Request) *browser {
 	b.t.Helper()
+	for i := 0; i+1 < len(b.sends); i += 2 {
+		q.Header.Set(b.sends[i], b.sends[i+1])
+	}
 	answer, err := b.http.Do(q)
 	if err != nil {
 		b.t.Fatal(err)
@@ -340,6 +405,28 @@ func (b *browser) with(status int) *browser {
 		b.t.Fatalf("%s answers %d, not %d:\n%s", b.at, b.status, status, b.body)
 	}
 	return b
+}
+
+// signIn logs somebody in, at a page that asks for it.
+func (b *browser) signIn(name, password string) *browser {
+	b.t.Helper()
+	return b.get("/go?sp=shop").fill("name", name, "secret", password).says("done request  " + name)
+}
+
+// token returns the token of the forms of a person's pages.
+func (b *browser) token() string {
+	b.t.Helper()
+	_, values := b.form(0)
+	if values.Get("token") == "" {
+		b.t.Fatalf("%s has no form with a token:\n%s", b.at, b.body)
+	}
+	return values.Get("token")
+}
+
+// has gives the browser a cookie.
+func (b *browser) has(name, value string) {
+	u, _ := url.Parse(b.origin)
+	b.http.Jar.SetCookies(u, []*http.Cookie{{Name: name, Value: value, Path: "/", Secure: true}})
 }
 
 func (b *browser) cookie(name string) string {
