@@ -111,7 +111,8 @@ func (s *State) LoginFailures(login string) (list []LoginFailures) {
 	return list
 }
 
-// foldLoginFailed counts a failure. What is decided while a lock holds was on its way before the lock was known, and does not count.
+// foldLoginFailed counts a failure. What is decided while a lock of its source holds was on its way before the lock was known, and does not count; while the name is locked everywhere, a failure counts
+// for its source alone, which may be one where that lock does not hold.
 func (s *State) foldLoginFailed(at Stamp, m *event.LoginFailed) {
 	apart := uint32(0)
 	if m.Apart {
@@ -120,16 +121,17 @@ func (s *State) foldLoginFailed(at Stamp, m *event.LoginFailed) {
 	var f failures
 	key := s.failuresOf(&f, at, m.Name, apart)
 	here := f.enter(m.Source, at.unix())
-	if f.all.locked(at.unix()) || here.locked(at.unix()) {
+	if here.locked(at.unix()) {
 		return
 	}
+	everywhere := f.all.locked(at.unix())
 	if f.all.count == 0 {
 		for i := range f.n {
 			f.sources[i].given = 0
 		}
 	}
 	// One source gives at most its own limit to the lock everywhere, so that no device alone can lock a person out of all others.
-	if here.given < m.Attempts {
+	if !everywhere && here.given < m.Attempts {
 		here.given++
 		f.all.fail(at.unix(), m.Total, m)
 	}
@@ -137,7 +139,7 @@ func (s *State) foldLoginFailed(at Stamp, m *event.LoginFailed) {
 	here.last = at.unix()
 	f.known = s.users.Has(m.Name)
 	s.putFailures(key, &f)
-	if apart == 0 && f.all.locked(at.unix()) {
+	if apart == 0 && !everywhere && f.all.locked(at.unix()) {
 		s.endSSOOf(at, string(m.Name), event.SSOLocked)
 	}
 	for s.failures.Len() > s.maxFailures {

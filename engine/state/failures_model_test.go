@@ -106,7 +106,7 @@ func (f *failureMachine) fail(t *rapid.T) {
 	if s == nil {
 		s = &plainSource{}
 	}
-	if now <= p.all.lock().Until || now <= s.lock().Until {
+	if now <= s.lock().Until {
 		return
 	}
 	p.sources[source] = s
@@ -119,7 +119,7 @@ func (f *failureMachine) fail(t *rapid.T) {
 		}
 	}
 	s.given = slices.DeleteFunc(s.given, func(at int64) bool { return at < begun })
-	if len(s.given) < int(m.Attempts) {
+	if now > p.all.lock().Until && len(s.given) < int(m.Attempts) {
 		s.given = append(s.given, now)
 		p.all.fail(now, int(m.Total), m)
 	}

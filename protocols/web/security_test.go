@@ -239,6 +239,8 @@ func TestLockEverywhereHasACapAndLeavesOutWhereThePersonIsKnown(t *testing.T) {
 	for range 3 {
 		r.reason(own, "wrong")
 	}
+	r.house.Engine.Flush()
+	r.move(time.Minute)
 	if got := r.reason(own, "wonderland"); got != trace.UserLockedSource {
 		t.Errorf("after guesses in her own browser: %s", got)
 	}
