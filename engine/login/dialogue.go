@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"trine/engine/secret"
@@ -36,6 +37,8 @@ const (
 	// MaxDialogue bounds the length of sealed dialogues in bytes, so that one fits a cookie.
 	MaxDialogue     = 3072
 	dialogueContext = "trine/dialogue/1"
+	// dialogueRoom is how long a dialogue is made beside what the request demands, so that its length does not tell whether there is anybody, or how far he has come.
+	dialogueRoom = 1024
 )
 
 var errDialogue = errors.New("what the login takes with it is longer than a cookie has room for")
@@ -45,6 +48,13 @@ func (d *Dialogue) Seal(keys *secret.Keyring) ([]byte, error) {
 	plain, err := json.Marshal(d)
 	if err != nil {
 		return nil, fmt.Errorf("encode a dialogue: %w", err)
+	}
+	demand, err := json.Marshal(d.Demand)
+	if err != nil {
+		return nil, fmt.Errorf("encode a dialogue: %w", err)
+	}
+	if n := dialogueRoom + len(d.Issuer) + len(d.Client) + len(demand) - len(plain); n > 0 {
+		plain = append(plain, strings.Repeat(" ", n)...)
 	}
 	sealed, err := keys.Seal(nil, plain, []byte(dialogueContext))
 	if err == nil && len(sealed) > MaxDialogue {

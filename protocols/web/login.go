@@ -165,12 +165,14 @@ func (f *Front) rejected(x *Exchange, w *flow, client *policy.Client, a *attempt
 		f.resume(x, w, &Outcome{Step: *step, Refused: AccessDenied})
 		return
 	}
-	p := &loginPage{Error: rejection(step.Reason), Detail: "", Reference: step.ID}
+	p := &loginPage{Error: rejection(step.Reason, w.Proved || step.Familiar), Detail: "", Reference: step.ID}
 	switch {
 	case step.MustChangePassword: // the new one will not do
 		w.State, w.Password, p.Error, p.Detail = step.State, true, "error.newpassword", step.Message
-	case step.State != nil:
-		w.State = step.State
+	case step.State != nil || !w.Proved && a.factor != login.NoFactor && p.Error == "error.refused": // without a State too the page looks like that of a wrong proof, to its length
+		if step.State != nil {
+			w.State = step.State
+		}
 		if w.Asked != login.NoFactor && w.Asked == a.factor && login.SetOf(login.Push, login.FIDO).Has(w.Asked) {
 			w.Asked = login.NoFactor
 		}
@@ -206,12 +208,16 @@ func firstFactors(i *policy.Issuer) (s login.Set) {
 	return s
 }
 
-// rejection returns the words for a reason. All that could tell what somebody has guessed are the same words.
-func rejection(r trace.Reason) string {
+// rejection returns the words for a reason. All that could tell what somebody has guessed, or whether there is anybody of a name, are the same words; known says that the person is one who may be
+// told, since something was proved of him, or he has logged in with the browser before.
+func rejection(r trace.Reason, known bool) string {
 	switch r {
 	case trace.ChallengeExpired, trace.ChallengeInvalid, trace.ChallengeUsed:
 		return "error.expired"
 	case trace.UserLocked, trace.UserLockedSource:
+		if !known {
+			return "error.refused"
+		}
 		return "error.locked"
 	case trace.CodeExpired, trace.CodeAttempts, trace.PushExpired, trace.WebAuthnExpired:
 		return "error.codeexpired"

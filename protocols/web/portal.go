@@ -378,6 +378,7 @@ type enrolPage struct {
 	Codes                    []string
 	Error                    string
 	Passkey                  bool
+	Label                    string // as it was typed before
 }
 
 // Image returns the QR code as the URL of a picture.
@@ -393,11 +394,11 @@ func (f *Front) changeFactors(x *Exchange) {
 	defer cancel()
 	switch form.Get("do") {
 	case "otp":
-		f.beginOTP(x, v, "")
+		f.beginOTP(x, v)
 	case "otp-confirm":
 		f.confirmOTP(ctx, x, v, form)
 	case "key", "passkey":
-		f.beginKey(x, v, form.Get("do") == "passkey", "")
+		f.beginKey(x, v, form.Get("do") == "passkey", "", "")
 	case "key-confirm":
 		f.confirmKey(ctx, x, v, form)
 	case "recovery":
@@ -422,16 +423,16 @@ func label(form url.Values, otherwise string) string {
 	return text
 }
 
-func (f *Front) beginOTP(x *Exchange, v *visitor, wrong string) {
+func (f *Front) beginOTP(x *Exchange, v *visitor) {
 	device, err := otp.New(otp.DefaultParams())
 	if err != nil {
 		f.message(x, http.StatusInternalServerError, "error.internal", 0)
 		return
 	}
-	f.showOTP(x, v, &device, wrong)
+	f.showOTP(x, v, &device, "", "")
 }
 
-func (f *Front) showOTP(x *Exchange, v *visitor, device *otp.Secret, wrong string) {
+func (f *Front) showOTP(x *Exchange, v *visitor, device *otp.Secret, label, wrong string) {
 	uri, err := device.URI(strings.ReplaceAll(f.lookOf(x.Issuer).name, ":", " "), string(v.user.Name), 0)
 	var image []byte
 	if err == nil {
@@ -447,7 +448,7 @@ func (f *Front) showOTP(x *Exchange, v *visitor, device *otp.Secret, wrong strin
 		return
 	}
 	f.show(x, "enrol", "", 0, &page{Title: "title.enrol", Body: &enrolPage{
-		Token: v.token, Do: x.Issuer.Site.Prefix + protectedPath + "/factors", Pending: text, Kind: "OTP", QR: base64.StdEncoding.EncodeToString(image), Secret: spaced(device.Base32()), Error: wrong,
+		Token: v.token, Do: x.Issuer.Site.Prefix + protectedPath + "/factors", Pending: text, Kind: "OTP", QR: base64.StdEncoding.EncodeToString(image), Secret: spaced(device.Base32()), Label: label, Error: wrong,
 	}})
 }
 
@@ -475,7 +476,7 @@ func (f *Front) confirmOTP(ctx context.Context, x *Exchange, v *visitor, form ur
 	}
 	code := []byte(strings.Join(strings.Fields(form.Get("secret")), ""))
 	if _, reason := device.Verify(code, f.clock(), otp.State{}, otp.DefaultWindow()); reason != trace.OK {
-		f.showOTP(x, v, &device, "error.otp")
+		f.showOTP(x, v, &device, label(form, ""), "error.otp")
 		return
 	}
 	put := &event.FactorPut{User: string(v.user.Name), Id: newFactorID(), Kind: uint32(login.OTP), Label: label(form, "App")}
@@ -503,7 +504,7 @@ func (f *Front) keysOf(v *visitor) (handle []byte, list []webauthn.Credential) {
 	return handle, list
 }
 
-func (f *Front) beginKey(x *Exchange, v *visitor, passkey bool, wrong string) {
+func (f *Front) beginKey(x *Exchange, v *visitor, passkey bool, label, wrong string) {
 	party := f.lookOf(x.Issuer).party
 	handle, existing := f.keysOf(v)
 	var err error
@@ -528,7 +529,7 @@ func (f *Front) beginKey(x *Exchange, v *visitor, passkey bool, wrong string) {
 		return
 	}
 	f.show(x, "enrol", "", 0, &page{Title: "title.enrol", Script: "key.js", Body: &enrolPage{
-		Token: v.token, Do: x.Issuer.Site.Prefix + protectedPath + "/factors", Pending: text, Kind: "FIDO", Options: string(options), Error: wrong, Passkey: passkey,
+		Token: v.token, Do: x.Issuer.Site.Prefix + protectedPath + "/factors", Pending: text, Kind: "FIDO", Options: string(options), Label: label, Error: wrong, Passkey: passkey,
 	}})
 }
 
@@ -548,7 +549,7 @@ func (f *Front) confirmKey(ctx context.Context, x *Exchange, v *visitor, form ur
 	credential, outcome := party.FinishRegistration(session, []byte(form.Get("assertion")), f.clock())
 	if outcome.Reason != trace.OK {
 		f.logger.Debug("a security key was not enrolled", "reason", outcome.Reason, "detail", outcome.Detail)
-		f.beginKey(x, v, form.Get("passkey") != "", "error.key")
+		f.beginKey(x, v, form.Get("passkey") != "", label(form, ""), "error.key")
 		return
 	}
 	put := &event.FactorPut{User: string(v.user.Name), Id: newFactorID(), Kind: uint32(login.FIDO), Label: label(form, "Key")}
@@ -644,7 +645,7 @@ func (f *Front) changePassword(x *Exchange) {
 		case step.MustChangePassword:
 			p.Error, p.Detail = "error.newpassword", step.Message
 		case step.Verdict == event.Reject:
-			if p.Error = rejection(step.Reason); p.Error == "error.refused" {
+			if p.Error = rejection(step.Reason, true); p.Error == "error.refused" {
 				p.Error = "error.password"
 			}
 		default:

@@ -197,6 +197,7 @@ func newRig(t *testing.T, documents string, change ...func(*Config)) *rig {
 		}
 		c.Verifier = verifier
 		c.SessionsEnded = func(list []state.SSO) { r.front.Ended(list) }
+		c.Messenger = post{}
 		r.engine = *c
 	})
 	r.house.People.OnSSOEnded(func(_ state.Stamp, ended []state.SSO) { r.house.Engine.SessionsEnded(ended) })
