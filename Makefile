@@ -13,7 +13,7 @@ SOURCES := $(shell git ls-files '*.go' 2>/dev/null | grep -v '\.pb\.go$$')
 
 FUZZTIME ?= 10m
 
-.PHONY: build run test lint bench bench-web bench-memory bench-restart bench-log bench-parts bench-needs robust fuzz generate test-needs clean
+.PHONY: build run test lint bench bench-web bench-memory bench-restart bench-log bench-parts bench-needs robust fuzz generate pictures test-needs clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/trine ./cmd/trine
@@ -76,6 +76,11 @@ fuzz:
 
 generate:
 	$(GO) generate ./...
+
+# The pictures of every page in light and dark that docs/pages.md shows, taken by the tests in Debian's Chromium.
+pictures: test-needs
+	rm -rf docs/screenshots
+	$(GO) test -count 1 ./appliance/node/browser -update
 
 clean:
 	rm -rf bin

@@ -27,6 +27,7 @@ var arrows = []struct {
 	{"appliance/delivery", []string{"engine/document", "engine/message", "engine/secret", "engine/state"}},
 	{"appliance/cluster", []string{"engine/event", "engine/secret", "engine/state", "raftstore", "raftstore/transport"}},
 	{"appliance/demo", nil},
+	{"appliance/node/browser", []string{"appliance/...", "engine/credential/...", "engine/login"}},
 	{"appliance/worker", []string{"engine/credential/...", "engine/script"}},
 	{"appliance/probe", []string{"protocols/radius/wire", "protocols/radius/dictionary", "protocols/tacacs/wire", "engine/credential/chap"}},
 	{"ldapsync/...", []string{"ldapsync/...", "engine/..."}},

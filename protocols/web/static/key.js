@@ -50,7 +50,7 @@ async function ceremony() {
     field.value = ""; // the server says what to do
   }
   busy = false;
-  form.submit();
+  HTMLFormElement.prototype.submit.call(form); // form.submit is the button of that id
 }
 
 if (form && field) {
