@@ -39,9 +39,14 @@ spec:
   http: {url: GATEWAY, cleartext: true, json: '{"device": "{{.To}}", "challenge": "{{.Challenge}}", "ticket": "{{.Ticket}}"}'}
 ---
 kind: UserType
+name: default
+spec:
+  password: {keep: [keyed]} # quick to verify: many tests log in at a time, on few cores
+---
+kind: UserType
 name: guessed
 spec:
-  password: {lockout: {attempts: 3, window: 1h, duration: 1h}}
+  password: {keep: [keyed], lockout: {attempts: 3, window: 1h, duration: 1h}}
 ---
 kind: UserType
 name: changing

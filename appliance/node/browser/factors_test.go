@@ -203,6 +203,7 @@ name: trusting
 spec:
   type: local
   parent: local
+  name: Example Inc.
   publicID: https://trine.example.com/trusting
   pathPrefix: /trusting
   authentication:
@@ -227,6 +228,7 @@ spec:
 	b.arrives(p, "trudy")
 	b.visit(s.issuer + "/trusting/protected")
 	b.sees("Trusted devices", "Chrome on Linux")
+	b.looks("account-devices")
 	b.press("Remove Chrome on Linux")
 	b.sees("no longer trusted")
 }
@@ -243,6 +245,7 @@ kind: IdentityProvider
 name: local
 spec:
   type: local
+  name: Example Inc.
   publicID: https://trine.example.com
   network: {hostName: localhost, ports: [{port: PORT, acceptClientCertificate: true}]}
   authentication:

@@ -127,6 +127,7 @@ name: kerberos
 spec:
   type: local
   parent: local
+  name: Example Inc.
   publicID: https://trine.example.com/kerberos
   pathPrefix: /kerberos
   authentication:
@@ -137,6 +138,7 @@ spec:
 `, base64.StdEncoding.EncodeToString(keytab)))
 	p := s.demo("demo-kerberos", "kerberos", "")
 	b.begin(p)
-	b.click(buttonGoOn)
+	b.looks("factor-kerberos")
+	b.press(buttonGoOn)
 	b.arrives(p, "kerry")
 }

@@ -110,6 +110,7 @@ func TestLocksOutWhoGuesses(t *testing.T) {
 		b.prove("gwen", "guess")
 	}
 	b.prove("gwen", secretOf)
+	b.sees(refused)
 	b.lacks("Signed in as")
 	b.looks("login-locked")
 }

@@ -153,6 +153,27 @@ func TestChangesThePassword(t *testing.T) {
 	other.arrives(p, "chang")
 }
 
+// TestAsksForANewPasswordAtTheLogin: where the password has to be changed, the login goes on once it is.
+func TestAsksForANewPasswordAtTheLogin(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	s.apply(person("nelly", "  userType: changing\n  passwordMustChange: true\n"))
+	p := s.demo("outdated", "", "")
+	b := open(t)
+	b.begin(p)
+	b.prove("nelly", secretOf)
+	b.sees("Choose a new password")
+	b.looks("new-password")
+	b.fill(labelNew, "a-better-password")
+	b.fill(labelAgain, "another-password")
+	b.press(buttonGoOn)
+	b.sees("The two new passwords are not the same.")
+	b.fill(labelNew, "a-better-password")
+	b.fill(labelAgain, "a-better-password")
+	b.press(buttonGoOn)
+	b.arrives(p, "nelly")
+}
+
 // TestEndsOtherSessions: at /protected a person sees where else he is signed in, and ends that.
 func TestEndsOtherSessions(t *testing.T) {
 	t.Parallel()
