@@ -127,7 +127,7 @@ type TacacsStats struct {
 type WebStats struct {
 	Requests, Pages                      uint64
 	Logins, Refused, Logouts             uint64 // logins that were done, rounds that were refused
-	Accepted, Rejected                   uint64 // connections
+	Accepted, Rejected, Displaced        uint64 // connections; displaced: made to go for others
 	CallsDone, CallsFailed, CallsDropped uint64 // to service providers, of logouts
 	UnknownHosts, BadForms               uint64
 	Connections, CallsWaiting            int
@@ -392,6 +392,7 @@ func (e emitter) web(w WebStats) {
 	e.gauge("trine_web_connections", "Open connections.", float64(w.Connections))
 	e.counter("trine_web_connections_total", "Connections that came.", float64(w.Accepted))
 	e.counter("trine_web_connections_refused_total", "Connections that were closed because of a bound, or because they spoke neither TLS nor what their proxy should.", float64(w.Rejected))
+	e.counter("trine_web_connections_displaced_total", "Connections that were closed to make room for others, as they had got nothing done for longest.", float64(w.Displaced))
 	e.gauge("trine_web_calls_waiting", "Calls that tell service providers of logouts and are not done.", float64(w.CallsWaiting))
 	e.counter("trine_web_calls_total", "Calls that told service providers of logouts, by outcome.", float64(w.CallsDone), "outcome", "done")
 	e.counter("trine_web_calls_total", "Calls that told service providers of logouts, by outcome.", float64(w.CallsFailed), "outcome", "failed")

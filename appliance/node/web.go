@@ -127,7 +127,7 @@ func (n *Node) webStats() admin.WebStats {
 	}
 	s := front.Stats()
 	return admin.WebStats{
-		Requests: s.Requests, Pages: s.Pages, Logins: s.Logins, Refused: s.Refused, Logouts: s.Logouts, Accepted: s.Accepted, Rejected: s.Rejected,
+		Requests: s.Requests, Pages: s.Pages, Logins: s.Logins, Refused: s.Refused, Logouts: s.Logouts, Accepted: s.Accepted, Rejected: s.Rejected, Displaced: s.Displaced,
 		CallsDone: s.CallsDone, CallsFailed: s.CallsFailed, CallsDropped: s.CallsDropped, UnknownHosts: s.UnknownHosts, BadForms: s.BadFlows,
 		Connections: s.Connections, CallsWaiting: s.CallsWaiting,
 	}

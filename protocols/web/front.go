@@ -118,18 +118,18 @@ type Front struct {
 // counters count since the start.
 type counters struct {
 	requests, pages, logins, refused, logouts                    atomic.Uint64
-	accepted, rejected, handshakes, badHandshakes                atomic.Uint64
+	accepted, rejected, displaced                                atomic.Uint64
 	callsDone, callsFailed, callsDropped, unknownHosts, badFlows atomic.Uint64
 	open, callsWaiting                                           atomic.Int64
 }
 
 // Stats are counts since the start, and the present state.
 type Stats struct {
-	Requests, Pages, Logins, Refused, Logouts     uint64
-	Accepted, Rejected, Handshakes, BadHandshakes uint64
-	CallsDone, CallsFailed, CallsDropped          uint64
-	UnknownHosts, BadFlows                        uint64
-	Connections, CallsWaiting                     int
+	Requests, Pages, Logins, Refused, Logouts uint64
+	Accepted, Rejected, Displaced             uint64 // connections; displaced: made to go for others
+	CallsDone, CallsFailed, CallsDropped      uint64
+	UnknownHosts, BadFlows                    uint64
+	Connections, CallsWaiting                 int
 }
 
 // Stats returns the counts.
@@ -137,7 +137,7 @@ func (f *Front) Stats() Stats {
 	c := &f.stats
 	return Stats{
 		Requests: c.requests.Load(), Pages: c.pages.Load(), Logins: c.logins.Load(), Refused: c.refused.Load(), Logouts: c.logouts.Load(),
-		Accepted: c.accepted.Load(), Rejected: c.rejected.Load(), Handshakes: c.handshakes.Load(), BadHandshakes: c.badHandshakes.Load(),
+		Accepted: c.accepted.Load(), Rejected: c.rejected.Load(), Displaced: c.displaced.Load(),
 		CallsDone: c.callsDone.Load(), CallsFailed: c.callsFailed.Load(), CallsDropped: c.callsDropped.Load(),
 		UnknownHosts: c.unknownHosts.Load(), BadFlows: c.badFlows.Load(), Connections: int(c.open.Load()), CallsWaiting: int(c.callsWaiting.Load()),
 	}
@@ -195,6 +195,10 @@ var (
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f := d.front
 	f.stats.requests.Add(1)
+	if c, ok := r.Context().Value(connKey{}).(*conn); ok {
+		c.moved()
+		defer c.moved()
+	}
 	h := w.Header()
 	h["Strict-Transport-Security"], h["X-Content-Type-Options"] = hsts, nosniff
 	cache := f.config.Policies.Load()

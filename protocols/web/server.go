@@ -2,6 +2,7 @@ package web
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -15,6 +16,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"trine/engine/document"
@@ -38,7 +40,12 @@ func (f *Front) Start() error {
 		l := &f.config.Limits
 		d.server = &http.Server{
 			Handler: d, ReadHeaderTimeout: l.HeaderTime, ReadTimeout: l.RequestTime, WriteTimeout: l.RequestTime + roundTime + 10*time.Second, IdleTimeout: l.Idle, MaxHeaderBytes: l.Header,
-			ErrorLog: log.New(io.Discard, "", 0), TLSConfig: &tls.Config{NextProtos: protocols(), MinVersion: tls.VersionTLS12},
+			ErrorLog: log.New(io.Discard, "", 0), TLSConfig: &tls.Config{NextProtos: protocols(), MinVersion: tls.VersionTLS12}, ConnContext: withConn,
+			// A client of HTTP/2 has as many requests under way as a browser needs, resets included, and the bodies that wait take little.
+			HTTP2: &http.HTTP2Config{
+				MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerConnection: 1 << 17, MaxReceiveBufferPerStream: 1 << 16, MaxDecoderHeaderTableSize: 4 << 10, MaxEncoderHeaderTableSize: 4 << 10,
+				WriteByteTimeout: l.RequestTime, SendPingTimeout: l.RequestTime, PingTimeout: l.HeaderTime,
+			},
 		}
 		f.doors = append(f.doors, d)
 	}
@@ -54,6 +61,9 @@ func (f *Front) Start() error {
 	}
 	return nil
 }
+
+// maxStreams is how many requests of one HTTP/2 connection are under way.
+const maxStreams = 64
 
 func protocols() []string { return []string{"h2", "http/1.1"} }
 
@@ -130,10 +140,11 @@ type gate struct {
 	fault error
 	mu    sync.Mutex
 	from  map[netip.Addr]int
+	all   map[*conn]struct{}
 }
 
 func newGate(f *Front, d *door, l net.Listener, configs *tlsConfigs) *gate {
-	g := &gate{Listener: l, front: f, door: d, ready: make(chan net.Conn), end: make(chan struct{}), from: map[netip.Addr]int{}}
+	g := &gate{Listener: l, front: f, door: d, ready: make(chan net.Conn), end: make(chan struct{}), from: map[netip.Addr]int{}, all: map[*conn]struct{}{}}
 	g.tls = &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: protocols()}
 	g.tls.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) { return configs.of(d, hello) }
 	go g.run()
@@ -179,7 +190,7 @@ func (g *gate) run() {
 	}
 }
 
-// admit lets a connection in, or closes it where there are too many.
+// admit lets a connection in. Where there are too many, those make room that have got nothing done for longest; where none has been idle for a moment, it is closed.
 func (g *gate) admit(c net.Conn) {
 	f := g.front
 	by := peer(c.RemoteAddr())
@@ -193,14 +204,56 @@ func (g *gate) admit(c net.Conn) {
 			source = p.Addr()
 		}
 	}
-	if int(f.stats.open.Load()) >= f.config.Limits.Connections || !g.count(source, behind) {
+	if int(f.stats.open.Load()) >= f.config.Limits.Connections && !f.makeRoom() || !g.count(source, behind) {
 		f.stats.rejected.Add(1)
 		_ = c.Close()
 		return
 	}
 	f.stats.open.Add(1)
 	w := &conn{Conn: c, gate: g, source: source, counted: !behind}
+	w.moved()
+	g.mu.Lock()
+	g.all[w] = struct{}{}
+	g.mu.Unlock()
 	go g.prepare(w, by, behind)
+}
+
+// patience is how long a connection may have got nothing done before it can be made to go for another.
+const patience = time.Second
+
+// makeRoom closes the hundredth part of the connections, or one at least, whose last request began or was answered longest ago, and says whether there were any. It looks at all of them, so it is done for
+// many at a time.
+func (f *Front) makeRoom() bool {
+	var all []*conn
+	until := time.Now().Add(-patience).UnixNano()
+	for _, d := range f.doors {
+		g, ok := d.listener.(*gate)
+		if !ok {
+			continue
+		}
+		g.mu.Lock()
+		for c := range g.all {
+			if c.progress.Load() < until {
+				all = append(all, c)
+			}
+		}
+		g.mu.Unlock()
+	}
+	type aged struct {
+		c  *conn
+		at int64
+	}
+	byAge := make([]aged, len(all)) // what they do meanwhile must not disturb the order
+	for i, c := range all {
+		byAge[i] = aged{c, c.progress.Load()}
+	}
+	slices.SortFunc(byAge, func(a, b aged) int { return cmp.Compare(a.at, b.at) })
+	byAge = byAge[:min(len(byAge), max(1, f.config.Limits.Connections/100))]
+	for _, a := range byAge {
+		f.stats.displaced.Add(1)
+		_ = a.c.Close()
+	}
+	return len(byAge) > 0
 }
 
 func peer(a net.Addr) netip.Addr {
@@ -293,6 +346,20 @@ type conn struct {
 	local   net.Addr
 	remote  net.Addr
 	once    sync.Once
+	// progress is when it last got something done: when it came, when a request's header had come whole, or when one was answered.
+	progress atomic.Int64
+}
+
+func (c *conn) moved() { c.progress.Store(time.Now().UnixNano()) }
+
+// connKey is the key of the context under which a request has its connection.
+type connKey struct{}
+
+func withConn(ctx context.Context, c net.Conn) context.Context {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	return context.WithValue(ctx, connKey{}, c)
 }
 
 // Read implements net.Conn.
@@ -310,9 +377,10 @@ func (c *conn) Read(b []byte) (int, error) {
 func (c *conn) Close() error {
 	c.once.Do(func() {
 		c.gate.front.stats.open.Add(-1)
+		c.gate.mu.Lock()
+		defer c.gate.mu.Unlock()
+		delete(c.gate.all, c)
 		if c.counted {
-			c.gate.mu.Lock()
-			defer c.gate.mu.Unlock()
 			if c.gate.from[c.source]--; c.gate.from[c.source] <= 0 {
 				delete(c.gate.from, c.source)
 			}
