@@ -88,7 +88,7 @@ type Port struct {
 	Encryption bool `json:"encryption" default:"true"`
 	// ReverseProxy is the proxy in front.
 	ReverseProxy *ReverseProxy `json:"reverseProxy"`
-	// ProxyProtocolV2 expects a PROXY header, version 2, on connections from the proxy's incomingAddresses.
+	// ProxyProtocolV2 expects a PROXY header, version 2 or 1, on connections from the proxy's incomingAddresses.
 	ProxyProtocolV2 bool `json:"proxyProtocolV2"`
 	// AcceptClientCertificate asks for a client certificate.
 	AcceptClientCertificate bool `json:"acceptClientCertificate"`
@@ -102,7 +102,7 @@ type Port struct {
 type ReverseProxy struct {
 	// Port is the port that the outside sees; 0: that of this node.
 	Port int `json:"port" min:"0" max:"65535"`
-	// IncomingAddresses lists from where the proxy connects. Of requests from there, X-Forwarded-For says where they come from.
+	// IncomingAddresses lists from where the proxy connects. Of requests from there, X-Forwarded-For says where they come from, unless a PROXY header does.
 	IncomingAddresses []AddressRange `json:"incomingAddresses" required:"true"`
 }
 

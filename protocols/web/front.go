@@ -203,6 +203,9 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h["Strict-Transport-Security"], h["X-Content-Type-Options"] = hsts, nosniff
 	cache := f.config.Policies.Load()
 	issuer, path, ok := cache.IssuerAt(hostOf(r.Host), r.URL.Path)
+	if raw := r.URL.RawPath; raw != "" && strings.Contains(strings.ToLower(raw), "%2f") { // a proxy in front may take it for something else
+		ok = false
+	}
 	if !ok {
 		f.stats.unknownHosts.Add(1)
 		h.Set("Content-Type", "text/plain; charset=utf-8")
@@ -320,6 +323,9 @@ func source(r *http.Request, port *document.Port) (netip.AddrPort, bool) {
 	}
 	if !within(port.ReverseProxy.IncomingAddresses, by) {
 		return from, false
+	}
+	if !within(port.ReverseProxy.IncomingAddresses, from.Addr()) { // a PROXY header has said who it is, and the header of the request is his
+		return from, true
 	}
 	for _, line := range reversed(r.Header["X-Forwarded-For"]) {
 		for _, text := range reversed(strings.Split(line, ",")) {

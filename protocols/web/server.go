@@ -15,6 +15,8 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -411,13 +413,20 @@ type arrived struct {
 	by netip.Addr
 }
 
-var errProxy = errors.New("no PROXY header of version 2")
+var errProxy = errors.New("no PROXY header")
 
-// maxProxyHeader is the longest PROXY header that is taken, behind its first 16 bytes.
-const maxProxyHeader = 2048
+const (
+	// maxProxyHeader is the longest PROXY header of version 2 that is taken, behind its first 16 bytes.
+	maxProxyHeader = 2048
+	// maxProxyLine is the longest of version 1, with the end of its line.
+	maxProxyLine = 107
+)
 
-// readProxy reads a PROXY header of version 2; the source is invalid where the proxy speaks for itself.
+// readProxy reads a PROXY header of version 1 or 2; the source is invalid where the proxy speaks for itself.
 func readProxy(r *bufio.Reader) (netip.AddrPort, error) {
+	if start, err := r.Peek(6); err == nil && string(start) == "PROXY " {
+		return readProxyLine(r)
+	}
 	var head [16]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return netip.AddrPort{}, err
@@ -448,6 +457,33 @@ func readProxy(r *bufio.Reader) (netip.AddrPort, error) {
 		return netip.AddrPort{}, nil
 	}
 	return netip.AddrPort{}, errProxy
+}
+
+// readProxyLine reads a PROXY header of version 1.
+func readProxyLine(r *bufio.Reader) (netip.AddrPort, error) {
+	var line []byte
+	for len(line) < 2 || string(line[len(line)-2:]) != "\r\n" {
+		c, err := r.ReadByte()
+		if err != nil {
+			return netip.AddrPort{}, err
+		}
+		if line = append(line, c); len(line) > maxProxyLine {
+			return netip.AddrPort{}, errProxy
+		}
+	}
+	words := strings.Split(string(line[:len(line)-2]), " ")
+	if len(words) >= 2 && words[1] == "UNKNOWN" {
+		return netip.AddrPort{}, nil
+	}
+	if len(words) != 6 {
+		return netip.AddrPort{}, errProxy
+	}
+	a, err := netip.ParseAddr(words[2])
+	port, err2 := strconv.ParseUint(words[4], 10, 16)
+	if err != nil || err2 != nil || a.Zone() != "" || (words[1] != "TCP4" || !a.Is4()) && (words[1] != "TCP6" || !a.Is6()) {
+		return netip.AddrPort{}, errProxy
+	}
+	return netip.AddrPortFrom(a.Unmap(), uint16(port)), nil
 }
 
 // tlsConfigs are the TLS settings of hosts, made once for each change of the identity provider.
