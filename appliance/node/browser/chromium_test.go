@@ -87,9 +87,9 @@ func (p *process) start() error {
 // certified reports whether the browser has the client certificate of the tests.
 func (p *process) certified() bool { return p.start() == nil && p.certificate }
 
-// wardrobe puts into the folder what the browser is to find there: a client certificate, and the policy that it shows that one and
-// Kerberos tickets without asking. It returns the
-// command that starts the browser. Policies are the machine's, so the browser sees a folder of its own in their place, which takes root.
+// wardrobe puts into the folder what the browser is to find there: a client certificate, and the policy that it shows that one and Kerberos tickets
+// without asking. It returns the command that starts the browser. Policies are the machine's, so the browser sees a folder of its own in their
+// place, which takes root and its right to mount; without that the browser is one like any other.
 func (p *process) wardrobe(folder string) (command string, err error) {
 	for _, needed := range []string{"certutil", "pk12util", "openssl", "unshare"} {
 		if _, err := exec.LookPath(needed); err != nil || os.Getuid() != 0 {
@@ -113,6 +113,10 @@ func (p *process) wardrobe(folder string) (command string, err error) {
 		if err := os.WriteFile(name, []byte(text), 0o755); err != nil {
 			return "", err
 		}
+	}
+	// Root of a container may not be allowed to mount anything.
+	if err := exec.Command("unshare", "--mount", "--propagation", "private", "mount", "--bind", filepath.Join(folder, "chromium"), "/etc/chromium").Run(); err != nil {
+		return "chromium", nil
 	}
 	bundle := filepath.Join(folder, "client.p12")
 	for _, c := range [][]string{
