@@ -37,7 +37,7 @@ func ValidateAll(changed []*Document, deleted []string, look Lookup) Problems {
 	for _, key := range deleted {
 		s.deleted[key] = true
 	}
-	claimed := make(map[string]string, len(changed))
+	s.claimed = make(map[string]string, len(changed))
 	referred := map[string]bool{} // keys that changed documents refer to and that are deleted
 	for _, d := range changed {
 		if s.changed[d.Key()] != d {
@@ -46,10 +46,15 @@ func ValidateAll(changed []*Document, deleted []string, look Lookup) Problems {
 		s.problems = append(s.problems, Validate(d)...)
 		r := d.relations()
 		s.references(d, r, referred)
-		s.claims(d, r, claimed)
+		s.claims(d, r)
 		s.circles(d)
 		s.password(d)
 		s.site(d)
+	}
+	for _, d := range changed { // what the others claim is known by now
+		if s.changed[d.Key()] == d {
+			s.places(d)
+		}
 	}
 	for _, key := range deleted {
 		s.deletion(key, referred)
@@ -63,6 +68,7 @@ type set struct {
 	changed  map[string]*Document
 	deleted  map[string]bool
 	stored   map[string]*Document // what look said
+	claimed  map[string]string    // claim -> key of the changed document that makes it
 	problems Problems
 }
 
@@ -118,17 +124,24 @@ func (s *set) suggestName(kind, name string) string {
 	return suggest(name, names)
 }
 
-func (s *set) claims(d *Document, r *relations, claimed map[string]string) {
+// holder returns who holds a claim once the changes are in effect, as far as they were looked at. What is changed claims anew, and what is deleted claims nothing.
+func (s *set) holder(claim string) (key string, held bool) {
+	if key, held = s.claimed[claim]; held {
+		return key, true
+	}
+	if key, held = s.look.Holder(claim); held {
+		_, anew := s.changed[key]
+		held = !anew && !s.deleted[key]
+	}
+	return key, held
+}
+
+func (s *set) claims(d *Document, r *relations) {
 	key := d.Key()
 	for _, c := range r.claims {
-		holder, held := claimed[c.key]
-		if !held {
-			claimed[c.key] = key
-			// What is changed with this one claims anew, and what is deleted claims nothing.
-			if holder, held = s.look.Holder(c.key); held {
-				_, anew := s.changed[holder]
-				held = !anew && !s.deleted[holder]
-			}
+		holder, held := s.holder(c.key)
+		if _, known := s.claimed[c.key]; !known {
+			s.claimed[c.key] = key
 		}
 		if held && holder != key {
 			kind, name, _ := strings.Cut(holder, "/")

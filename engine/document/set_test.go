@@ -121,6 +121,92 @@ func TestChangesAreCheckedAgainstWhatIsInForce(t *testing.T) {
 	}
 }
 
+// TestPlacesAreOfOneIdentityProvider has two virtual identity providers, or a virtual one and a main one, claim the same host and path in each way in which a document can say it.
+func TestPlacesAreOfOneIdentityProvider(t *testing.T) {
+	const inForceHere = `
+{kind: IdentityProvider, name: main, spec: {type: local, network: {hostName: sso.example.org}}}
+---
+{kind: IdentityProvider, name: second, spec: {type: local, network: {hostName: second.example.org}}}
+---
+{kind: IdentityProvider, name: partners, spec: {type: local, parent: main, pathPrefix: /partners}}
+---
+{kind: IdentityProvider, name: away, spec: {type: local, parent: main, hostName: away.example.org, pathPrefix: /a}}
+---
+{kind: IdentityProvider, name: upper, spec: {type: local, parent: main, hostName: upper.example.org}}
+`
+	virtual := func(name, spec string) string {
+		return "{kind: IdentityProvider, name: " + name + ", spec: {type: local, " + spec + "}}"
+	}
+	for _, c := range []struct {
+		name    string
+		changed string
+		deleted []string
+		want    []string
+	}{
+		{"another path", virtual("x", "parent: main, pathPrefix: /others"), nil, nil},
+		{"the same path below another", virtual("x", "parent: second, pathPrefix: /partners"), nil, nil},
+		{"itself once more", virtual("partners", "parent: main, pathPrefix: /partners"), nil, nil},
+		{"itself, with the host said", virtual("partners", "parent: main, hostName: sso.example.org, pathPrefix: /partners"), nil, nil},
+		{"the same path", virtual("x", "parent: main, pathPrefix: /partners"), nil, []string{"IdentityProvider x: spec.pathPrefix: the place below main/partners/ on the web front is held by IdentityProvider partners"}},
+		{
+			"the same path, with the host said", virtual("x", "parent: main, hostName: SSO.example.org, pathPrefix: /partners"), nil,
+			[]string{"IdentityProvider x: spec.hostName: the place sso.example.org/partners/ on the web front is held by IdentityProvider partners"},
+		},
+		{
+			"the same path, with the host of another's said", virtual("x", "parent: second, hostName: sso.example.org, pathPrefix: /partners"), nil,
+			[]string{"IdentityProvider x: spec.hostName: the place sso.example.org/partners/ on the web front is held by IdentityProvider partners"},
+		},
+		{"in place of the other", virtual("x", "parent: second, hostName: sso.example.org, pathPrefix: /partners"), []string{"IdentityProvider/partners"}, nil},
+		{
+			"two at once", virtual("x", "parent: main, pathPrefix: /new") + "\n---\n" + virtual("y", "parent: second, hostName: sso.example.org, pathPrefix: /new"), nil,
+			[]string{"IdentityProvider y: spec.hostName: the place sso.example.org/new/ on the web front is held by IdentityProvider x"},
+		},
+		{
+			"two at once, the other way round", virtual("y", "parent: main, pathPrefix: /new") + "\n---\n" + virtual("x", "parent: second, hostName: sso.example.org, pathPrefix: /new"), nil,
+			[]string{"IdentityProvider y: spec.pathPrefix: the place sso.example.org/new/ on the web front is held by IdentityProvider x"},
+		},
+		{"two that change places", virtual("partners", "parent: main, pathPrefix: /b") + "\n---\n" + virtual("x", "parent: main, pathPrefix: /partners"), nil, nil},
+		{"the host of the main one", virtual("x", "parent: second, hostName: sso.example.org"), nil, []string{"IdentityProvider x: spec.hostName: the place sso.example.org/ on the web front is held by IdentityProvider main"}},
+		{"the host of a virtual one", virtual("x", "parent: second, hostName: upper.example.org"), nil, []string{"IdentityProvider x: spec.hostName: the place upper.example.org/ on the web front is held by IdentityProvider upper"}},
+		{"another main one of the same host", virtual("x", "network: {hostName: sso.example.org}"), nil, []string{"IdentityProvider x: spec.network.hostName: the place sso.example.org/ on the web front is held by IdentityProvider main"}},
+		{
+			"a path below the host of a virtual one", virtual("x", "parent: main, hostName: upper.example.org, pathPrefix: /partners"), nil, nil,
+		},
+		{
+			"a main one that moves to where another is", virtual("second", "network: {hostName: away.example.org}") + "\n---\n" + virtual("x", "parent: second, pathPrefix: /a"), nil,
+			[]string{"IdentityProvider x: spec.pathPrefix: the place away.example.org/a/ on the web front is held by IdentityProvider away"},
+		},
+		{
+			"a main one that takes those below it there", virtual("main", "network: {hostName: away.example.org}") + "\n---\n" + virtual("away", "parent: second, hostName: away.example.org, pathPrefix: /partners"), nil,
+			[]string{"IdentityProvider away: spec.hostName: the place away.example.org/partners/ on the web front is held by IdentityProvider partners"},
+		},
+		{
+			"a main one that takes those below it to where one is that stays", virtual("main", "network: {hostName: elsewhere.example.org}"), nil, nil,
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			problems := ValidateAll(parse(t, c.changed), c.deleted, newInForce(parse(t, inForceHere)))
+			if len(problems) != len(c.want) {
+				t.Fatalf("%d problems:\n%v", len(problems), problems)
+			}
+			for i, want := range c.want {
+				if !strings.Contains(problems[i].String(), want) {
+					t.Errorf("have %s\nwant %s", problems[i], want)
+				}
+			}
+		})
+	}
+	if _, err := Parse("in.yaml", strings.NewReader(virtual("x", "parent: main, pathPrefix: /.well-known/x"))); err == nil || !strings.Contains(err.Error(), "what identity providers say of themselves is below /.well-known") {
+		t.Errorf("%v", err)
+	}
+	moved := virtual("main", "network: {hostName: away.example.org}")
+	stays := strings.Replace(inForceHere, "pathPrefix: /a}", "pathPrefix: /partners}", 1)
+	problems := ValidateAll(parse(t, moved), nil, newInForce(parse(t, stays)))
+	if len(problems) != 1 || !strings.Contains(problems[0].String(), "spec.network.hostName: the place away.example.org/partners/ on the web front is held by IdentityProvider away, and would be that of IdentityProvider partners") {
+		t.Errorf("%v", problems)
+	}
+}
+
 func TestDocumentGivenTwiceIsRefused(t *testing.T) {
 	changed := append(parse(t, "{kind: Group, name: a}"), parse(t, "{kind: Group, name: a}")...)
 	if p := ValidateAll(changed, nil, noDocuments{}); len(p) != 1 || !strings.Contains(p[0].Reason, "given twice, first at in.yaml:1") {

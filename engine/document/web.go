@@ -30,6 +30,8 @@ func (p *IdentityProvider) checkWeb(c *checker) {
 			c.fail("spec.pathPrefix", "", "expected segments of letters, digits and . _ ~ -, each behind a slash, such as /partners; found %q", shorten(p.PathPrefix))
 		case first == "login" || first == "protected":
 			c.fail("spec.pathPrefix", "", "the pages of every identity provider are below /login and /protected")
+		case first == ".well-known":
+			c.fail("spec.pathPrefix", "", "what identity providers say of themselves is below /.well-known")
 		}
 	}
 	if n := p.Network; n != nil {
@@ -135,16 +137,81 @@ func (c *checker) host(path, host string) {
 	}
 }
 
-// claimSite claims where the web front finds the identity provider.
+// claimSite claims where the web front finds the identity provider. One that names no host of its own has that of the one above it, which the document does not say: set.places looks
+// for others there.
 func (p *IdentityProvider) claimSite(name string, r *relations) {
 	switch {
 	case p.Parent == "" && p.Network != nil && p.Network.HostName != "":
-		r.claim("site/"+strings.ToLower(p.Network.HostName)+"/", "spec.network.hostName")
+		r.claim(placeAt(p.Network.HostName, ""), "spec.network.hostName")
 	case p.Parent != "" && p.HostName != "":
-		r.claim("site/"+strings.ToLower(p.HostName)+p.PathPrefix+"/", "spec.hostName")
+		r.claim(placeAt(p.HostName, p.PathPrefix), "spec.hostName")
 	case p.Parent != "" && p.PathPrefix != "":
-		r.claim("site/below "+p.Parent+p.PathPrefix+"/", "spec.pathPrefix")
+		r.claim(placeBelow(p.Parent, p.PathPrefix), "spec.pathPrefix")
 	}
+}
+
+// placeAt is the claim of a place by the host, placeBelow that by the identity provider whose host it has.
+func placeAt(host, prefix string) string { return "site/" + strings.ToLower(host) + prefix + "/" }
+
+func placeBelow(parent, prefix string) string { return "site/below " + parent + prefix + "/" }
+
+// places checks that no two virtual identity providers have the same place, where one names the host and the other has it of the one above it.
+func (s *set) places(d *Document) {
+	p, ok := d.Spec.(*IdentityProvider)
+	if !ok {
+		return
+	}
+	switch {
+	case p.Parent == "" && p.Network != nil && p.Network.HostName != "":
+		if was := s.look.Document(d.Key()); was != nil {
+			if n := was.Spec.(*IdentityProvider).Network; n != nil && strings.EqualFold(n.HostName, p.Network.HostName) {
+				return // all that is below it is where it was
+			}
+		}
+		for key := range s.look.Referrers(d.Key()) {
+			below := s.find(key)
+			if below == nil || s.changed[key] != nil { // which is looked at by itself
+				continue
+			}
+			if v, ok := below.Spec.(*IdentityProvider); ok && v.Parent == d.Name && v.HostName == "" && v.PathPrefix != "" {
+				s.sole(d, "spec.network.hostName", placeAt(p.Network.HostName, v.PathPrefix), key)
+			}
+		}
+	case p.Parent != "" && p.HostName == "" && p.PathPrefix != "":
+		above := s.find(KindIdentityProvider + "/" + p.Parent)
+		if above == nil {
+			return // references said so
+		}
+		if n := above.Spec.(*IdentityProvider).Network; n != nil && n.HostName != "" {
+			s.sole(d, "spec.pathPrefix", placeAt(n.HostName, p.PathPrefix), d.Key())
+		}
+	case p.Parent != "" && p.HostName != "" && p.PathPrefix != "":
+		root, held := s.holder(placeAt(p.HostName, ""))
+		if !held {
+			return
+		}
+		if above, ok := s.find(root).Spec.(*IdentityProvider); ok && above.Parent == "" {
+			_, name, _ := strings.Cut(root, "/")
+			if other, held := s.holder(placeBelow(name, p.PathPrefix)); held && other != d.Key() && (s.changed[other] == nil || d.Key() > other) {
+				s.taken(d, "spec.hostName", placeAt(p.HostName, p.PathPrefix), other, d.Key())
+			}
+		}
+	}
+}
+
+// sole checks that nobody holds a place that is another identity provider's, or the document's own, by the host of the one above it.
+func (s *set) sole(d *Document, path, place, key string) {
+	if other, held := s.holder(place); held && other != key && (s.changed[other] == nil || key == d.Key() && d.Key() > other) {
+		s.taken(d, path, place, other, key)
+	}
+}
+
+func (s *set) taken(d *Document, path, place, holder, key string) {
+	whose := ""
+	if key != d.Key() {
+		whose = ", and would be that of " + strings.Replace(key, "/", " ", 1)
+	}
+	s.fail(d, path, "give one of them another pathPrefix or hostName", "%s is held by %s%s", claimWords(place), strings.Replace(holder, "/", " ", 1), whose)
 }
 
 // site checks that an identity provider to which browsers come has a host name, its own or that of the one above it.
