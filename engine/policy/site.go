@@ -119,11 +119,16 @@ func newSites(all map[string]*issuerObject) map[string]*hostSites {
 }
 
 // IssuerAt returns the identity provider that a request is for, by its host in lower case and without a port, and by its path; rest is the path below the
-// identity provider's own. The longest path prefix of whole segments counts. It does not allocate, and takes as long for one identity provider as for many.
+// identity provider's own. The longest path prefix of whole segments counts; behind /.well-known/NAME the whole rest does. It does not allocate, and takes as long for one identity provider as for many.
 func (c *Cache) IssuerAt(host, path string) (issuer *Issuer, rest string, ok bool) {
 	h := c.tables.sites[host]
 	if h == nil {
 		return nil, "", false
+	}
+	if strings.HasPrefix(path, wellKnown) {
+		if o, rest := h.wellKnown(path); o != nil {
+			return o.issuer, rest, true
+		}
 	}
 	end := 0 // of the longest path that could be a prefix
 	for range h.depth {
@@ -147,6 +152,20 @@ func (c *Cache) IssuerAt(host, path string) (issuer *Issuer, rest string, ok boo
 		return nil, "", false
 	}
 	return h.root.issuer, path, true
+}
+
+// wellKnown is below what a host says what there is of it (RFC 8615).
+const wellKnown = "/.well-known/"
+
+// wellKnown finds the identity provider whose path stands behind a name that is well known, as RFC 8414 section 3.1 has it; rest is that name, as if it were asked for below the
+// identity provider.
+func (h *hostSites) wellKnown(path string) (o *issuerObject, rest string) {
+	end := strings.IndexByte(path[len(wellKnown):], '/')
+	if end < 0 {
+		return nil, ""
+	}
+	end += len(wellKnown)
+	return h.under[path[end:]], path[:end]
 }
 
 // OnWeb reports whether any identity provider has the host, whatever the path.

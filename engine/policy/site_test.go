@@ -28,6 +28,17 @@ func TestIssuerIsFoundByHostAndLongestPath(t *testing.T) {
 		{"sso.example.org", "/a/b/c/d", "ab", "/c/d"},
 		{"sso.example.org", "/a/bc", "a", "/bc"},
 		{"virtual.example.org", "/v9999/token", "v9999", "/token"},
+		// RFC 8414 section 3.1, and what OpenID Connect Discovery 1.0 section 4 has below the path.
+		{"sso.example.org", "/.well-known/oauth-authorization-server", "root", "/.well-known/oauth-authorization-server"},
+		{"sso.example.org", "/.well-known/oauth-authorization-server/a", "a", "/.well-known/oauth-authorization-server"},
+		{"sso.example.org", "/.well-known/oauth-authorization-server/a/b", "ab", "/.well-known/oauth-authorization-server"},
+		{"sso.example.org", "/.well-known/openid-configuration/a", "a", "/.well-known/openid-configuration"},
+		{"sso.example.org", "/a/b/.well-known/openid-configuration", "ab", "/.well-known/openid-configuration"},
+		{"sso.example.org", "/.well-known/oauth-authorization-server/", "root", "/.well-known/oauth-authorization-server/"},
+		{"sso.example.org", "/.well-known/oauth-authorization-server/c", "root", "/.well-known/oauth-authorization-server/c"},
+		{"sso.example.org", "/.well-known/oauth-authorization-server/a/", "root", "/.well-known/oauth-authorization-server/a/"},
+		{"sso.example.org", "/.well-known/", "root", "/.well-known/"},
+		{"virtual.example.org", "/.well-known/oauth-authorization-server/v7", "v7", "/.well-known/oauth-authorization-server"},
 	} {
 		i, rest, ok := c.IssuerAt(x.host, x.path)
 		if !ok || i.Name != x.name || rest != x.rest {
@@ -39,7 +50,9 @@ func TestIssuerIsFoundByHostAndLongestPath(t *testing.T) {
 			t.Error(x, i.Name)
 		}
 	}
-	if n := testing.AllocsPerRun(100, func() { c.IssuerAt("virtual.example.org", "/v77/token") }); n != 0 {
-		t.Error(n, "allocations")
+	for _, path := range []string{"/v77/token", "/.well-known/oauth-authorization-server/v77"} {
+		if n := testing.AllocsPerRun(100, func() { c.IssuerAt("virtual.example.org", path) }); n != 0 {
+			t.Error(path, n, "allocations")
+		}
 	}
 }
