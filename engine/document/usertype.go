@@ -41,7 +41,7 @@ type PasswordPolicy struct {
 	MinLength int `json:"minLength" min:"0" max:"128"`
 	// Classes is how many of the four classes (lower case, upper case, digits, others) a new password must use.
 	Classes int `json:"classes" min:"0" max:"4"`
-	// AllowChange lets people change their own password when they log in with MS-CHAPv2. It needs the form nt or clear.
+	// AllowChange lets people change their own password: at the pages of the web front, in ASCII logins of TACACS+, and over RADIUS by MS-CHAPv2, which needs the form nt or clear.
 	AllowChange bool `json:"allowChange"`
 	// Argon2 is the cost of the Argon2id hash.
 	Argon2 Argon2 `json:"argon2"`

@@ -181,9 +181,6 @@ func (t *UserType) check(c *checker) {
 	if p.MaxAge > 0 && p.MinAge > p.MaxAge {
 		c.fail("spec.password.minAge", "", "the least age is above the greatest")
 	}
-	if p.AllowChange && !p.Keeps(FormNT) && !p.Keeps(FormClear) {
-		c.fail("spec.password.allowChange", "add nt to spec.password.keep", "passwords are changed by MS-CHAPv2, which needs the form nt or clear")
-	}
 	if l := p.Lockout; l != nil && l.Total != 0 && l.Total < l.Attempts {
 		c.fail("spec.password.lockout.total", "", "fewer wrong passwords lock the person out everywhere than from one source (%d)", l.Attempts)
 	}

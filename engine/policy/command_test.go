@@ -292,3 +292,45 @@ func TestSecondFactorThatTacacsCannotCarryIsWarnedOf(t *testing.T) {
 		}
 	}
 }
+
+// Pages and ASCII logins change passwords whatever form is kept, so only where RADIUS could change them by MS-CHAPv2 is there anything to say.
+func TestPasswordsThatDevicesCannotChangeAreWarnedOf(t *testing.T) {
+	r := newRig(t)
+	draft := func(keep, change string) string {
+		t.Helper()
+		docs, err := r.parse("{kind: UserType, name: default, spec: {password: {keep: [" + keep + "], allowChange: " + change + "}}}")
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := r.compiler.Draft(docs, nil)
+		if len(d.Problems) > 0 {
+			t.Errorf("%s: %v", keep, d.Problems)
+		}
+		return d.Warnings.Error()
+	}
+	const pages = "{kind: IdentityProvider, name: home, spec: {type: local, network: {hostName: sso.example.org}, profiles: {openid: {enabled: true}, tacacs: {enabled: true}}}}"
+	r.apply(t, pages)
+	if got := draft("argon2id", "true"); got != "" {
+		t.Errorf("where pages alone change passwords: %s", got)
+	}
+	wlan := func(methods string) string {
+		return "{kind: IdentityProvider, name: home, spec: {type: local, profiles: {radius: {enabled: true" + methods + "}}}}\n---\n" +
+			"{kind: ServiceProvider, name: wlan, spec: {type: radius, radius: {sourceIPs: [10.0.0.0/8], secret: one}}}"
+	}
+	r.apply(t, wlan(", mschapv2: false"))
+	if got := draft("argon2id", "true"); got != "" {
+		t.Errorf("where RADIUS has no MS-CHAPv2: %s", got)
+	}
+	r.apply(t, wlan(""))
+	if got := draft("argon2id", "true"); !strings.Contains(got, `spec.password.allowChange: nobody can change his password at devices of the ServiceProvider "wlan"`) || !strings.Contains(got, "add nt") {
+		t.Errorf("where RADIUS has MS-CHAPv2: %q", got)
+	}
+	for _, keep := range []string{"argon2id, nt", "clear"} {
+		if got := draft(keep, "true"); got != "" {
+			t.Errorf("%s: %s", keep, got)
+		}
+	}
+	if got := draft("argon2id", "false"); got != "" {
+		t.Errorf("where nobody changes passwords: %s", got)
+	}
+}

@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -89,6 +90,7 @@ func (c *Compiler) Draft(changed []*document.Document, deleted []string) Draft {
 	for _, p := range next.closedWarnings(touched) {
 		add(p)
 	}
+	d.Warnings = append(d.Warnings, next.changeWarnings(touched)...)
 	refused, doubtful := c.env.sharedSecrets(base, next, touched, c.clock())
 	d.Problems, d.Warnings = append(d.Problems, refused...), append(d.Warnings, doubtful...)
 	if more := broken - maxOthers; more > 0 {
@@ -150,6 +152,30 @@ func problems(b Broken, doc *document.Document) []problem {
 		}
 		out = append(out, p)
 	}
+	return out
+}
+
+// changeWarnings tells of user types whose people may change their password and cannot at devices: MS-CHAPv2, by which RADIUS changes them, needs forms that are not kept. Where no service
+// provider of type radius has an identity provider that takes MS-CHAPv2, nobody misses it.
+func (m *model) changeWarnings(touched map[state.Key]*document.Document) (out document.Problems) {
+	for _, doc := range touched {
+		spec, ok := doc.Spec.(*document.UserType)
+		if !ok || !spec.Password.AllowChange || spec.Password.Keeps(document.FormNT) || spec.Password.Keeps(document.FormClear) {
+			continue
+		}
+		for _, name := range slices.Sorted(maps.Keys(m.tables.clients)) {
+			c := m.tables.clients[name]
+			if c.Spec == nil || c.Spec.Radius == nil || c.Issuer == nil || c.Broken != nil || !c.Issuer.Accepts(document.TypeRadius).MSCHAPv2 {
+				continue
+			}
+			out = append(out, problem{Problem: document.Problem{
+				Kind: doc.Kind, Name: doc.Name, Field: "spec.password.allowChange", Suggestion: "add nt to spec.password.keep if they are to",
+				Reason: fmt.Sprintf("nobody can change his password at devices of the ServiceProvider %q, as MS-CHAPv2 needs the form nt or clear", name),
+			}}.at(doc).Problem)
+			break
+		}
+	}
+	slices.SortFunc(out, func(a, b document.Problem) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 
