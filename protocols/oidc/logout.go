@@ -2,7 +2,6 @@ package oidc
 
 import (
 	"context"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -35,8 +34,6 @@ func (p *Provider) logout(x *web.Exchange) {
 		p.page(x, client, wrong)
 		return
 	}
-	// Clients that watch the session look again, also where the person is asked first: what they then find out is so.
-	http.SetCookie(x.W, &http.Cookie{Name: watchCookie, Path: "/", MaxAge: -1, Secure: true, SameSite: http.SameSiteNoneMode})
 	p.front.Logout(x, l)
 }
 

@@ -60,7 +60,10 @@ type endpoints struct {
 	discovery, jwks, authorize, token, revoke, introspect, userinfo, logout, register, sessionCookie, impersonate, checkSession func(*web.Exchange)
 }
 
-var _ web.Protocol = (*Provider)(nil)
+var (
+	_ web.Protocol = (*Provider)(nil)
+	_ web.Watcher  = (*Provider)(nil)
+)
 
 // New returns a provider. Serve it with Attach.
 func New(c Config) (*Provider, error) {

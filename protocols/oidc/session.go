@@ -24,20 +24,36 @@ func (p *Provider) browserState(session uint64) string {
 	return pairwise(p.pairwiseKey(), "watch", session)[:22]
 }
 
-// sessionState returns the session_state of a response, and has the browser keep what it is compared with.
+// SessionGone implements web.Watcher: the page of session management says from now on that the session is another.
+func (p *Provider) SessionGone(x *web.Exchange) {
+	http.SetCookie(x.W, &http.Cookie{Name: watchCookie, Path: "/", MaxAge: -1, Secure: true, SameSite: http.SameSiteNoneMode})
+}
+
+// sessionState returns the session_state of a response, and has the browser keep what it is compared with. A response without a session leaves that of the browser as it is, unless the
+// browser shows a session that is over: within a frame of another site it sends no cookie of its session.
 func (p *Provider) sessionState(x *web.Exchange, clientID, redirectURI string, session uint64) string {
 	state := p.browserState(session)
 	if kept, err := x.R.Cookie(watchCookie); err != nil || kept.Value != state {
 		if session != 0 {
 			http.SetCookie(x.W, &http.Cookie{Name: watchCookie, Value: state, Path: "/", Secure: true, SameSite: http.SameSiteNoneMode})
 		} else if err == nil {
-			state = kept.Value
+			if id := x.SessionID(); id == "" || p.lives(x, id) {
+				state = kept.Value
+			} else {
+				p.SessionGone(x)
+			}
 		}
 	}
 	var salt [9]byte
 	rand.Read(salt[:])
 	text := base64.RawURLEncoding.EncodeToString(salt[:])
 	return sessionHash(clientID, originOf(redirectURI), state, text) + "." + text
+}
+
+// lives reports whether a session counts at the identity provider of a request.
+func (p *Provider) lives(x *web.Exchange, id string) bool {
+	s, ok := p.engine.Session(id)
+	return ok && x.Issuer.SSO != nil && s.Scope == x.Issuer.SSO.Scope
 }
 
 func sessionHash(clientID, origin, state, salt string) string {

@@ -172,6 +172,16 @@ func (x *Exchange) setSession(id string) {
 	http.SetCookie(x.W, c)
 }
 
+// endSession has the browser forget its session, and show service providers that it has none.
+func (f *Front) endSession(x *Exchange) {
+	x.setSession("")
+	for _, p := range f.order {
+		if w, ok := p.(Watcher); ok {
+			w.SessionGone(x)
+		}
+	}
+}
+
 func (x *Exchange) deviceSecret() string {
 	if c, err := x.R.Cookie(deviceCookie); err == nil {
 		return c.Value

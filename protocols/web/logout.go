@@ -32,6 +32,7 @@ func (f *Front) Logout(x *Exchange, l *Logout) {
 	locale := f.pages.locale(l.Locales, x.R.Header.Get("Accept-Language"))
 	s, ok := f.config.Engine.Session(x.SessionID())
 	if !ok || s.Scope != x.Issuer.SSO.Scope {
+		f.endSession(x) // it has ended elsewhere, or by time
 		f.goodbye(x, locale, l.Redirect, nil)
 		return
 	}
@@ -73,6 +74,9 @@ func (f *Front) answerLogout(x *Exchange) {
 		return
 	}
 	s, live := f.config.Engine.Session(x.SessionID())
+	if !live {
+		f.endSession(x)
+	}
 	if !live || s.Number != w.Session {
 		f.goodbye(x, w.Locale, w.Redirect, nil)
 		return
@@ -86,7 +90,7 @@ func (f *Front) logOut(x *Exchange, locale string, s *state.SSO, redirect string
 	defer cancel()
 	frames := f.frames(x.Cache, s)
 	err := f.config.Engine.EndSessions(ctx, s.User, []uint64{s.Number}, "")
-	x.setSession("")
+	f.endSession(x)
 	f.stats.logouts.Add(1)
 	if err != nil && !isNoSession(err) {
 		f.logger.Warn("a logout could not be recorded", "session", s.Number, "error", err)

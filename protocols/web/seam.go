@@ -40,6 +40,12 @@ type Protocol interface {
 	LoggedOut(c *policy.Cache, s *state.SSO, v *state.SSOVisit) (frame string, call func(context.Context) error)
 }
 
+// Watcher is a Protocol that keeps in the browser by what service providers see that the session there is another.
+type Watcher interface {
+	// SessionGone has the browser show that it has no session any more.
+	SessionGone(x *Exchange)
+}
+
 // Returner is a Protocol that knows the URLs of its service providers.
 type Returner interface {
 	// Returns reports whether a URL is one that a service provider of the identity provider has registered, to which a person may be sent back.
