@@ -8,6 +8,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -130,6 +131,35 @@ func TestKeysAreDueByAge(t *testing.T) {
 	keys, _ := r.people.SigningKeys("local")
 	if due := r.engine.KeysDue(&keys, r.clock.Now().Add(1e5*time.Hour)); due != nil {
 		t.Errorf("without OpenID Connect %v are due", due)
+	}
+	r.apply("{kind: IdentityProvider, name: local, spec: {type: local, publicID: home, profiles: {openid: {enabled: true, keyRotation: 720h}}}}")
+	due := func(after time.Duration) string {
+		keys, _ := r.people.SigningKeys("local")
+		return strings.Join(r.engine.KeysDue(&keys, r.clock.Now().Add(after)), " ")
+	}
+	if due(720*time.Hour-time.Second) != "" || due(720*time.Hour) != "ES256 RS256" {
+		t.Errorf("due are %q, and a second later %q", due(720*time.Hour-time.Second), due(720*time.Hour))
+	}
+	// One algorithm was rotated by hand, so that the other alone is due.
+	r.clock.move(360 * time.Hour)
+	if _, err := r.engine.RotateKeys(soon(t), &Rotation{Issuer: "local", Algorithms: []string{ES256}, By: "admin"}); err != nil {
+		t.Fatal(err)
+	}
+	r.clock.move(360 * time.Hour)
+	if due(0) != RS256 {
+		t.Fatalf("due are %q", due(0))
+	}
+	before := mustKeys(t, r, "local").At(RS256, r.clock.Now())
+	set, err := r.engine.RotateKeys(soon(t), &Rotation{Issuer: "local", Algorithms: []string{RS256}})
+	if err != nil || due(0) != "" {
+		t.Fatalf("%v; due are %q", err, due(0))
+	}
+	if set.At(RS256, r.clock.Now()).ID != before.ID || set.At(RS256, r.clock.Now().Add(KeyOverlap)).ID == before.ID || set.Find(before.ID, r.clock.Now().Add(KeyOverlap)) == nil {
+		t.Error("the key before does not sign until the new one is known")
+	}
+	r.apply("{kind: IdentityProvider, name: local, spec: {type: local, publicID: home, profiles: {openid: {enabled: true, keyRotation: 0}}}}")
+	if due(1e5*time.Hour) != "" {
+		t.Errorf("where administrators rotate keys %q are due", due(1e5*time.Hour))
 	}
 }
 

@@ -66,6 +66,7 @@ func TestScripts(t *testing.T) {
 			"exits":       exits,
 			"decision":    decision,
 			"failures":    failures,
+			"granted":     granted,
 			"awaits":      awaits,
 			"cmptimeless": timeless,
 		},
@@ -106,6 +107,16 @@ func failures(ts *testscript.TestScript, neg bool, args []string) {
 		})
 	}
 	ts.Check(ts.Value(nodeKey{}).(*admintest.Node).Record(&b))
+}
+
+// granted records a grant, with the consent that it rests on: granted NUMBER USER CLIENT
+func granted(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: granted NUMBER USER CLIENT")
+	}
+	number, err := strconv.ParseUint(args[0], 10, 64)
+	ts.Check(err)
+	ts.Check(ts.Value(nodeKey{}).(*admintest.Node).Granted(number, args[1], args[2]))
 }
 
 // awaits waits for a file that something started in the background writes when it is ready: awaits FILE

@@ -78,7 +78,7 @@ func Start(logger *slog.Logger) (*Node, error) {
 	n.stop = cancel
 	n.done.Go(func() { _ = n.Policies.Run(ctx) }) // ends with ctx
 	n.Admin = admin.New(admin.Config{
-		State: admin.Views(n.Views), Log: n, Events: n, Policy: n.Policies, Passwords: Passwords{n}, PasswordsAtOnce: PasswordsAtOnce, Messenger: &Messenger{}, Simulator: n, Keyring: n.Keyring,
+		State: admin.Views(n.Views), Log: n, Events: n, Policy: n.Policies, Keys: keys{n}, Passwords: Passwords{n}, PasswordsAtOnce: PasswordsAtOnce, Messenger: &Messenger{}, Simulator: n, Keyring: n.Keyring,
 		Status: func() api.Status { return api.Status{Node: "test", Version: "test", Ready: true} },
 		Ready:  func() error { return nil },
 		Metrics: admin.NewMetrics(admin.MetricSources{
@@ -229,6 +229,58 @@ func selects(q *admin.EventQuery, it *item) bool {
 		return q.From == (admin.Position{}) || before || it.Position == q.From
 	}
 	return !before
+}
+
+// keys makes keys that sign nothing, with the terms that an engine gives them.
+type keys struct{ node *Node }
+
+// keyOverlap is how long a key is published before it signs.
+const keyOverlap = time.Hour
+
+// Rotate implements admin.Keys.
+func (k keys) Rotate(ctx context.Context, issuer string, algorithms []string, atOnce bool, by string) error {
+	has, _ := k.node.Views.SigningKeys(issuer)
+	if len(algorithms) == 0 {
+		algorithms = []string{"ES256", "RS256"}
+	}
+	m := &event.SigningKeysMade{IdentityProvider: issuer, Serial: has.Serial, By: by}
+	now := k.node.Now()
+	for _, a := range algorithms {
+		one := &event.SigningKeysMade_Key{
+			Id: fmt.Sprintf("%s-%d", a, has.Serial+1), Algorithm: a, Private: []byte("sealed"), Public: []byte("public"), ActiveUnix: now.Add(keyOverlap).Unix(), FormerUnix: now.Add(26 * time.Hour).Unix(),
+		}
+		if atOnce || len(has.Keys) == 0 {
+			one.ActiveUnix, one.FormerUnix = now.Unix(), 0
+		}
+		m.Keys = append(m.Keys, one)
+	}
+	var b event.Builder
+	if err := b.Add(event.TypeSigningKeysMade, event.ClassSystem, nil, m); err != nil {
+		return err
+	}
+	out, err := k.node.Propose(ctx, b.Bytes())
+	if err == nil && out.Code != 0 {
+		err = errors.New(out.Detail)
+	}
+	return err
+}
+
+// Granted records that a user lets a service provider have something by a grant of that number, and has consented to it.
+func (n *Node) Granted(number uint64, user, client string) error {
+	now := n.Now()
+	hash := sha256.Sum256([]byte(client))
+	var b event.Builder
+	err := errors.Join(
+		b.Add(event.TypeGrantStarted, event.ClassSession, nil, &event.GrantStarted{
+			Grant: number, User: user, Client: client, IdentityProvider: "home", Scopes: []string{"openid", "email"}, NotAfterUnix: now.Add(time.Hour).Unix(), Refresh: hash[:],
+			Factors: 2, AuthenticatedUnix: now.Unix(), Login: 5,
+		}),
+		b.Add(event.TypeConsentGiven, event.ClassIdentity, nil, &event.ConsentGiven{User: user, Client: client, Scopes: []string{"openid", "email"}, IdentityProvider: "home", Login: 5}),
+	)
+	if err != nil {
+		return err
+	}
+	return n.Record(&b)
 }
 
 // Passwords keeps a plain hash of passwords, which no node does: making it costs nothing.
