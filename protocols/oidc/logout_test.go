@@ -13,6 +13,9 @@ import (
 
 // The plan oidcc-rp-initiated-logout-certification-test-plan.
 func TestOIDCCRPInitiatedLogout(t *testing.T) {
+	t.Run("oidcc-rp-initiated-logout-discovery-endpoint-verification", func(t *testing.T) {
+		discovered(t, map[string]any{"end_session_endpoint": "/logout"})
+	})
 	login := func(r *rig) (*browser, string) {
 		b := r.browser("alice:wonderland")
 		return b, r.machine("web", "builder-of-webs").post("/token", "grant_type", "authorization_code", "code", b.code()).text("id_token")
@@ -105,6 +108,22 @@ func TestOIDCCRPInitiatedLogout(t *testing.T) {
 	})
 }
 
+// discovered checks what discovery says; texts are paths of the identity provider.
+func discovered(t *testing.T, want map[string]any) {
+	t.Helper()
+	r := newRig(t)
+	request, _ := http.NewRequest(http.MethodGet, r.url+"/.well-known/openid-configuration", nil)
+	got := r.call(request)
+	for name, w := range want {
+		if path, ok := w.(string); ok {
+			w = r.url + path
+		}
+		if got.json[name] != w {
+			t.Errorf("%s is %v, want %v", name, got.json[name], w)
+		}
+	}
+}
+
 const listeningDocument = `
 kind: ServiceProvider
 name: listening
@@ -120,6 +139,9 @@ spec:
 
 // The plan oidcc-frontchannel-rp-initiated-logout-certification-test-plan.
 func TestOIDCCFrontChannelLogout(t *testing.T) {
+	t.Run("oidcc-frontchannel-logout-discovery-endpoint-verification", func(t *testing.T) {
+		discovered(t, map[string]any{"end_session_endpoint": "/logout", "frontchannel_logout_supported": true, "frontchannel_logout_session_supported": true})
+	})
 	t.Run("oidcc-frontchannel-rp-initiated-logout", func(t *testing.T) {
 		r := newRig(t, strings.Replace(listeningDocument, "    backChannelLogoutURL: BACK\n", "", 1))
 		b := r.browser("alice:wonderland")
@@ -135,6 +157,9 @@ func TestOIDCCFrontChannelLogout(t *testing.T) {
 
 // The plan oidcc-backchannel-rp-initiated-logout-certification-test-plan.
 func TestOIDCCBackChannelLogout(t *testing.T) {
+	t.Run("oidcc-backchannel-logout-discovery-endpoint-verification", func(t *testing.T) {
+		discovered(t, map[string]any{"end_session_endpoint": "/logout", "backchannel_logout_supported": true, "backchannel_logout_session_supported": true})
+	})
 	t.Run("oidcc-backchannel-rp-initiated-logout", func(t *testing.T) {
 		var mu sync.Mutex
 		var tokens []string
@@ -202,6 +227,62 @@ func TestOIDCCSessionManagement(t *testing.T) {
 		}
 		if state == "" || strings.Contains(state, "alice") {
 			t.Errorf("%q", state)
+		}
+	})
+	// What a check of the session compares: the session_state of the client with what the browser keeps.
+	kept := func(r *rig, b *browser) string {
+		u, _ := url.Parse(r.url)
+		for _, c := range b.client.Jar.Cookies(u) {
+			if c.Name == watchCookie {
+				return c.Value
+			}
+		}
+		return "none"
+	}
+	unchanged := func(r *rig, b *browser, sessionState string) bool {
+		hash, salt, _ := strings.Cut(sessionState, ".")
+		return hash == sessionHash("web", "https://app.example.com", kept(r, b), salt)
+	}
+	t.Run("a logout is a change, and asking whether to log out is none", func(t *testing.T) {
+		r := newRig(t)
+		b := r.browser("alice:wonderland")
+		a := b.authorize()
+		state := a.values.Get("session_state")
+		hint := r.machine("web", "builder-of-webs").post("/token", "grant_type", "authorization_code", "code", a.values.Get("code")).text("id_token")
+		b.login = ""
+		if page := b.get("/logout", url.Values{}); page.page != "confirm the logout" || !unchanged(r, b, state) {
+			t.Errorf("%q; unchanged: %v", page.page, unchanged(r, b, state))
+		}
+		b.get("/logout", url.Values{"id_token_hint": {hint}})
+		if unchanged(r, b, state) {
+			t.Error("after the logout the session is the same")
+		}
+	})
+	t.Run("a session that has ended elsewhere is a change as soon as the browser comes", func(t *testing.T) {
+		r := newRig(t)
+		b := r.browser("alice:wonderland")
+		state := b.authorize().values.Get("session_state")
+		b.login = ""
+		if again := b.authorize("prompt", "none").values.Get("session_state"); !unchanged(r, b, state) || !unchanged(r, b, again) {
+			t.Error("the session is another for having been used")
+		}
+		if refused := b.authorize("prompt", "none", "claims", "{").values; refused.Get("error") == "" || !unchanged(r, b, state) || !unchanged(r, b, refused.Get("session_state")) {
+			t.Errorf("a refusal that has nothing to do with the session changes it: %v", refused)
+		}
+		for _, s := range r.house.People.SSOOf("alice") {
+			if err := r.house.Engine.EndSessions(t.Context(), "alice", []uint64{s.Number}, "admin"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		refused := b.authorize("prompt", "none").values
+		if refused.Get("error") != "login_required" || unchanged(r, b, state) || !unchanged(r, b, refused.Get("session_state")) || kept(r, b) != "none" {
+			t.Errorf("%v, and the browser shows %q", refused, kept(r, b))
+		}
+		if next := b; true {
+			next.login = "bob:builder"
+			if a := next.authorize(); unchanged(r, b, state) || !unchanged(r, b, a.values.Get("session_state")) {
+				t.Error("another person's session is the same")
+			}
 		}
 	})
 	t.Run("the page may be framed, and has no other source than itself", func(t *testing.T) {

@@ -1,8 +1,14 @@
 package oidc
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"encoding/json"
+	"fmt"
+	"html"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"slices"
@@ -15,8 +21,8 @@ import (
 	"trine/engine"
 )
 
-// The modules that the plans oidcc-implicit-certification-test-plan and oidcc-hybrid-certification-test-plan have beside those of Basic, for each response type.
-func TestOIDCCImplicitAndHybrid(t *testing.T) {
+// What implicit and hybrid flows have beside the modules of their plans, for each response type in each order.
+func TestResponsesOfEachType(t *testing.T) {
 	for _, c := range []struct {
 		plan, response string
 		code, id, tok  bool
@@ -127,30 +133,25 @@ func formOf(t *testing.T, a *answer) url.Values {
 	if !strings.Contains(policy, "default-src 'none'") || !strings.Contains(policy, hashOf(formScript)) || a.header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%v", a.header)
 	}
+	return formValues(a.body)
+}
+
+// formValues returns the values that the form of a page has.
+func formValues(page string) url.Values {
 	form := url.Values{}
-	unescape := strings.NewReplacer("&amp;", "&", "&#43;", "+", "&#34;", `"`, "&#39;", "'", "&lt;", "<", "&gt;", ">")
-	for _, m := range inputs.FindAllStringSubmatch(a.body, -1) {
-		form.Add(unescape.Replace(m[1]), unescape.Replace(m[2]))
+	for _, m := range inputs.FindAllStringSubmatch(page, -1) {
+		form.Add(html.UnescapeString(m[1]), html.UnescapeString(m[2]))
 	}
 	return form
 }
 
-// The plan oidcc-formpost-basic-certification-test-plan.
-func TestOIDCCFormPost(t *testing.T) {
+// Responses in form_post cannot be broken out of.
+func TestFormPostEscapesWhatItSends(t *testing.T) {
 	r := newRig(t)
-	b := r.browser("alice:wonderland")
-	t.Run("oidcc-server", func(t *testing.T) {
-		form := formOf(t, b.authorize("response_mode", "form_post", "state", `a"><script>&+`))
-		if form.Get("state") != `a"><script>&+` || form.Get("code") == "" || form.Get("iss") != r.url {
-			t.Errorf("%v", form)
-		}
-	})
-	t.Run("oidcc-prompt-none-not-logged-in", func(t *testing.T) {
-		form := formOf(t, r.browser("").authorize("response_mode", "form_post", "prompt", "none"))
-		if form.Get("error") != "login_required" || form.Get("state") != "s1" {
-			t.Errorf("%v", form)
-		}
-	})
+	form := formOf(t, r.browser("alice:wonderland").authorize("response_mode", "form_post", "state", `a"><script>&+`))
+	if form.Get("state") != `a"><script>&+` || form.Get("code") == "" || form.Get("iss") != r.url {
+		t.Errorf("%v", form)
+	}
 }
 
 // The plan oidcc-config-certification-test-plan.
@@ -273,6 +274,35 @@ func (r *rig) registration(t *testing.T, method, path, token, contentType string
 	return r.call(request)
 }
 
+// A virtual identity provider that has a path is described where OpenID Connect Discovery 1.0 section 4 and RFC 8414 section 3.1 say, each in its own way.
+func TestVirtualIssuerIsDiscoveredInBothWays(t *testing.T) {
+	r := newRig(t, `
+kind: IdentityProvider
+name: partners
+spec: {type: local, parent: corp, pathPrefix: /partners/abroad, profiles: {openid: {enabled: true}}}
+`)
+	for path, issuer := range map[string]string{
+		"/.well-known/openid-configuration":                         r.url,
+		"/.well-known/oauth-authorization-server":                   r.url,
+		"/partners/abroad/.well-known/openid-configuration":         r.url + "/partners/abroad",
+		"/.well-known/oauth-authorization-server/partners/abroad":   r.url + "/partners/abroad",
+		"/.well-known/openid-configuration/partners/abroad":         r.url + "/partners/abroad",
+		"/.well-known/oauth-authorization-server/partners":          "",
+		"/.well-known/oauth-authorization-server/partners/abroad/x": "",
+	} {
+		request, _ := http.NewRequest(http.MethodGet, r.url+path, nil)
+		got := r.call(request)
+		switch {
+		case issuer == "":
+			if got.status != http.StatusNotFound {
+				t.Errorf("%s: %d", path, got.status)
+			}
+		case got.text("issuer") != issuer || got.text("token_endpoint") != issuer+"/token":
+			t.Errorf("%s: %d %s", path, got.status, got.body)
+		}
+	}
+}
+
 // The plan oidcc-dynamic-certification-test-plan.
 func TestOIDCCDynamic(t *testing.T) {
 	const asJSON = "application/json"
@@ -349,13 +379,12 @@ func TestOIDCCDynamic(t *testing.T) {
 		name, code string
 		change     map[string]any
 	}{
-		{"oidcc-ensure-redirect-uri-in-authorization-request", "", nil},
 		{"oidcc-registration-logo-uri", "", map[string]any{"logo_uri": "https://app.example.com/logo.png"}},
 		{"oidcc-registration-policy-uri", "", map[string]any{"policy_uri": "https://app.example.com/policy"}},
 		{"oidcc-registration-tos-uri", "", map[string]any{"tos_uri": "https://app.example.com/tos"}},
 		{"oidcc-registration-jwks-uri", "", map[string]any{"jwks_uri": "https://app.example.com/jwks", "token_endpoint_auth_method": "private_key_jwt"}},
 		{"oidcc-server-idtoken-signing-alg-es256", "", map[string]any{"id_token_signed_response_alg": "ES256"}},
-		{"oidcc-idtoken-signing-alg none", "invalid_client_metadata", map[string]any{"id_token_signed_response_alg": "none"}},
+		{"oidcc-idtoken-unsigned", "invalid_client_metadata", map[string]any{"id_token_signed_response_alg": "none"}},
 		{"oidcc-redirect-uri-regfrag", "invalid_redirect_uri", map[string]any{"redirect_uris": []string{"https://app.example.com/cb#x"}}},
 		{"javascript", "invalid_redirect_uri", map[string]any{"redirect_uris": []string{"javascript:alert(1)"}}},
 		{"no redirect URI", "invalid_redirect_uri", map[string]any{"redirect_uris": []string{}}},
@@ -385,6 +414,162 @@ func TestOIDCCDynamic(t *testing.T) {
 			}
 		})
 	}
+	registered := func(t *testing.T, change map[string]any) (*reply, *machine) {
+		t.Helper()
+		metadata := minimal()
+		for name, v := range change {
+			metadata[name] = v
+		}
+		got := r.register(t, "initial-access-token", asJSON, metadata)
+		if got.status != http.StatusCreated {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+		return got, r.machine(got.text("client_id"), got.text("client_secret"))
+	}
+	code := func(client *reply, change ...string) string {
+		return r.browser("alice:wonderland").code(append([]string{"client_id", client.text("client_id")}, change...)...)
+	}
+	t.Run("oidcc-discovery-endpoint-verification", func(t *testing.T) {
+		request, _ := http.NewRequest(http.MethodGet, r.url+"/.well-known/openid-configuration", nil)
+		if got := r.call(request); got.text("registration_endpoint") != r.url+"/register" || got.text("issuer") != r.url {
+			t.Errorf("%s", got.body)
+		}
+	})
+	t.Run("oidcc-ensure-redirect-uri-in-authorization-request", func(t *testing.T) {
+		client, _ := registered(t, nil)
+		if a := r.browser("alice:wonderland").authorize("client_id", client.text("client_id"), "redirect_uri", ""); a.location != nil || a.status != http.StatusBadRequest {
+			t.Errorf("%d %v", a.status, a.location)
+		}
+	})
+	t.Run("oidcc-idtoken-rs256", func(t *testing.T) {
+		client, machine := registered(t, map[string]any{"id_token_signed_response_alg": "RS256"})
+		token := machine.post("/token", "grant_type", "authorization_code", "code", code(client)).text("id_token")
+		signed, err := jose.ParseSignedCompact(token, jwsAlgorithms[:])
+		if err != nil || signed.Signatures[0].Header.Algorithm != "RS256" || r.claims(token)["aud"] != client.text("client_id") {
+			t.Errorf("%v %v", signed, err)
+		}
+	})
+	t.Run("oidcc-userinfo-rs256", func(t *testing.T) {
+		client, machine := registered(t, map[string]any{"userinfo_signed_response_alg": "RS256"})
+		access := machine.post("/token", "grant_type", "authorization_code", "code", code(client)).text("access_token")
+		info := r.bearer(http.MethodGet, "/userinfo", access)
+		if info.header.Get("Content-Type") != "application/jwt" {
+			t.Fatalf("%d %s", info.status, info.body)
+		}
+		if claims := r.claims(info.body); claims["sub"] != "alice" || claims["iss"] != r.url || claims["aud"] != client.text("client_id") {
+			t.Errorf("%v", claims)
+		}
+	})
+	for _, m := range []struct {
+		name, registered, sent string
+		ok                     bool
+	}{
+		{"oidcc-redirect-uri-query-OK", "https://app.example.com/cb?foo=bar", "https://app.example.com/cb?foo=bar", true},
+		{"oidcc-redirect-uri-query-added", "https://app.example.com/cb", "https://app.example.com/cb?foo=bar", false},
+		{"oidcc-redirect-uri-query-mismatch", "https://app.example.com/cb?foo=bar", "https://app.example.com/cb?bar=foo", false},
+	} {
+		t.Run(m.name, func(t *testing.T) {
+			client, _ := registered(t, map[string]any{"redirect_uris": []string{m.registered}})
+			a := r.browser("alice:wonderland").authorize("client_id", client.text("client_id"), "redirect_uri", m.sent)
+			if m.ok && (a.values.Get("code") == "" || a.values.Get("foo") != "bar") || !m.ok && (a.location != nil || a.status != http.StatusBadRequest) {
+				t.Errorf("%d %v", a.status, a.location)
+			}
+		})
+	}
+	t.Run("oidcc-ensure-request-object-with-redirect-uri", func(t *testing.T) {
+		client, _ := registered(t, map[string]any{"request_object_signing_alg": "none", "redirect_uris": []string{"https://app.example.com/cb", "https://app.example.com/cb2"}})
+		object := unsigned(map[string]any{"client_id": client.text("client_id"), "response_type": "code", "redirect_uri": "https://app.example.com/cb2"})
+		a := r.browser("alice:wonderland").authorize("client_id", client.text("client_id"), "request", object)
+		if a.location == nil || a.location.Path != "/cb2" || a.values.Get("code") == "" {
+			t.Errorf("%d %v %s", a.status, a.location, a.body)
+		}
+	})
+	for name, object := range map[string]string{"oidcc-request-uri-unsigned": "https://app.example.com/unsigned.jwt", "oidcc-request-uri-signed-rs256": "https://app.example.com/signed.jwt"} {
+		t.Run(name, func(t *testing.T) { // discovery says that there are none, and so the plan passes them over
+			client, _ := registered(t, nil)
+			a := r.browser("alice:wonderland").authorize("client_id", client.text("client_id"), "request_uri", object)
+			request, _ := http.NewRequest(http.MethodGet, r.url+"/.well-known/openid-configuration", nil)
+			if a.values.Get("error") != "request_uri_not_supported" || r.call(request).json["request_uri_parameter_supported"] != false {
+				t.Errorf("%v", a.location)
+			}
+		})
+	}
+	t.Run("oidcc-refresh-token", func(t *testing.T) {
+		client, machine := registered(t, map[string]any{"grant_types": []string{"authorization_code", "refresh_token"}})
+		first := machine.post("/token", "grant_type", "authorization_code", "code", code(client, "scope", "openid offline_access"))
+		second := machine.post("/token", "grant_type", "refresh_token", "refresh_token", first.text("refresh_token"))
+		if second.status != http.StatusOK || second.text("access_token") == "" || second.text("access_token") == first.text("access_token") {
+			t.Errorf("%d %s", second.status, second.body)
+		}
+	})
+	// A client that proves itself by its keys.
+	key := func() (*ecdsa.PrivateKey, any) {
+		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := fmt.Sprintf("%x", k.X)[:8]
+		return k, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: k.Public(), KeyID: id, Algorithm: "ES256", Use: "sig"}}}
+	}
+	count := 0
+	asserted := func(k *ecdsa.PrivateKey, client, audience string, form ...string) *reply {
+		count++
+		assertion := signWith(t, jose.ES256, k, map[string]any{"iss": client, "sub": client, "aud": audience, "jti": fmt.Sprint("dynamic", count), "exp": time.Now().Add(time.Minute).Unix()})
+		return (&machine{r, "", ""}).post("/token", append(form, "client_assertion_type", assertionType, "client_assertion", assertion)...)
+	}
+	t.Run("oidcc-ensure-client-assertion-with-iss-aud-succeeds", func(t *testing.T) {
+		k, set := key()
+		client, _ := registered(t, map[string]any{"token_endpoint_auth_method": "private_key_jwt", "jwks": set})
+		for _, audience := range []string{r.url, r.url + "/token"} {
+			if got := asserted(k, client.text("client_id"), audience, "grant_type", "authorization_code", "code", code(client)); got.status != http.StatusOK {
+				t.Errorf("%s: %d %s", audience, got.status, got.body)
+			}
+		}
+	})
+	t.Run("oidcc-refresh-token-rp-key-rotation", func(t *testing.T) {
+		k, set := key()
+		metadata := map[string]any{"token_endpoint_auth_method": "private_key_jwt", "jwks": set, "grant_types": []string{"authorization_code", "refresh_token"}}
+		client, _ := registered(t, metadata)
+		id := client.text("client_id")
+		first := asserted(k, id, r.url, "grant_type", "authorization_code", "code", code(client, "scope", "openid offline_access"))
+		if first.text("refresh_token") == "" {
+			t.Fatalf("%d %s", first.status, first.body)
+		}
+		next, set := key()
+		change := minimal()
+		for name, v := range metadata {
+			change[name] = v
+		}
+		change["jwks"], change["client_id"] = set, id
+		if put := r.registration(t, http.MethodPut, client.text("registration_client_uri"), client.text("registration_access_token"), asJSON, change); put.status != http.StatusOK {
+			t.Fatalf("%d %s", put.status, put.body)
+		}
+		if got := asserted(k, id, r.url, "grant_type", "refresh_token", "refresh_token", first.text("refresh_token")); got.status != http.StatusUnauthorized {
+			t.Errorf("by the key before: %d %s", got.status, got.body)
+		}
+		if got := asserted(next, id, r.url, "grant_type", "refresh_token", "refresh_token", first.text("refresh_token")); got.status != http.StatusOK {
+			t.Errorf("by the new key: %d %s", got.status, got.body)
+		}
+	})
+	t.Run("oidcc-registration-sector-uri", func(t *testing.T) {
+		listed := []string{"https://app.example.com/cb", "https://other.example.com/cb"}
+		sector := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_ = json.NewEncoder(w).Encode(listed)
+		}))
+		defer sector.Close()
+		metadata := map[string]any{"subject_type": "pairwise", "sector_identifier_uri": sector.URL + "/sector.json", "redirect_uris": listed}
+		client, machine := registered(t, metadata)
+		sub := r.claims(machine.post("/token", "grant_type", "authorization_code", "code", code(client)).text("id_token"))["sub"]
+		if sub == "alice" || sub == nil {
+			t.Errorf("%v", sub)
+		}
+		other := minimal()
+		other["subject_type"], other["sector_identifier_uri"], other["redirect_uris"] = "pairwise", sector.URL+"/sector.json", []string{"https://third.example.com/cb"}
+		if got := r.register(t, "initial-access-token", asJSON, other); got.status != http.StatusBadRequest || got.text("error") != "invalid_client_metadata" {
+			t.Errorf("a redirect URI that is not listed: %d %s", got.status, got.body)
+		}
+	})
 	t.Run("oidcc-server-rotate-keys", func(t *testing.T) {
 		before := r.keys()
 		token := r.machine("web", "builder-of-webs").post("/token", "grant_type", "authorization_code", "code", r.browser("alice:wonderland").code()).text("id_token")

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"html"
 	"io"
 	"log/slog"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -174,6 +176,7 @@ type rig struct {
 	url      string
 	clock    *clock
 	docs     *documents
+	style    style // of authorization requests
 	mu       sync.Mutex
 	ended    []*web.Logout
 	frames   []string
@@ -242,14 +245,14 @@ func (w testWriter) Write(b []byte) (int, error) {
 // ServeHTTP implements http.Handler.
 func (r *rig) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	cache := r.house.Policies.Holder().Load()
-	issuer, err := cache.Issuer("corp")
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
+	issuer, path, ok := cache.IssuerAt("127.0.0.1", q.URL.Path)
+	if !ok {
+		http.NotFound(w, q)
 		return
 	}
-	x := &web.Exchange{W: w, R: q, Cache: cache, Issuer: issuer, Path: q.URL.Path}
+	x := &web.Exchange{W: w, R: q, Cache: cache, Issuer: issuer, Path: path}
 	x.Source, _ = netip.ParseAddrPort(q.RemoteAddr)
-	if e := r.provider.Endpoint(issuer, q.URL.Path); e != nil {
+	if e := r.provider.Endpoint(issuer, path); e != nil {
 		e(x)
 		return
 	}
@@ -323,6 +326,7 @@ func (r *rig) Logout(x *web.Exchange, l *web.Logout) {
 			if err := r.house.Engine.EndSessions(x.R.Context(), s.User, []uint64{s.Number}, ""); err != nil {
 				r.t.Error(err)
 			}
+			r.provider.SessionGone(x)
 			for i := range s.Visits {
 				frame, call := r.provider.LoggedOut(x.Cache, &s, &s.Visits[i])
 				if frame != "" {
@@ -448,6 +452,9 @@ func (r *rig) browser(login string) *browser {
 	}}
 }
 
+// formTo is where the page of the response mode form_post sends its form.
+var formTo = regexp.MustCompile(`<form method="post" action="([^"]*)">`)
+
 type answer struct {
 	status   int
 	header   http.Header
@@ -486,6 +493,12 @@ func (b *browser) do(q *http.Request) *answer {
 			}
 		}
 	}
+	if action := formTo.FindStringSubmatch(a.body); action != nil { // which its script sends
+		if a.location, err = url.Parse(html.UnescapeString(action[1])); err != nil {
+			b.rig.t.Fatal(err)
+		}
+		a.values = formValues(a.body)
+	}
 	return a
 }
 
@@ -511,7 +524,7 @@ func (b *browser) post(path string, q url.Values) *answer {
 // authorize sends an authorization request of the client web, or of another, with changes to the usual one.
 func (b *browser) authorize(change ...string) *answer {
 	b.rig.t.Helper()
-	return b.get("/authorization", usual(change...))
+	return b.get("/authorization", b.usual(change...))
 }
 
 // usual returns the parameters of an authorization request; changes are names and values in turn, and an empty value leaves a parameter out.

@@ -591,3 +591,37 @@ func TestTokensEndWithWhatTheyRestOn(t *testing.T) {
 		}
 	})
 }
+
+// A cookie that was made up, changed or is another identity provider's logs nobody in, and breaks nothing.
+func TestForgedCookiesAreNone(t *testing.T) {
+	r := newRig(t)
+	good := r.browser("alice:wonderland")
+	good.code()
+	u, err := url.Parse(r.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var session string
+	for _, c := range good.client.Jar.Cookies(u) {
+		if c.Name == "cookien" {
+			session = c.Value
+		}
+	}
+	if session == "" {
+		t.Fatal("the browser has no session")
+	}
+	changed := []byte(session)
+	changed[len(changed)/2] ^= 1
+	for _, forged := range []string{"x", string(changed), session[1:], session + "A", strings.Repeat("A", len(session)), strings.Repeat("A", 4000), "%00", "a.b.c"} {
+		b := r.browser("")
+		b.client.Jar.SetCookies(u, []*http.Cookie{{Name: "cookien", Value: forged, Path: "/", Secure: true}, {Name: watchCookie, Value: forged, Path: "/", Secure: true}})
+		if a := b.authorize("prompt", "none"); a.values.Get("error") != "login_required" || a.values.Get("code") != "" {
+			t.Errorf("%.30q: %d %v", forged, a.status, a.location)
+		}
+		if a := b.authorize(); !strings.HasPrefix(a.page, "login") {
+			t.Errorf("%.30q: %d %v", forged, a.status, a.location)
+		}
+	}
+	good.login = ""
+	good.code("prompt", "none")
+}
