@@ -1,5 +1,7 @@
 package stream
 
+import "trine/protocols/internal/proxy"
+
 // receive takes the bytes that came, by the connection's phase. What comes after its end is passed over.
 func (c *Conn) receive(data []byte) {
 	l := c.loop
@@ -8,7 +10,7 @@ func (c *Conn) receive(data []byte) {
 		if c.phase < phaseOpen {
 			c.deadline = l.at + int64(l.config.Timeouts.Handshake)
 		}
-		if c.phase != phaseProxy && isProxy(data) {
+		if c.phase != phaseProxy && proxy.Begins(data) {
 			c.breakOff(ProxyUnlisted, nil)
 		}
 	}
@@ -37,19 +39,19 @@ func (c *Conn) proxied(data []byte) (rest []byte) {
 	before := len(c.partial)
 	header := data
 	if before > 0 {
-		if !c.keep(data[:min(len(data), maxProxyHeader-before)], maxProxyHeader) {
+		if !c.keep(data[:min(len(data), proxy.MaxHeader-before)], proxy.MaxHeader) {
 			return nil
 		}
 		header = c.partial
 	}
-	source, length, err := parseProxy(header)
+	source, length, err := proxy.Parse(header)
 	switch {
 	case err != nil:
 		c.breakOff(ProxyMalformed, err)
 		return nil
 	case length == 0:
 		if before == 0 {
-			c.keep(data, maxProxyHeader)
+			c.keep(data, proxy.MaxHeader)
 		}
 		return nil
 	}

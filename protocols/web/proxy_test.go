@@ -15,9 +15,11 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"trine/engine/document"
+	"trine/protocols/internal/proxy"
 )
 
 // behind are documents whose port is like the options say.
@@ -188,10 +190,14 @@ func FuzzPROXYHeader(f *testing.F) {
 	f.Add("PROXY TCP4 203.0.113.5 127.0.0.1 4660 443\r\n")
 	f.Add("PROXY UNKNOWN\r\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		in := strings.NewReader(text)
-		a, err := readProxy(bufio.NewReaderSize(in, 16))
+		in := bufio.NewReaderSize(iotest.OneByteReader(strings.NewReader(text)), 4<<10)
+		a, err := readProxy(in)
 		if err != nil && a.IsValid() || a.Addr().Is4In6() || a.Addr().Zone() != "" {
 			t.Fatalf("%v %v", a, err)
+		}
+		want, length, _ := proxy.Parse([]byte(text))
+		if rest, _ := io.ReadAll(in); err == nil && (a != want || string(rest) != text[length:]) || err != nil && length > 0 {
+			t.Fatalf("%v %v, and then %q; want %v, and then %q", a, err, rest, want, text[length:])
 		}
 	})
 }

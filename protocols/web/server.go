@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -15,14 +14,13 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"trine/engine/document"
 	"trine/engine/policy"
+	"trine/protocols/internal/proxy"
 )
 
 // Start opens the listeners.
@@ -413,77 +411,27 @@ type arrived struct {
 	by netip.Addr
 }
 
-var errProxy = errors.New("no PROXY header")
-
-const (
-	// maxProxyHeader is the longest PROXY header of version 2 that is taken, behind its first 16 bytes.
-	maxProxyHeader = 2048
-	// maxProxyLine is the longest of version 1, with the end of its line.
-	maxProxyLine = 107
-)
-
-// readProxy reads a PROXY header of version 1 or 2; the source is invalid where the proxy speaks for itself.
+// readProxy reads a PROXY header; the source is invalid where the proxy speaks for itself.
 func readProxy(r *bufio.Reader) (netip.AddrPort, error) {
-	if start, err := r.Peek(6); err == nil && string(start) == "PROXY " {
-		return readProxyLine(r)
-	}
-	var head [16]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return netip.AddrPort{}, err
-	}
-	length := int(binary.BigEndian.Uint16(head[14:]))
-	if string(head[:12]) != "\r\n\r\n\x00\r\nQUIT\n" || head[12]>>4 != 2 || head[12]&15 > 1 || length > maxProxyHeader {
-		return netip.AddrPort{}, errProxy
-	}
-	body := make([]byte, length)
-	if _, err := io.ReadFull(r, body); err != nil {
-		return netip.AddrPort{}, err
-	}
-	if head[12]&15 == 0 { // LOCAL
-		return netip.AddrPort{}, nil
-	}
-	switch head[13] {
-	case 0x11:
-		if length >= 12 {
-			a, _ := netip.AddrFromSlice(body[:4])
-			return netip.AddrPortFrom(a, binary.BigEndian.Uint16(body[8:])), nil
+	for have := 0; have < proxy.MaxHeader; {
+		if _, err := r.Peek(have + 1); err != nil {
+			return netip.AddrPort{}, err
 		}
-	case 0x21:
-		if length >= 36 {
-			a, _ := netip.AddrFromSlice(body[:16])
-			return netip.AddrPortFrom(a.Unmap(), binary.BigEndian.Uint16(body[32:])), nil
-		}
-	case 0:
-		return netip.AddrPort{}, nil
-	}
-	return netip.AddrPort{}, errProxy
-}
-
-// readProxyLine reads a PROXY header of version 1.
-func readProxyLine(r *bufio.Reader) (netip.AddrPort, error) {
-	var line []byte
-	for len(line) < 2 || string(line[len(line)-2:]) != "\r\n" {
-		c, err := r.ReadByte()
+		data, err := r.Peek(min(r.Buffered(), proxy.MaxHeader))
 		if err != nil {
 			return netip.AddrPort{}, err
 		}
-		if line = append(line, c); len(line) > maxProxyLine {
-			return netip.AddrPort{}, errProxy
+		source, length, err := proxy.Parse(data)
+		if err != nil {
+			return netip.AddrPort{}, err
 		}
+		if length > 0 {
+			_, err = r.Discard(length)
+			return source, err
+		}
+		have = len(data)
 	}
-	words := strings.Split(string(line[:len(line)-2]), " ")
-	if len(words) >= 2 && words[1] == "UNKNOWN" {
-		return netip.AddrPort{}, nil
-	}
-	if len(words) != 6 {
-		return netip.AddrPort{}, errProxy
-	}
-	a, err := netip.ParseAddr(words[2])
-	port, err2 := strconv.ParseUint(words[4], 10, 16)
-	if err != nil || err2 != nil || a.Zone() != "" || (words[1] != "TCP4" || !a.Is4()) && (words[1] != "TCP6" || !a.Is6()) {
-		return netip.AddrPort{}, errProxy
-	}
-	return netip.AddrPortFrom(a.Unmap(), uint16(port)), nil
+	return netip.AddrPort{}, proxy.ErrHeader
 }
 
 // tlsConfigs are the TLS settings of hosts, made once for each change of the identity provider.
