@@ -168,6 +168,7 @@ func (p *Provider) userinfo(x *web.Exchange) {
 		answerBearer(x.W, wrong, p.refused(x, client, a.user, wrong))
 		return
 	}
+	defer known.done()
 	asked, _ := parseClaimsKept(kept.claims)
 	selected := wire.userInfoSelection(scopes, &asked)
 	o := newObject(make([]byte, 0, 1024))

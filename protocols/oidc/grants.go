@@ -161,7 +161,11 @@ func (p *Provider) known(x *web.Exchange, client *policy.Client, user string, fa
 		}
 		return facts{}, r
 	}
-	return facts{userID: c.UserID, name: c.Name, released: c.Released}, nil
+	f := facts{userID: c.UserID, name: c.Name, released: c.Released, claims: c}
+	if brief {
+		f.done()
+	}
+	return f, nil
 }
 
 // facts returns what a client may know of a person who has logged in.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"trine/engine"
 	"trine/engine/attribute"
 	"trine/engine/event"
 	"trine/engine/policy"
@@ -43,6 +44,13 @@ type facts struct {
 	userID   uint64
 	name     string // that the client is told
 	released []attribute.Released
+	claims   engine.Claims // what released is in; nothing where it is a login's
+}
+
+// done gives back what released is in, which is not to be read after it.
+func (f *facts) done() {
+	f.released = nil
+	f.claims.Close()
 }
 
 // subject returns the sub of a person at a client.

@@ -250,8 +250,9 @@ func (i *issuance) aim(q *params) *refusal {
 	return nil
 }
 
-// respond makes the answer of the token endpoint, in the order of the handbook.
+// respond makes the answer of the token endpoint, in the order of the handbook. Nothing is made of the issuance after it.
 func (p *Provider) respond(i *issuance, asked string) ([]byte, *refusal) {
+	defer i.facts.done()
 	accessToken, life, err := p.accessToken(i)
 	if err != nil {
 		return nil, p.broken(i.x, "make an access token", err)
