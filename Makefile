@@ -21,9 +21,9 @@ build:
 run: build
 	./bin/trine serve --data ./data --quickstart
 
-# Everything that must hold, lint included. The tests come last, so that the last lines are go test's.
+# Everything that must hold, lint included. The tests come last, so that the last lines are go test's; three packages at a time, since many wait.
 test: test-needs lint build
-	$(GO) test -timeout 14m ./...
+	$(GO) test -p 3 -timeout 14m ./...
 
 # What the tests drive comes from Debian; as root it is installed, otherwise what is missing is named.
 test-needs:

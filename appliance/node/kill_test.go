@@ -91,7 +91,7 @@ func tryWith(t *testing.T, binary, data string, arguments ...string) (*process, 
 		p.failed = p.command.Wait()
 	}()
 	t.Cleanup(p.kill)
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute) // on a busy machine
 	for {
 		if text, err := os.ReadFile(filepath.Join(data, addressesName)); err == nil {
 			if err := json.Unmarshal(text, &p.addresses); err != nil {

@@ -39,7 +39,7 @@ type Log struct {
 	closed   atomic.Bool
 	keep     atomic.Bool    // the next DeleteRange of the whole log removes nothing
 	cutting  sync.Mutex     // held while entries are removed
-	held     uint64         // entries behind this one stay; 0: none is held
+	held     uint64         // this entry and those behind it stay; 0: none is held
 	removing sync.WaitGroup // segments
 	// Torn is how many bytes of a write that never completed were removed from the end of the log when it was opened.
 	Torn int64
@@ -128,8 +128,8 @@ func (l *Log) KeepOnce() error {
 	return err
 }
 
-// Hold has the entries behind one stay until Hold is called again, 0 meaning that none is held, unless the whole log is removed. It returns an error, and changes nothing, if not
-// all of them are there any more.
+// Hold has an entry and those behind it stay until Hold is called again, 0 meaning that none is held, unless the whole log is removed: raft needs the entry itself to say what the others come after. It
+// returns an error, and changes nothing, if not all behind it are there any more.
 func (l *Log) Hold(after uint64) error {
 	l.cutting.Lock()
 	defer l.cutting.Unlock()
@@ -155,7 +155,7 @@ func (l *Log) DeleteRange(from, to uint64) error {
 			return nil
 		}
 	case l.held > 0:
-		if to = min(to, l.held); to < from {
+		if to = min(to, l.held-1); to < from {
 			return nil
 		}
 	}
