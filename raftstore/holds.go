@@ -72,8 +72,8 @@ func (s *Store) lookAfterHolds() {
 	}
 }
 
-// holdOn returns how far a member is now, and whether the log is to be held for it any longer: not if it has what stays behind the last seal in any case, is gone, or has stood
-// still for long, nor if this node does not lead, or disk space is short.
+// holdOn returns how far a member is now, and whether the log is to be held for it any longer: not if it has all but the last entries, is gone, or has stood still for long, nor if
+// this node does not lead, or disk space is short.
 func (s *Store) holdOn(node uint64, h hold) (hold, bool) {
 	if _, member := s.member(node); !member || !s.IsLeader() {
 		return h, false
@@ -82,7 +82,7 @@ func (s *Store) holdOn(node uint64, h hold) (hold, bool) {
 	defer cancel()
 	name := fmt.Sprintf("%016x", node)
 	st, err := s.MemberStatus(ctx, node)
-	if err == nil && st.Last >= s.sealer.index() {
+	if err == nil && st.Last+trailingEntries >= s.raft.LastIndex() {
 		s.cfg.Logger.Info("a node that was sent the state has caught up", "node", name)
 		return h, false
 	}
