@@ -42,6 +42,11 @@ type settings struct {
 	freeRADIUSless bool
 }
 
+// wants reports whether a scenario is to be measured.
+func (s *settings) wants(scenario string) bool {
+	return s.only == "" || slices.Contains(strings.Split(s.only, ","), scenario)
+}
+
 // measurement is one subcommand. It writes its results into the report.
 type measurement struct {
 	name, what string

@@ -161,7 +161,7 @@ func (k *keeper) flooded(ctx context.Context, s *settings) (rows [][]string, err
 	if err := row("by themselves", ""); err != nil {
 		return nil, err
 	}
-	stop, err := k.flood(ctx)
+	stop, err := beside(ctx, "flood", k.node.Auth.String())
 	if err != nil {
 		return nil, err
 	}
@@ -174,17 +174,17 @@ func (k *keeper) flooded(ctx context.Context, s *settings) (rows [][]string, err
 	return rows, k.node.Stop()
 }
 
-// flood starts a process that sends wrong passwords until stop is called.
-func (k *keeper) flood(ctx context.Context) (stop func(), err error) {
+// beside starts this program once more, as a load of that name beside what is measured, until stop is called.
+func beside(ctx context.Context, load string, arguments ...string) (stop func(), err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}
-	c := exec.CommandContext(ctx, self, "flood", k.node.Auth.String())
+	c := exec.CommandContext(ctx, self, append([]string{load}, arguments...)...)
 	c.Stderr = os.Stderr
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := c.Start(); err != nil {
-		return nil, fmt.Errorf("start the flood: %w", err)
+		return nil, fmt.Errorf("start the %s: %w", load, err)
 	}
 	return func() {
 		_ = c.Process.Kill() // it has done its work

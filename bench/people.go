@@ -11,12 +11,9 @@ import (
 	"net/http/cookiejar"
 	"net/netip"
 	"net/url"
-	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"trine/bench/packets"
@@ -131,24 +128,6 @@ func fillIn(ctx context.Context, resp *http.Response, page string, i int) (*http
 		return request, nil
 	}
 	return nil, fmt.Errorf("%s: no form that asks for name or password in %.2000s", resp.Status, page)
-}
-
-// storm starts a process in which people log in until stop is called.
-func (p *person) storm(ctx context.Context, to netip.AddrPort, host string) (stop func(), err error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("find this program: %w", err)
-	}
-	c := exec.CommandContext(ctx, self, "storm", to.String(), host)
-	c.Stderr = os.Stderr
-	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := c.Start(); err != nil {
-		return nil, fmt.Errorf("start the storm: %w", err)
-	}
-	return func() {
-		_ = c.Process.Kill() // it has done its work
-		_ = c.Wait()
-	}, nil
 }
 
 // storm logs people in, who have not logged in before, many at a time, until it is killed. Who is turned away because too much is under way comes again.

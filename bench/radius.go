@@ -8,8 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"trine/bench/generator"
@@ -69,6 +67,7 @@ type sample struct {
 	calm50       time.Duration
 	calm99       time.Duration
 	calm999      time.Duration
+	late         int     // in the open loop: begun too late
 	company      company // in the open loop
 	memory       int64
 	seals        int
@@ -173,7 +172,7 @@ const twoCores = "Trine, two cores"
 
 // takes reports whether a server is measured in a scenario.
 func (b *bench) takes(subject string, sc *scenario) bool {
-	if b.only != "" && !slices.Contains(strings.Split(b.only, ","), sc.name) {
+	if !b.wants(sc.name) {
 		return false
 	}
 	switch subject {
@@ -226,9 +225,6 @@ func (b *bench) pool(sc *scenario) *packets.Pool {
 	return p
 }
 
-// longestWindow is how long two seals are waited for.
-const longestWindow = time.Minute
-
 // sample measures one scenario: a warm-up, the rate in the closed loop, then latencies in the open loop at 70% of that rate.
 func (b *bench) sample(ctx context.Context, subject subject, p *server.Process, sc *scenario, load generator.Load, auth, acct netip.AddrPort) (*sample, error) {
 	g, err := generator.New(load, auth, acct)
@@ -240,27 +236,20 @@ func (b *bench) sample(ctx context.Context, subject subject, p *server.Process, 
 	if _, err := g.Run(ctx, options); err != nil {
 		return nil, err
 	}
-	before, err := b.read(ctx, subject, p)
+	total := generator.NewResult()
+	x, err := b.windows(ctx, subject, p, sc.recorded, func(d time.Duration) (tally, error) {
+		options.Duration = d
+		result, err := g.Run(ctx, options)
+		if err == nil {
+			total.Add(result)
+		}
+		return tally{total.Answered, total.Elapsed, total.Latency, total.Exhausted}, err
+	})
 	if err != nil {
 		return nil, err
 	}
-	total := generator.NewResult()
-	var x sample
-	for options.Duration = b.window; ; options.Duration = b.window / 2 {
-		result, err := g.Run(ctx, options)
-		if err != nil {
-			return nil, err
-		}
-		total.Add(result)
-		after, err := b.read(ctx, subject, p)
-		if err != nil {
-			return nil, err
-		}
-		x.fill(total, before, after)
-		if !sc.recorded || after.metrics == nil || x.seals >= 2 || total.Elapsed > longestWindow {
-			break
-		}
-	}
+	x.busy = total.Busy.Seconds() / total.Elapsed.Seconds() // while it waits, it looks again and again
+	x.p999, x.repeated, x.lost, x.wrong = quantile(total, 99.9), total.Repeated, total.Lost, total.Wrong
 	if err := acceptable(total); err != nil {
 		return nil, err
 	}
@@ -279,7 +268,7 @@ func (b *bench) sample(ctx context.Context, subject subject, p *server.Process, 
 		return nil, fmt.Errorf("at 70%% of the rate: %w", err)
 	}
 	x.calm50, x.calm99, x.calm999 = quantile(calm, 50), quantile(calm, 99), quantile(calm, 99.9)
-	return &x, nil
+	return x, nil
 }
 
 // acceptable refuses a run that measured something else than a server that answers.
@@ -293,47 +282,6 @@ func acceptable(r *generator.Result) error {
 		return errors.New("the server answered nothing")
 	}
 	return nil
-}
-
-// reading is the counters of a server at one moment.
-type reading struct {
-	usage   server.Usage
-	metrics server.Metrics
-}
-
-func (b *bench) read(ctx context.Context, subject subject, p *server.Process) (r reading, err error) {
-	if r.usage, err = p.Usage(); err != nil || subject.metrics == nil {
-		return r, err
-	}
-	r.metrics, err = subject.metrics(ctx)
-	return r, err
-}
-
-// fill computes the sample from a run and the readings around it.
-func (x *sample) fill(total *generator.Result, before, after reading) {
-	spent := after.usage.CPU - before.usage.CPU
-	x.rate, x.elapsed = total.Rate(), total.Elapsed
-	x.cpu = spent / time.Duration(max(1, total.Answered))
-	x.server, x.busy = spent.Seconds()/total.Elapsed.Seconds(), total.Busy.Seconds()/total.Elapsed.Seconds()
-	x.p50, x.p99, x.p999 = quantile(total, 50), quantile(total, 99), quantile(total, 99.9)
-	x.memory, x.repeated, x.lost, x.wrong = after.usage.Memory, total.Repeated, total.Lost, total.Wrong
-	x.more(before, after, spent)
-}
-
-// more computes what a node says of itself; other servers say nothing.
-func (x *sample) more(before, after reading, spent time.Duration) {
-	if after.metrics == nil {
-		return
-	}
-	grown := func(name string) float64 { return after.metrics[name] - before.metrics[name] }
-	x.seals, x.collections = int(grown("trine_log_seals_total")), int(grown("go_gc_duration_seconds_count"))
-	x.collected = grown("go_cpu_classes_gc_total_cpu_seconds_total") / spent.Seconds()
-	if n := grown("trine_log_fsyncs_total"); n > 0 {
-		x.recordsFsync = grown("trine_log_records_total") / n
-	}
-	if n := grown("trine_log_proposed_bytes_total"); n > 0 {
-		x.bytesPayload = float64(after.usage.Written-before.usage.Written) / n
-	}
 }
 
 func quantile(r *generator.Result, q float64) time.Duration {

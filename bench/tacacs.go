@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -125,10 +124,6 @@ func measureTACACS(ctx context.Context, s *settings, r *report) error {
 	return nil
 }
 
-func (b *tacacsBench) wants(name string) bool {
-	return b.only == "" || slices.Contains(strings.Split(b.only, ","), name)
-}
-
 // node measures our node in all scenarios.
 func (b *tacacsBench) node(ctx context.Context, t *server.Trine, files []string, r *report) error {
 	arguments := append([]string{"--tacacs-tls-listen", "127.0.0.1:0"}, files...)
@@ -217,45 +212,22 @@ func (b *tacacsBench) sample(ctx context.Context, subject subject, p *server.Pro
 	if _, err := run(ctx, to, load, cursor, o); err != nil {
 		return nil, err
 	}
-	reader := &bench{settings: b.settings}
-	before, err := reader.read(ctx, subject, p)
-	if err != nil {
-		return nil, err
-	}
-	spent, err := ownTime()
-	if err != nil {
-		return nil, err
-	}
 	total := devices.NewResult()
-	var x sample
-	for o.Duration = b.window; ; o.Duration = b.window / 2 {
+	x, err := b.windows(ctx, subject, p, sc.recorded, func(d time.Duration) (tally, error) {
+		o.Duration = d
 		result, err := run(ctx, to, load, cursor, o)
-		if err != nil {
-			return nil, err
+		if err == nil {
+			total.Add(result)
 		}
-		total.Add(result)
-		after, err := reader.read(ctx, subject, p)
-		if err != nil {
-			return nil, err
-		}
-		now, err := ownTime()
-		if err != nil {
-			return nil, err
-		}
-		cpu := after.usage.CPU - before.usage.CPU
-		x.rate, x.elapsed, x.cpu = total.Rate(), total.Elapsed, cpu/time.Duration(max(1, total.Answered))
-		x.server, x.busy = cpu.Seconds()/total.Elapsed.Seconds(), (now-spent).Seconds()/total.Elapsed.Seconds()
-		x.p50, x.p99 = time.Duration(total.Latency.ValueAtQuantile(50)), time.Duration(total.Latency.ValueAtQuantile(99))
-		x.memory = after.usage.Memory
-		x.more(before, after, cpu)
-		if !sc.recorded || after.metrics == nil || x.seals >= 2 || total.Elapsed > longestWindow || total.Exhausted {
-			break
-		}
+		return tally{total.Answered, total.Elapsed, total.Latency, total.Exhausted}, err
+	})
+	if err != nil {
+		return nil, err
 	}
 	if total.Exhausted && x.seals < 2 && subject.metrics != nil {
 		return nil, fmt.Errorf("the server took all records that were prepared within %v", total.Elapsed)
 	}
-	return &x, nil
+	return x, nil
 }
 
 // write writes the tables.

@@ -102,8 +102,8 @@ type webScenario struct {
 }
 
 var webScenarios = []webScenario{
-	{"Client credentials, JWT", 5000, true, true, func(w *webBench, _ int) (https.Visitor, error) { return w.machine("machine-jwt"), nil }},
-	{"Client credentials, opaque", 8000, true, true, func(w *webBench, _ int) (https.Visitor, error) { return w.machine("machine-opaque"), nil }},
+	{"Client credentials (JWT)", 5000, true, true, func(w *webBench, _ int) (https.Visitor, error) { return w.machine("machine-jwt"), nil }},
+	{"Client credentials (opaque)", 8000, true, true, func(w *webBench, _ int) (https.Visitor, error) { return w.machine("machine-opaque"), nil }},
 	{"Refresh", 3000, true, true, (*webBench).refresher},
 	{"Introspection", 15_000, false, true, (*webBench).introspector},
 	{"Authorize and token", 1500, true, true, (*webBench).browserOf},
@@ -117,9 +117,9 @@ type webBench struct {
 	node    *server.Trine
 	host    string // for Host
 	people  []*person
-	samples map[string][]*webSample // by server and scenario
-	storms  map[string][]*webSample // by scenario
-	shapes  map[string][]shape      // of the exchanges of one thing, by scenario
+	samples map[string][]*sample // by server and scenario
+	storms  map[string][]*sample // by scenario
+	shapes  map[string][]shape   // of the exchanges of one thing, by scenario
 }
 
 // shape is one exchange as a bare server can repeat it.
@@ -128,18 +128,12 @@ type shape struct {
 	answer  int
 }
 
-// webSample is one scenario measured once on one server.
-type webSample struct {
-	sample
-	late int
-}
-
 // measureWeb measures our node and a bare HTTPS server in turn.
 func measureWeb(ctx context.Context, s *settings, r *report) error {
 	if err := needs("taskset"); err != nil {
 		return err
 	}
-	w := &webBench{settings: s, samples: map[string][]*webSample{}, storms: map[string][]*webSample{}, shapes: map[string][]shape{}}
+	w := &webBench{settings: s, samples: map[string][]*sample{}, storms: map[string][]*sample{}, shapes: map[string][]shape{}}
 	r.progress("preparing %d people whose passwords are kept as argon2id", webPeople)
 	if err := w.prepare(ctx, "web", webPeople, ""); err != nil {
 		return err
@@ -182,15 +176,6 @@ func (w *webBench) prepare(ctx context.Context, name string, people int, documen
 // config trusts whoever answers: it is a process of ours on loopback.
 func config() *tls.Config {
 	return &tls.Config{InsecureSkipVerify: true, ServerName: "localhost", MinVersion: tls.VersionTLS13}
-}
-
-func (w *webBench) wants(name string) bool {
-	for only := range strings.SplitSeq(w.only, ",") {
-		if only == "" || only == name {
-			return true
-		}
-	}
-	return false
 }
 
 // turn starts the node anew and measures it in all scenarios, then while people log in.
@@ -255,44 +240,22 @@ func (w *webBench) visitors(sc *webScenario) ([]https.Visitor, error) {
 }
 
 // sample measures one scenario: a warm-up, the rate in the closed loop, then latencies in the open loop at 70% of that rate.
-func (w *webBench) sample(ctx context.Context, p *server.Process, to netip.AddrPort, sc *webScenario, visitors []https.Visitor, metrics func(context.Context) (server.Metrics, error)) (*webSample, error) {
-	reader, from := &bench{settings: w.settings}, subject{metrics: metrics}
+func (w *webBench) sample(ctx context.Context, p *server.Process, to netip.AddrPort, sc *webScenario, visitors []https.Visitor, metrics func(context.Context) (server.Metrics, error)) (*sample, error) {
 	o := https.Options{Duration: time.Second, TLS: config()}
 	if _, err := https.Run(ctx, to, visitors[:webVisitors], o); err != nil {
 		return nil, err
 	}
-	before, err := reader.read(ctx, from, p)
-	if err != nil {
-		return nil, err
-	}
-	spent, err := ownTime()
-	if err != nil {
-		return nil, err
-	}
-	total, x := https.NewResult(), new(webSample)
-	for o.Duration = w.window; ; o.Duration = w.window / 2 {
+	total := https.NewResult()
+	x, err := w.windows(ctx, subject{metrics: metrics}, p, sc.recorded, func(d time.Duration) (tally, error) {
+		o.Duration = d
 		result, err := https.Run(ctx, to, visitors[:webVisitors], o)
-		if err != nil {
-			return nil, err
+		if err == nil {
+			total.Add(result)
 		}
-		total.Add(result)
-		after, err := reader.read(ctx, from, p)
-		if err != nil {
-			return nil, err
-		}
-		now, err := ownTime()
-		if err != nil {
-			return nil, err
-		}
-		cpu := after.usage.CPU - before.usage.CPU
-		x.rate, x.elapsed, x.cpu = total.Rate(), total.Elapsed, cpu/time.Duration(max(1, total.Done))
-		x.server, x.busy = cpu.Seconds()/total.Elapsed.Seconds(), (now-spent).Seconds()/total.Elapsed.Seconds()
-		x.p50, x.p99 = time.Duration(total.Latency.ValueAtQuantile(50)), time.Duration(total.Latency.ValueAtQuantile(99))
-		x.memory = after.usage.Memory
-		x.more(before, after, cpu)
-		if !sc.recorded || metrics == nil || x.seals >= 2 || total.Elapsed > longestWindow {
-			break
-		}
+		return tally{done: total.Done, elapsed: total.Elapsed, latency: total.Latency}, err
+	})
+	if err != nil {
+		return nil, err
 	}
 	if metrics == nil {
 		return x, nil
@@ -313,7 +276,7 @@ func (w *webBench) sample(ctx context.Context, p *server.Process, to netip.AddrP
 
 // storm measures every scenario at a fifth of its rate while more people log in by password than can be hashed.
 func (w *webBench) storm(ctx context.Context, rates map[string]float64, r *report) error {
-	stop, err := w.people[0].storm(ctx, w.node.Web, w.host)
+	stop, err := beside(ctx, "storm", w.node.Web.String(), w.host)
 	if err != nil {
 		return err
 	}
@@ -332,7 +295,7 @@ func (w *webBench) storm(ctx context.Context, rates map[string]float64, r *repor
 		if err != nil {
 			return fmt.Errorf("%s, in the storm: %w", sc.name, err)
 		}
-		x := &webSample{late: calm.Late}
+		x := &sample{late: calm.Late}
 		x.rate, x.calm99 = calm.Rate(), time.Duration(calm.Latency.ValueAtQuantile(99))
 		w.storms[sc.name] = append(w.storms[sc.name], x)
 		r.progress("  %-28s %9.0f/s in a storm of logins: p99 %v", sc.name, x.rate, short(x.calm99))
@@ -392,7 +355,7 @@ func (m mirrored) Do(c *https.Conn) error {
 	return nil
 }
 
-func (w *webBench) add(to map[string][]*webSample, name string, x *webSample, r *report) {
+func (w *webBench) add(to map[string][]*sample, name string, x *sample, r *report) {
 	to[name] = append(to[name], x)
 	r.progress("  %-28s %9.0f/s  %6.2f us of processor time  p50 %v p99 %v, at 70%% p99 %v", name, x.rate, x.cpu.Seconds()*1e6, short(x.p50), short(x.p99), short(x.calm99))
 }
@@ -579,7 +542,7 @@ func (w *webBench) write(r *report, version string) {
 				if len(list) == 0 {
 					continue
 				}
-				x := medianWeb(list)
+				x := median(list)
 				row(webScenarios[i].name, who, fmt.Sprintf("%.0f", x.rate), fmt.Sprintf("%.1f us", x.cpu.Seconds()*1e6), percent(x.server), percent(x.busy), short(x.p50), short(x.p99),
 					short(x.calm50), short(x.calm99), fmt.Sprint(x.late), fmt.Sprintf("%.1f%%", 100*x.company.stolen), fmt.Sprintf("%.1f%%", 100*x.company.others), megabytes(x.memory),
 					fmt.Sprintf("%.0f s", x.elapsed.Seconds()), fmt.Sprint(x.seals), fmt.Sprintf("%.0f", x.recordsFsync))
@@ -590,25 +553,11 @@ func (w *webBench) write(r *report, version string) {
 	for i := range webScenarios {
 		for _, who := range []string{"Trine", "Bare"} {
 			if list := w.samples[who+"/"+webScenarios[i].name]; len(list) > 0 {
-				bars = append(bars, bar{webScenarios[i].name, who, medianWeb(list).rate})
+				bars = append(bars, bar{webScenarios[i].name, who, median(list).rate})
 			}
 		}
 	}
 	r.chart("OpenID Connect: things a second, median of the turns", bars)
-}
-
-func medianWeb(list []*webSample) *webSample {
-	var plain []*sample
-	for _, x := range list {
-		plain = append(plain, &x.sample)
-	}
-	middle := median(plain)
-	for _, x := range list {
-		if &x.sample == middle {
-			return x
-		}
-	}
-	return list[0]
 }
 
 // targets compares the turns one by one.

@@ -145,7 +145,7 @@ func (e *Engine) deny(ctx context.Context, r *Request, reason trace.Reason, err 
 	var d event.DecidedView
 	e.describe(r, &d)
 	b.AddDecided(&d)
-	if err := e.commit(ctx, &b); err != nil {
+	if _, err := e.commit(ctx, &b); err != nil {
 		e.missing.add(1, r.Arrived, r.Arrived, err)
 		out.Reason, out.Err, out.ID = e.unable(err), err, 0
 	}
@@ -153,12 +153,12 @@ func (e *Engine) deny(ctx context.Context, r *Request, reason trace.Reason, err 
 }
 
 // commit proposes a record and waits until it has taken effect.
-func (e *Engine) commit(ctx context.Context, b *event.Builder) error {
+func (e *Engine) commit(ctx context.Context, b *event.Builder) (Outcome, error) {
 	o, err := e.pages.calls.propose(ctx, b.Bytes())
 	if err == nil {
 		err = o.failure()
 	}
-	return err
+	return o, err
 }
 
 // unable returns the reason of an error of the log.
@@ -423,10 +423,7 @@ func (e *Engine) RecordToken(ctx context.Context, x *TokenRecord) (decision, ind
 	r.trace.Add(trace.TokenIssued, event.FormatID(x.Token), r.Client.Name)
 	var b event.Builder
 	e.accept(r, &b)
-	o, err := e.pages.calls.propose(ctx, b.Bytes())
-	if err == nil {
-		err = o.failure()
-	}
+	o, err := e.commit(ctx, &b)
 	if err != nil {
 		return 0, 0, e.unstarted(ctx, r, err)
 	}

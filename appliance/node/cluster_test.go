@@ -224,17 +224,26 @@ func readAddresses(t *testing.T, data string) (a Addresses) {
 	return a
 }
 
-func TestNodeIsRecoveredWhenMostAreLostForGood(t *testing.T) {
-	a := newClusterNode(t, "a", "--quickstart")
+// threeVoters founds a cluster that two other nodes join, and returns when all know that.
+func threeVoters(t *testing.T) (a, b, c *clusterNode) {
+	t.Helper()
+	a = newClusterNode(t, "a", "--quickstart")
 	if err := a.admin.FoundCluster(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	a.until(t, "a cluster", func(c *api.Cluster) bool { return c.Cluster != "" && voting(1)(c) })
 	a.reread(t)
-	b := newClusterNode(t, "b", "--join", a.token(t, "voter"))
-	c := newClusterNode(t, "c", "--join", a.token(t, "voter"))
-	for i, n := range []*clusterNode{a, b, c} {
+	b = newClusterNode(t, "b", "--join", a.token(t, "voter"))
+	c = newClusterNode(t, "c", "--join", a.token(t, "voter"))
+	for _, n := range []*clusterNode{a, b, c} {
 		n.until(t, "three voters", voting(3))
+	}
+	return a, b, c
+}
+
+func TestNodeIsRecoveredWhenMostAreLostForGood(t *testing.T) {
+	a, b, c := threeVoters(t)
+	for i, n := range []*clusterNode{a, b, c} {
 		n.accounts(t, fmt.Sprintf("s%d", i))
 	}
 	a.seesSessions(t, 3)

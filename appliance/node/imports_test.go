@@ -66,6 +66,7 @@ var arrows = []struct {
 	{"engine/credential/certificate", []string{"engine/trace"}},
 	{"engine/credential/imported", []string{"engine/credential/chap"}},
 	{"engine/document", []string{"engine/event", "engine/trace", "engine/secret", "engine/message", "engine/credential/imported"}},
+	{"engine/credential/kerberos/mittest", nil},
 	{"engine/credential/kerberos", []string{"engine/trace", "engine/secret"}},
 	{"engine/state/rows", nil},
 	{"engine/state", []string{"engine/event", "engine/event/field", "engine/trace", "engine/state/rows"}},

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
@@ -48,6 +49,48 @@ var (
 	hiddenFlow = regexp.MustCompile(`name="flow" value="([^"]*)"`)
 )
 
+// relyingBrowser is a browser without script that follows redirects, but not to rp.example.com, where nobody is.
+func relyingBrowser(t *testing.T, jar http.CookieJar) (*http.Client, *http.Transport) {
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Jar: jar, Transport: transport, Timeout: time.Minute, CheckRedirect: func(q *http.Request, _ []*http.Request) error {
+		if q.URL.Host == "rp.example.com" {
+			return http.ErrUseLastResponse
+		}
+		return nil
+	}}, transport
+}
+
+// signIn sends the login page of an answer with Alice's name and password, and returns what comes of it.
+func signIn(t *testing.T, browser *http.Client, page *http.Response, body string) (*http.Response, string) {
+	t.Helper()
+	action, flow := formAction.FindStringSubmatch(body), hiddenFlow.FindStringSubmatch(body)
+	if action == nil || flow == nil {
+		t.Fatalf("%d is no login page: %s", page.StatusCode, body)
+	}
+	to, err := page.Request.URL.Parse(html.UnescapeString(action[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	form := url.Values{"flow": {html.UnescapeString(flow[1])}, "factor": {"Password"}, "name": {"alice"}, "secret": {"wonderland"}}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, to.String(), strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.Header.Set("Origin", "https://"+to.Host)
+	answer, err := browser.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer, string(text)
+}
+
 // TestGoOIDCLogsInAtANode logs a person in over the real front of a real node, with coreos/go-oidc as the relying party: discovery, authorization code with PKCE, the ID token,
 // the user information endpoint, refreshing, and a client that registers itself.
 func TestGoOIDCLogsInAtANode(t *testing.T) {
@@ -60,14 +103,7 @@ func TestGoOIDCLogsInAtANode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
-	defer transport.CloseIdleConnections()
-	browser := &http.Client{Jar: jar, Transport: transport, CheckRedirect: func(q *http.Request, _ []*http.Request) error {
-		if q.URL.Host == "rp.example.com" {
-			return http.ErrUseLastResponse
-		}
-		return nil
-	}}
+	browser, transport := relyingBrowser(t, jar)
 	ctx := oidc.ClientContext(context.Background(), &http.Client{Transport: transport})
 	provider, err := oidc.NewProvider(ctx, issuer)
 	if err != nil {
@@ -78,27 +114,7 @@ func TestGoOIDCLogsInAtANode(t *testing.T) {
 	}
 	verifier := oauth2.GenerateVerifier()
 	page, body := visit(t, browser, relying.AuthCodeURL("the-state", oauth2.S256ChallengeOption(verifier), oidc.Nonce("the-nonce")))
-	action, flow := formAction.FindStringSubmatch(body), hiddenFlow.FindStringSubmatch(body)
-	if action == nil || flow == nil {
-		t.Fatalf("%d is no login page: %s", page.StatusCode, body)
-	}
-	to, err := page.Request.URL.Parse(html.UnescapeString(action[1]))
-	if err != nil {
-		t.Fatal(err)
-	}
-	form := url.Values{"flow": {html.UnescapeString(flow[1])}, "factor": {"Password"}, "name": {"alice"}, "secret": {"wonderland"}}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), strings.NewReader(form.Encode()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	request.Header.Set("Origin", issuer)
-	answer, err := browser.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, _ := io.ReadAll(answer.Body)
-	_ = answer.Body.Close()
+	answer, text := signIn(t, browser, page, body)
 	back, err := answer.Location()
 	if err != nil || back.Host != "rp.example.com" || back.Query().Get("state") != "the-state" || back.Query().Get("iss") != issuer {
 		t.Fatalf("%d %v %s", answer.StatusCode, back, text)

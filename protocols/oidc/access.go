@@ -289,7 +289,7 @@ func (p *Provider) introspectAccess(x *web.Exchange, who *caller, text string) [
 	o.text("client_id", client.ClientID)
 	sub := client.ClientID
 	if a.user != "" {
-		known, _, wrong := p.briefly(x, client, &a)
+		known, wrong := p.briefly(x, client, &a)
 		if wrong != nil {
 			return nil
 		}

@@ -181,9 +181,8 @@ func (p *Provider) factsOf(x *web.Exchange, client *policy.Client, a *access) (f
 }
 
 // briefly returns under which name the client of an access token knows its person, and nothing more.
-func (p *Provider) briefly(x *web.Exchange, client *policy.Client, a *access) (f facts, kept detail, wrong *refusal) {
-	f, wrong = p.known(x, client, a.user, a.kept.Factors, 0, true)
-	return f, kept, wrong
+func (p *Provider) briefly(x *web.Exchange, client *policy.Client, a *access) (facts, *refusal) {
+	return p.known(x, client, a.user, a.kept.Factors, 0, true)
 }
 
 // ungranted makes a refusal of what the engine refused.

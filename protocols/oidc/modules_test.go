@@ -6,11 +6,12 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"trine/docs/named"
 )
 
 // The modules of the OpenID Foundation's plans for identity providers, of the release 5.1 of its suite. Every response type has those that it can have.
@@ -122,7 +123,6 @@ func TestOIDCCFormPost(t *testing.T) {
 // that the tests which it names exist.
 func TestPlansAreWhole(t *testing.T) {
 	literals := map[string][]string{} // by function
-	declared := map[string]bool{}
 	files, err := filepath.Glob("*_test.go")
 	if err != nil {
 		t.Fatal(err)
@@ -162,29 +162,5 @@ func TestPlansAreWhole(t *testing.T) {
 			t.Errorf("docs/openid.md does not say that %s is %s", name, p.function)
 		}
 	}
-	for _, folder := range []string{".", "../web", "../../engine", "../../engine/document", "../../engine/policy", "../../appliance/node", "../../appliance/node/browser", "../../appliance/admin", "../../cmd/trine"} {
-		files, err := filepath.Glob(folder + "/*_test.go")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, file := range files {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, m := range declaredTest.FindAllSubmatch(text, -1) {
-				declared[string(m[1])] = true
-			}
-		}
-	}
-	for _, name := range namedTest.FindAllString(string(page), -1) {
-		if !declared[name] {
-			t.Errorf("docs/openid.md names %s, and there is no such test", name)
-		}
-	}
+	named.Tests(t, "../..", "openid.md", "protocols/oidc", "protocols/web", "engine", "engine/document", "engine/policy", "appliance/node", "appliance/node/browser", "appliance/admin", "cmd/trine")
 }
-
-var (
-	declaredTest = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)[A-Z]\w*)\(`)
-	namedTest    = regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z]\w*\b`)
-)

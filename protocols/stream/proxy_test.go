@@ -1,26 +1,18 @@
 package stream
 
 import (
-	"bytes"
-	"encoding/binary"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
 )
 
-// binaryProxy makes a header of version 2.
-func binaryProxy(command, family byte, body ...[]byte) []byte {
-	all := bytes.Join(body, nil)
-	h := append([]byte("\r\n\r\n\x00\r\nQUIT\n"), command, family)
-	return append(binary.BigEndian.AppendUint16(h, uint16(len(all))), all...)
-}
-
-func ipv4(source, destination string) []byte {
-	s, d := netip.MustParseAddrPort(source), netip.MustParseAddrPort(destination)
-	b := append(s.Addr().AsSlice(), d.Addr().AsSlice()...)
-	return binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(b, s.Port()), d.Port())
-}
+// Headers of version 2: for 192.0.2.1:1000, the same with 20 bytes of fields, and of a proxy that speaks for itself.
+var (
+	proxyV2      = []byte("\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x01\xc0\x00\x02\x02\x03\xe8\x00\x31")
+	proxyV2Long  = []byte("\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x20\xc0\x00\x02\x01\xc0\x00\x02\x02\x03\xe8\x00\x31" + strings.Repeat("\x00", 20))
+	proxyV2Local = []byte("\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00")
+)
 
 func proxied() Listener {
 	return Listener{Name: "test", Addr: "127.0.0.1:0", Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.9.0/24")}}
@@ -28,7 +20,6 @@ func proxied() Listener {
 
 func TestProxyIsRequiredFromListedAddressesAlone(t *testing.T) {
 	v1 := []byte("PROXY TCP4 192.0.2.1 192.0.2.2 1000 49\r\n")
-	v2 := binaryProxy(0x21, 0x11, ipv4("192.0.2.1:1000", "192.0.2.2:49"))
 	for name, tc := range map[string]struct {
 		from   string
 		header []byte
@@ -36,12 +27,12 @@ func TestProxyIsRequiredFromListedAddressesAlone(t *testing.T) {
 		remote string
 	}{
 		"listed, 1":          {"127.0.9.1", v1, open, "192.0.2.1:1000"},
-		"listed, 2":          {"127.0.9.1", v2, open, "192.0.2.1:1000"},
-		"listed, itself":     {"127.0.9.1", binaryProxy(0x20, 0), open, "127.0.9.1"},
+		"listed, 2":          {"127.0.9.1", proxyV2, open, "192.0.2.1:1000"},
+		"listed, itself":     {"127.0.9.1", proxyV2Local, open, "127.0.9.1"},
 		"listed, without":    {"127.0.9.1", nil, ProxyMalformed, ""},
 		"listed, malformed":  {"127.0.9.1", []byte("PROXY TCP4 x\r\n"), ProxyMalformed, ""},
 		"unlisted, 1":        {"127.0.0.1", v1, ProxyUnlisted, ""},
-		"unlisted, 2":        {"127.0.0.1", v2, ProxyUnlisted, ""},
+		"unlisted, 2":        {"127.0.0.1", proxyV2, ProxyUnlisted, ""},
 		"unlisted, without":  {"127.0.0.1", nil, open, "127.0.0.1"},
 		"listed, a stranger": {"127.0.9.1", []byte("PROXY TCP4 198.51.100.1 192.0.2.2 1000 49\r\n"), RefusedStranger, ""},
 	} {
@@ -75,7 +66,7 @@ func TestProxyHeaderSplitAtEveryByte(t *testing.T) {
 	e, _ := start(t, Config{Listeners: []Listener{proxied()}})
 	for _, header := range [][]byte{
 		[]byte("PROXY TCP4 192.0.2.1 192.0.2.2 1000 49\r\n"),
-		binaryProxy(0x21, 0x11, ipv4("192.0.2.1:1000", "192.0.2.2:49"), make([]byte, 20)),
+		proxyV2Long,
 	} {
 		for split := 1; split < len(header); split++ {
 			c := dialFrom(t, e, "127.0.9.1")

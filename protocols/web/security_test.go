@@ -3,13 +3,11 @@ package web
 import (
 	"fmt"
 	"net/url"
-	"os"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"trine/docs/named"
 	"trine/engine/credential"
 	"trine/engine/event"
 	"trine/engine/trace"
@@ -379,36 +377,7 @@ func TestFullHashingPoolIsSaidAtOnceAndAlikeForAll(t *testing.T) {
 
 // TestTableOfWebSecurityNamesTestsThatExist holds docs/web-security.md against the tests of the repository.
 func TestTableOfWebSecurityNamesTestsThatExist(t *testing.T) {
-	root := filepath.Join("..", "..")
-	page, err := os.ReadFile(filepath.Join(root, "docs", "web-security.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	declared := map[string]string{} // text of the tests, by folder
-	named := 0
-	for _, m := range regexp.MustCompile("`((?:Test|Fuzz)\\w+)`(?: \\(([a-z0-9/]+)\\))?").FindAllStringSubmatch(string(page), -1) {
-		folder := m[2]
-		if folder == "" {
-			folder = "protocols/web"
-		}
-		if _, ok := declared[folder]; !ok {
-			all, err := filepath.Glob(filepath.Join(root, folder, "*_test.go"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, name := range all {
-				text, err := os.ReadFile(name)
-				if err != nil {
-					t.Fatal(err)
-				}
-				declared[folder] += string(text)
-			}
-		}
-		if named++; !strings.Contains(declared[folder], "\nfunc "+m[1]+"(") {
-			t.Errorf("the page has %s in %s, where it is not", m[1], folder)
-		}
-	}
-	if named < 20 {
-		t.Errorf("the page names %d tests", named)
+	if names, _ := named.Tests(t, "../..", "web-security.md", "protocols/web"); len(names) < 20 {
+		t.Errorf("the page names %d tests", len(names))
 	}
 }

@@ -3,13 +3,11 @@ package browser
 import (
 	"encoding/base64"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
-	"time"
+
+	"trine/engine/credential/kerberos/mittest"
 )
 
 const kerberosConfiguration = `
@@ -45,66 +43,28 @@ EXAMPLE.TEST = {
 // kerberos starts a KDC of MIT's, logs the person in whose browser it is, and returns the keytab of the service HTTP/localhost.
 func kerberos(t *testing.T, person string) []byte {
 	t.Helper()
-	tool := func(name string) string {
-		for _, dir := range []string{"", "/usr/sbin/"} {
-			if path, err := exec.LookPath(dir + name); err == nil {
-				return path
-			}
-		}
-		skipWithout(t, name)
-		return name
+	for _, name := range []string{"krb5kdc", "kadmin.local", "kinit"} {
+		mittest.Tool(t, name)
 	}
-	kdc := tool("krb5kdc")
-	free, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(free.Addr().String())
-	free.Close()
 	dir := t.TempDir()
-	fill := strings.NewReplacer("{port}", port, "{dir}", dir)
-	config := filepath.Join(chromium.folder, "krb5.conf")
-	for name, text := range map[string]string{config: kerberosConfiguration, filepath.Join(dir, "kdc.conf"): kdcConfiguration} {
-		if err := os.WriteFile(name, []byte(fill.Replace(text)), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	config, keytab := filepath.Join(chromium.folder, "krb5.conf"), filepath.Join(dir, "keytab")
+	r := mittest.Realm{
+		Dir: dir, Config: map[string]string{config: kerberosConfiguration, filepath.Join(dir, "kdc.conf"): kdcConfiguration},
+		Env: append(os.Environ(), "KRB5_CONFIG="+config, "KRB5_KDC_PROFILE="+filepath.Join(dir, "kdc.conf"), "KRB5CCNAME=FILE:"+filepath.Join(chromium.folder, "tickets"), "KRB5RCACHENAME=none:"),
 	}
-	env := append(os.Environ(), "KRB5_CONFIG="+config, "KRB5_KDC_PROFILE="+filepath.Join(dir, "kdc.conf"), "KRB5CCNAME=FILE:"+filepath.Join(chromium.folder, "tickets"), "KRB5RCACHENAME=none:")
-	run := func(input, name string, arguments ...string) {
-		t.Helper()
-		c := exec.Command(tool(name), arguments...)
-		c.Env, c.Dir, c.Stdin = env, dir, strings.NewReader(input)
-		if out, err := c.CombinedOutput(); err != nil || strings.Contains(string(out), "rror") {
-			t.Fatalf("%s %s: %v\n%s", name, strings.Join(arguments, " "), err, out)
-		}
+	r.Configure(t, 0)
+	r.Run(t, "", "kdb5_util", "-P", "master", "create", "-s")
+	for _, query := range []string{"addprinc -pw secret " + person, "addprinc -randkey HTTP/localhost", "ktadd -k " + keytab + " HTTP/localhost"} {
+		r.Admin(t, "EXAMPLE.TEST", query)
 	}
-	keytab := filepath.Join(dir, "keytab")
-	run("", "kdb5_util", "-P", "master", "create", "-s")
-	run("", "kadmin.local", "-q", "addprinc -pw secret "+person)
-	run("", "kadmin.local", "-q", "addprinc -randkey HTTP/localhost")
-	run("", "kadmin.local", "-q", "ktadd -k "+keytab+" HTTP/localhost")
-	c := exec.Command(kdc, "-n")
-	c.Env, c.Dir = env, dir
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+	r.Serve(t, "EXAMPLE.TEST")
 	t.Cleanup(func() {
 		if t.Failed() {
 			text, _ := os.ReadFile(filepath.Join(dir, "kdc.log"))
 			t.Logf("the KDC said:\n%s", text)
 		}
 	})
-	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		if conn, err := net.Dial("tcp4", "127.0.0.1:"+port); err == nil {
-			conn.Close()
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal("the KDC does not start")
-		}
-	}
-	run("secret\n", "kinit", person)
+	r.Run(t, "secret\n", "kinit", person)
 	t.Cleanup(func() { os.Remove(filepath.Join(chromium.folder, "tickets")) })
 	text, err := os.ReadFile(keytab)
 	if err != nil {

@@ -60,6 +60,14 @@ func (b *tab) arrives(p *party, user string) {
 	b.sees("Signed in as " + user)
 }
 
+// signIn opens the demo and signs a person in there by his password.
+func (b *tab) signIn(p *party, user string) {
+	b.t.Helper()
+	b.begin(p)
+	b.prove(user, secretOf)
+	b.arrives(p, user)
+}
+
 func TestSignsInWithAPasswordAndOut(t *testing.T) {
 	t.Parallel()
 	s := shared(t)

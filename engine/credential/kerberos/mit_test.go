@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"trine/engine/credential/kerberos/mittest"
 	"trine/engine/trace"
 )
 
@@ -58,26 +58,13 @@ OTHER.TEST = {
 }
 `
 
-// mit is a KDC of Debian's MIT Kerberos for two realms that trust each other, with its client tools. It runs as whoever runs the test, in a
-// directory of its own.
+// mit is a KDC of Debian's MIT Kerberos for two realms that trust each other, with its client tools, in a directory of its own.
 type mit struct {
-	t   *testing.T
-	dir string
-	env []string
+	t *testing.T
+	mittest.Realm
 }
 
 const idp = "HTTP/idp.example.test@EXAMPLE.TEST"
-
-func tool(t *testing.T, name, pkg string) string {
-	t.Helper()
-	for _, dir := range []string{"", "/usr/sbin/", "/sbin/"} {
-		if path, err := exec.LookPath(dir + name); err == nil {
-			return path
-		}
-	}
-	t.Skipf("%s is not installed (Debian: %s)", name, pkg)
-	return ""
-}
 
 // python returns a Python that has MIT's GSS-API.
 func python(t *testing.T) string {
@@ -93,14 +80,17 @@ func python(t *testing.T) string {
 
 func newMIT(t *testing.T) *mit {
 	t.Helper()
-	kdc := tool(t, "krb5kdc", "krb5-kdc")
-	tool(t, "kadmin.local", "krb5-admin-server")
-	tool(t, "kinit", "krb5-user")
+	for _, name := range []string{"krb5kdc", "kadmin.local", "kinit"} {
+		mittest.Tool(t, name)
+	}
 	python(t)
-	m := &mit{t: t, dir: t.TempDir()}
-	m.env = append(os.Environ(), "KRB5_CONFIG="+m.dir+"/krb5.conf", "KRB5_KDC_PROFILE="+m.dir+"/kdc.conf", "KRB5CCNAME=FILE:"+m.dir+"/cc",
-		"KRB5_CLIENT_KTNAME=FILE:"+m.dir+"/none", "KRB5RCACHENAME=none:")
-	m.configure(0)
+	dir := t.TempDir()
+	m := &mit{t, mittest.Realm{
+		Dir: dir, Config: map[string]string{dir + "/krb5.conf": mitConfig, dir + "/kdc.conf": mitKDCConfig},
+		Env: append(os.Environ(), "KRB5_CONFIG="+dir+"/krb5.conf", "KRB5_KDC_PROFILE="+dir+"/kdc.conf", "KRB5CCNAME=FILE:"+dir+"/cc",
+			"KRB5_CLIENT_KTNAME=FILE:"+dir+"/none", "KRB5RCACHENAME=none:"),
+	}}
+	m.Configure(t, 0)
 	for _, realm := range []string{"EXAMPLE.TEST", "OTHER.TEST"} {
 		m.run("", "kdb5_util", "-r", realm, "-P", "master", "create", "-s")
 		for _, trust := range []string{"krbtgt/EXAMPLE.TEST@OTHER.TEST", "krbtgt/OTHER.TEST@EXAMPLE.TEST"} {
@@ -110,84 +100,19 @@ func newMIT(t *testing.T) *mit {
 	m.admin("EXAMPLE.TEST", "addprinc -pw secret alice")
 	m.admin("OTHER.TEST", "addprinc -pw secret bob")
 	m.admin("EXAMPLE.TEST", "addprinc -randkey "+idp)
-
-	// krb5kdc takes no port 0: take one that is free, and another if somebody else was quicker.
-	for try := 1; ; try++ {
-		listener, err := net.Listen("tcp4", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := listener.Addr().(*net.TCPAddr).Port
-		listener.Close()
-		m.configure(port)
-		command := exec.Command(kdc, "-n", "-r", "EXAMPLE.TEST", "-r", "OTHER.TEST")
-		command.Env, command.Dir = m.env, m.dir
-		if err := command.Start(); err != nil {
-			t.Fatal(err)
-		}
-		ended := make(chan error, 1)
-		go func() { ended <- command.Wait() }()
-		stop := func() {
-			_ = command.Process.Kill()
-			<-ended
-		}
-		if m.listens(port, ended) {
-			t.Cleanup(stop)
-			break
-		}
-		if try == 5 {
-			log, _ := os.ReadFile(m.dir + "/kdc.log")
-			t.Fatalf("the KDC does not start:\n%s", log)
-		}
-		_ = command.Process.Kill()
-	}
+	m.Serve(t, "EXAMPLE.TEST", "OTHER.TEST")
 	m.kinit("alice@EXAMPLE.TEST")
 	return m
 }
 
-func (m *mit) configure(port int) {
-	m.t.Helper()
-	fill := strings.NewReplacer("{port}", fmt.Sprint(port), "{dir}", m.dir)
-	for name, text := range map[string]string{"krb5.conf": mitConfig, "kdc.conf": mitKDCConfig} {
-		if err := os.WriteFile(filepath.Join(m.dir, name), []byte(fill.Replace(text)), 0o600); err != nil {
-			m.t.Fatal(err)
-		}
-	}
-}
-
-// listens waits until the KDC answers; false if it has ended.
-func (m *mit) listens(port int, ended chan error) bool {
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		select {
-		case err := <-ended:
-			ended <- err
-			return false
-		default:
-		}
-		if c, err := net.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			c.Close()
-			return true
-		}
-	}
-	return false
-}
-
 func (m *mit) run(input, name string, args ...string) string {
 	m.t.Helper()
-	command := exec.CommandContext(m.t.Context(), tool(m.t, name, "krb5-user, krb5-kdc, krb5-admin-server"), args...)
-	command.Env, command.Dir, command.Stdin = m.env, m.dir, strings.NewReader(input)
-	out, err := command.CombinedOutput()
-	if err != nil {
-		m.t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
-	}
-	return string(out)
+	return m.Run(m.t, input, name, args...)
 }
 
 func (m *mit) admin(realm, query string) {
 	m.t.Helper()
-	if out := m.run("", "kadmin.local", "-r", realm, "-q", query); strings.Contains(out, "rror") || strings.Contains(out, "denied") {
-		m.t.Fatalf("kadmin.local: %s: %s", query, out)
-	}
+	m.Admin(m.t, realm, query)
 }
 
 func (m *mit) kinit(principal string, args ...string) {
@@ -237,7 +162,7 @@ func (m *mit) initiate(service, mechanism, mutual string, binding []byte) ([]byt
 		m.t.Fatal(err)
 	}
 	command := exec.Command(python(m.t), script, service, mechanism, mutual, bound)
-	command.Env, command.Dir = m.env, m.dir
+	command.Env, command.Dir = m.Env, m.Dir
 	var complaint bytes.Buffer
 	command.Stderr = &complaint
 	in, err := command.StdinPipe()
