@@ -861,6 +861,44 @@ func TestStateThatCameTwiceTakesNothingAway(t *testing.T) {
 	}
 }
 
+// A leader that is not told that its state is in place sends it again.
+func TestNodeBeginsAgainOnceTheLeaderIsTold(t *testing.T) {
+	for _, told := range []bool{true, false} {
+		t.Run(fmt.Sprint("told ", told), func(t *testing.T) {
+			again := make(chan string, 1)
+			cfg := testConfig(t, t.TempDir())
+			cfg.Restart = func(reason string) { again <- reason }
+			s := mustOpen(t, cfg)
+			defer mustClose(t, s)
+			mustPropose(t, s, op{1, opSet, "k", "v"})
+			mustSeal(t, s)
+			in, err := s.sealer.stream()
+			if err != nil {
+				t.Fatal(err)
+			}
+			arrived, err := s.sealer.receive(in)
+			if err = errors.Join(err, in.Close()); err != nil {
+				t.Fatal(err)
+			}
+			arrived.seal.Index++ // as of a leader that is ahead
+			s.sealer.arrived = arrived
+			if err := s.takeOver(); err != nil {
+				t.Fatal(err)
+			}
+			if told {
+				s.answered()
+				<-again
+				return
+			}
+			select {
+			case reason := <-again:
+				t.Errorf("it began again (%s), and the leader knows of nothing", reason)
+			case <-time.After(5 * answerDelay):
+			}
+		})
+	}
+}
+
 // The first entry of a leader has nothing to apply. A cluster in which nothing more happens has applied it all the same.
 func TestQuietClusterHasNothingLeftToApply(t *testing.T) {
 	c := newCluster(t, 3, nil)

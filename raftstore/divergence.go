@@ -250,7 +250,9 @@ func (s *Store) rebuild() error {
 		if err := s.sealer.replace(in, false); err != nil {
 			return err
 		}
-		s.restart(fmt.Sprintf("the state of node %016x at entry %d is in place", m.Node, in.seal.Index))
+		now := make(chan struct{})
+		close(now)
+		s.restart(fmt.Sprintf("the state of node %016x at entry %d is in place", m.Node, in.seal.Index), now)
 		return nil
 	}
 	return failed

@@ -218,25 +218,44 @@ func (s *Store) takeOver() error {
 		return fmt.Errorf("install a seal: %w", err)
 	}
 	s.fold.failed = true
-	s.restart(fmt.Sprintf("the leader's state at entry %d is in place", in.seal.Index))
+	told := make(chan struct{})
+	s.told.Store(&told)
+	s.restart(fmt.Sprintf("the leader's state at entry %d is in place", in.seal.Index), told)
 	return nil
 }
 
-// restart asks to be closed and opened again. Until then no record is taken and none is applied.
-func (s *Store) restart(reason string) {
+// answered is told when raft has answered a leader that sent its state.
+func (s *Store) answered() {
+	if told := s.told.Swap(nil); told != nil {
+		close(*told)
+	}
+}
+
+// restart asks to be closed and opened again, when first is closed. Until then no record is taken and none is applied.
+func (s *Store) restart(reason string, first <-chan struct{}) {
 	s.failed.Store(true)
 	s.batcher.nudge()
 	s.cfg.Logger.Info("starting again", "reason", reason)
 	go func() {
 		select {
-		case <-time.After(restartDelay): // raft has yet to tell the leader
+		case <-first:
+		case <-time.After(answerTimeout):
+		case <-s.closed:
+		}
+		select {
+		case <-time.After(answerDelay):
 		case <-s.closed:
 		}
 		s.cfg.Restart(reason)
 	}()
 }
 
-const restartDelay = 100 * time.Millisecond
+const (
+	// answerTimeout is how long a node whose state was replaced waits for raft to tell the leader so: one that is not told sends its state again.
+	answerTimeout = 10 * time.Second
+	// answerDelay is how long the answer may take to leave.
+	answerDelay = 100 * time.Millisecond
+)
 
 // transfer sends what another node asked for: a byte that says whether it comes, and then why not, or the thing.
 func (s *Store) transfer(conn *timed, v verb, body []byte) error {

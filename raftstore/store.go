@@ -62,6 +62,7 @@ type Store struct {
 	compared atomic.Uint64          // the newest entry that digests were asked at
 	stats    counters
 	holds    holds
+	told     atomic.Pointer[chan struct{}] // closed when the leader is told that its state is in place; nil: nobody waits
 
 	unsealed    unsealed
 	sealNow     chan struct{}
@@ -114,7 +115,7 @@ func (s *Store) startRaft() error {
 	s.sealer.froze = time.Now()
 	s.carrier = transport.Alone(s.node)
 	if m := s.cfg.Mesh; m != nil {
-		s.carrier = transport.New(s.node, m, hclogger(s.cfg.Logger, "transport", false), s.sending)
+		s.carrier = transport.New(s.node, m, hclogger(s.cfg.Logger, "transport", false), transport.Hooks{Sending: s.sending, Answered: s.answered})
 		s.peers = newPeers(m, s.where)
 	}
 	var err error

@@ -67,7 +67,7 @@ type Transport struct {
 	closed                 chan struct{}
 	abandon                sync.Once
 	abandoned              chan struct{}
-	sending                func(node, index uint64) error
+	hooks                  Hooks
 
 	mu        sync.Mutex
 	receivers map[uint64]*receiver
@@ -81,12 +81,20 @@ var (
 	_ raft.WithClose   = (*Transport)(nil)
 )
 
-// New returns raft's transport over a mesh, for the node with a number. Sending is asked before the state at an entry is sent to a member; with an error it is not sent.
-func New(node uint64, mesh Mesh, logger hclog.Logger, sending func(node, index uint64) error) *Transport {
+// Hooks are what a node wants to know of states that are sent. Both are called from several goroutines.
+type Hooks struct {
+	// Sending is asked before the state at an entry is sent to a member; with an error it is not sent.
+	Sending func(node, index uint64) error
+	// Answered is told when raft has answered the leader that sent a state, well or not.
+	Answered func()
+}
+
+// New returns raft's transport over a mesh, for the node with a number.
+func New(node uint64, mesh Mesh, logger hclog.Logger, hooks Hooks) *Transport {
 	if logger == nil {
 		logger = hclog.NewNullLogger()
 	}
-	t := &Transport{mesh: mesh, logger: logger, calls: make(chan raft.RPC), closed: make(chan struct{}), abandoned: make(chan struct{}), sending: sending, receivers: map[uint64]*receiver{}}
+	t := &Transport{mesh: mesh, logger: logger, calls: make(chan raft.RPC), closed: make(chan struct{}), abandoned: make(chan struct{}), hooks: hooks, receivers: map[uint64]*receiver{}}
 	t.NetworkTransport = network(&layer{mesh: mesh, at: Address(node, mesh.Address()), streams: make(chan net.Conn), closed: make(chan struct{})}, logger)
 	mesh.Handle(ServiceRaft, t.serve)
 	return t
@@ -144,6 +152,9 @@ func (t *Transport) relay(from uint64, r *receiver) {
 				refuse(call, err)
 				continue
 			}
+			if _, ok := call.Command.(*raft.InstallSnapshotRequest); ok {
+				call = t.watched(call)
+			}
 			select {
 			case t.calls <- call:
 			case <-t.closed:
@@ -153,6 +164,21 @@ func (t *Transport) relay(from uint64, r *receiver) {
 			return
 		}
 	}
+}
+
+// watched returns a call whose answer is passed on, and told of.
+func (t *Transport) watched(call raft.RPC) raft.RPC {
+	answer, leader := make(chan raft.RPCResponse, 1), call.RespChan
+	call.RespChan = answer
+	go func() {
+		select {
+		case a := <-answer:
+			leader <- a // it has room for one
+			t.hooks.Answered()
+		case <-t.closed:
+		}
+	}()
+	return call
 }
 
 // checked returns how heartbeats of a node are handled, which do not wait for raft's turn.
@@ -214,7 +240,7 @@ func (t *Transport) InstallSnapshot(id raft.ServerID, target raft.ServerAddress,
 	if !ok {
 		return fmt.Errorf("send a state: %.80q is no member's address", target)
 	}
-	if err := t.sending(node, args.LastLogIndex); err != nil {
+	if err := t.hooks.Sending(node, args.LastLogIndex); err != nil {
 		return err
 	}
 	return t.NetworkTransport.InstallSnapshot(id, target, args, resp, data)
