@@ -15,8 +15,10 @@ import (
 
 // The bounds of grants.
 const (
-	// MaxGrants is how many grants are kept of a person, beside those of the last minute and a half: the ones that are worth least make room for others.
+	// MaxGrants is how many grants are kept of a person, beside those of the last minute and a half and up to an eighth more: the ones that are worth least make room for others.
 	MaxGrants = 512
+	// MaxGrantsAtOnce is how many a person may have with those of the last minute and a half: no more begin.
+	MaxGrantsAtOnce = 8 * MaxGrants
 	// MaxGrantScopes and MaxGrantDetail are how long the scopes of a grant together, and what a protocol keeps with it, may be, in bytes.
 	MaxGrantScopes = 1024
 	MaxGrantDetail = 4096
@@ -271,6 +273,9 @@ func (s *State) checkGrantStarted(at Stamp, m *event.GrantStarted) Result {
 	if r := s.activeUser(m.User); r.Code != 0 {
 		return r
 	}
+	if s.grantsFull(at, m.User) {
+		return Result{Code: event.CodeLimit, Detail: fmt.Sprintf("%s has %d grants, most of them of the last minute and a half, and no more may begin at once", m.User, MaxGrantsAtOnce)}
+	}
 	if !s.exists(appendKey(nil, []byte(kindServiceProvider), []byte(m.Client))) {
 		return Result{Code: event.CodeMissing, Detail: "service provider " + m.Client + " does not exist"}
 	}
@@ -312,33 +317,76 @@ func (s *State) foldGrantStarted(at Stamp, m *event.GrantStarted) {
 	s.putGrant(&g)
 }
 
-// crowdOutGrants makes room for another grant of a person: those that are over go first, up to an eighth of all at once, then one that cannot be refreshed, then the one that was used
+// grantsFull reports whether a person has MaxGrantsAtOnce grants that have all just begun.
+func (s *State) grantsFull(at Stamp, user string) bool {
+	name := event.FoldName(user)
+	if s.work.refs = s.grantsOf.Append(s.work.refs[:0], hashUser(name), MaxGrantsAtOnce); len(s.work.refs) < MaxGrantsAtOnce {
+		return false
+	}
+	if at.unix() < s.work.fullUntil[name] { // none that counted then is older by now
+		return true
+	}
+	delete(s.work.fullUntil, name)
+	until := at.unix() + youngGrant
+	for _, ref := range s.work.refs {
+		if key, row, ok := s.grants.PeekAt(ref); ok {
+			g := s.readGrant(binary.BigEndian.Uint64(key), row)
+			until = min(until, g.Started+youngGrant)
+		}
+	}
+	if until <= at.unix() {
+		return false
+	}
+	if s.work.fullUntil == nil {
+		s.work.fullUntil = map[string]int64{}
+	}
+	s.work.fullUntil[name] = until
+	return true
+}
+
+// crowdOutGrants makes room for more grants of a person, for an eighth of MaxGrants at a time: those that are over go first, then those that cannot be refreshed, then those that were used
 // least recently. Those that have just begun stay, whether they are over or not.
 func (s *State) crowdOutGrants(at Stamp, user string) {
-	s.work.refs = s.grantsOf.Append(s.work.refs[:0], hashUser(event.FoldName(user)), MaxGrants)
-	if len(s.work.refs) < MaxGrants {
+	name := event.FoldName(user)
+	s.work.refs = s.grantsOf.Append(s.work.refs[:0], hashUser(name), MaxGrantsAtOnce)
+	n := len(s.work.refs)
+	if n < MaxGrants || n%(MaxGrants/8) != 0 {
 		return
 	}
-	all := s.GrantsOf(user)
-	worth := func(g *Grant) int {
-		switch {
-		case at.unix()-g.Started < youngGrant:
-			return 3
-		case !g.Live(at.unix()):
-			return 0
-		case !g.HasRefresh:
-			return 1
-		}
-		return 2
+	type aged struct {
+		worth  int
+		used   int64
+		number uint64
 	}
-	slices.SortFunc(all, func(a, b Grant) int {
-		return cmp.Or(cmp.Compare(worth(&a), worth(&b)), cmp.Compare(a.Used, b.Used), cmp.Compare(a.Number, b.Number))
-	})
-	for i := range all {
-		if worth(&all[i]) == 3 || len(all)-i < MaxGrants && (worth(&all[i]) > 0 || len(all)-i <= MaxGrants-MaxGrants/8) {
-			break
+	all, own := make([]aged, 0, n), 0
+	for _, ref := range s.work.refs {
+		key, row, ok := s.grants.PeekAt(ref)
+		if !ok {
+			continue
 		}
-		s.dropGrant(all[i].Number)
+		g := s.readGrant(binary.BigEndian.Uint64(key), row)
+		if event.FoldName(g.User) != name {
+			continue
+		}
+		own++
+		switch a := (aged{used: g.Used, number: g.Number}); {
+		case at.unix()-g.Started < youngGrant:
+			continue
+		case g.HasRefresh && g.Live(at.unix()):
+			a.worth = 2
+			all = append(all, a)
+		case g.Live(at.unix()):
+			a.worth = 1
+			all = append(all, a)
+		default:
+			all = append(all, a)
+		}
+	}
+	slices.SortFunc(all, func(a, b aged) int {
+		return cmp.Or(cmp.Compare(a.worth, b.worth), cmp.Compare(a.used, b.used), cmp.Compare(a.number, b.number))
+	})
+	for _, a := range all[:min(len(all), max(0, own-(MaxGrants-MaxGrants/8)))] {
+		s.dropGrant(a.number)
 	}
 }
 

@@ -136,11 +136,17 @@ func TestGrantsOfAPersonAreBoundedAndTheOnesWorthLeastGo(t *testing.T) {
 	if _, ok := l.Grant(3); !ok {
 		t.Error("one that can be refreshed went before those that cannot")
 	}
-	l.must(grant(l, 100001, "alice", "wiki"))
 	if _, ok := l.Grant(2); ok {
 		t.Error("the oldest that cannot be refreshed is there still")
 	}
 	l.grantEnd(1, event.GrantLive)
+	for i := range uint64(3 * state.MaxGrants) {
+		l.must(grant(l, 200000+i, "alice", "wiki"))
+		l.at.Time = l.at.Time.Add(time.Second)
+		if n := len(l.GrantsOf("alice")); n > state.MaxGrants {
+			t.Fatalf("%d grants are kept", n)
+		}
+	}
 }
 
 // A code is good for a minute and redeemed once, however many others are redeemed meanwhile.
@@ -241,6 +247,41 @@ type plainGrant struct {
 	generation   uint32
 	notAfter     int64
 	ended        bool
+}
+
+func TestPersonCannotBeginMoreGrantsAtOnceThanAreKeptAtOnce(t *testing.T) {
+	l := grantLog(t)
+	began := l.at.Time
+	next := uint64(0)
+	begin := func(user string) *event.GrantStarted {
+		next++
+		return grant(l, next, user, "wiki")
+	}
+	for i := range state.MaxGrantsAtOnce {
+		if l.at.Time = began.Add(30 * time.Second); i < 10 {
+			l.at.Time = began
+		}
+		l.must(begin("alice"))
+	}
+	for _, after := range []time.Duration{30, 89} {
+		l.at.Time = began.Add(after * time.Second)
+		l.void(event.CodeLimit, "no more may begin at once", begin("Alice"))
+		l.must(begin("bob"))
+	}
+	l.at.Time = began.Add(90 * time.Second)
+	l.must(begin("alice"))
+	if n := len(l.GrantsOf("alice")); n != state.MaxGrantsAtOnce-10+1 {
+		t.Errorf("%d grants are left; those that had just begun no more were to go", n)
+	}
+	for range 9 {
+		l.must(begin("alice"))
+	}
+	l.void(event.CodeLimit, "no more may begin at once", begin("alice"))
+	l.at.Time = began.Add(time.Hour)
+	l.must(begin("alice"))
+	if n := len(l.GrantsOf("alice")); n > state.MaxGrants {
+		t.Errorf("%d grants are kept", n)
+	}
 }
 
 func TestGrantsAndConsentsEqualAPlainModel(t *testing.T) {

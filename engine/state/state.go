@@ -98,7 +98,8 @@ type work struct {
 	groupSyms []byte // a user's groups
 	refs      []rows.Ref
 	changed   []Key
-	ended     []SSO // where somebody is told of them
+	ended     []SSO            // where somebody is told of them
+	fullUntil map[string]int64 // unix seconds until which no grant of a person, by folded name, can begin, as there are too many that have just begun; what the rows say, kept
 }
 
 // Table ids, which are in every persisted row's key: for ever.
