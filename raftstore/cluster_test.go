@@ -493,6 +493,39 @@ func TestNodeThatWasAwayTakesOverASealAndCompletesItsHistory(t *testing.T) {
 	}
 }
 
+// A node that was sent the state may have got what comes next before it began again with that state, and the leader not know. It sends that once more, and must not be refused: it would send
+// another state.
+func TestEntriesThatFollowAStateAreNotRefused(t *testing.T) {
+	s := mustOpen(t, testConfig(t, t.TempDir()))
+	defer mustClose(t, s)
+	mustPropose(t, s, op{1, opSet, "k", "sealed"})
+	mustSeal(t, s)
+	sealed, _ := s.sealer.sealed()
+	mustPropose(t, s, op{1, opSet, "k", "since"})
+	var next raft.Log
+	if err := s.log.GetLog(sealed.Index+1, &next); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.log.DeleteRange(1, s.raft.LastIndex()), s.log.StoreLogs([]*raft.Log{&next})); err != nil { // as raft does
+		t.Fatal(err)
+	}
+	at, leader := raft.NewInmemTransport("")
+	leader.Connect(s.carrier.LocalAddr(), s.carrier)
+	term := s.raft.CurrentTerm() + 1
+	for index, want := range map[uint64]bool{sealed.Index: true, sealed.Index - 1: false} {
+		var answer raft.AppendEntriesResponse
+		if err := leader.AppendEntries(transport.ID(s.node), s.carrier.LocalAddr(), &raft.AppendEntriesRequest{
+			RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte("leader"), Addr: []byte(at)},
+			Term:      term, PrevLogEntry: index, PrevLogTerm: sealed.Term, Entries: []*raft.Log{&next},
+		}, &answer); err != nil {
+			t.Fatal(err)
+		}
+		if answer.Success != want {
+			t.Errorf("what comes after entry %d, of a state at %d, was taken: %v, expected %v", index, sealed.Index, answer.Success, want)
+		}
+	}
+}
+
 // TestLogIsHeldForANodeThatWasSentTheState has a node take as long to load the state that it was sent as the leader takes to seal several times over: it is sent
 // no other, and once it has caught up, or stood still for too long, the log is cut as ever.
 func TestLogIsHeldForANodeThatWasSentTheState(t *testing.T) {

@@ -97,6 +97,25 @@ func (s *sealer) sealed() (*seal.Seal, time.Duration) {
 	return s.last, s.took
 }
 
+// behindSeal is the log as raft has it. It knows the term of the last seal's entry, also where the log begins behind it: that of a node that was sent a state does, and the node would refuse
+// what comes next, as raft asks its log alone of what that comes after, and be sent another.
+type behindSeal struct {
+	*wal.Log
+	sealer *sealer
+}
+
+// GetLog implements raft.LogStore. Of the seal's entry, where the log has it no more, there are index and term only.
+func (b behindSeal) GetLog(index uint64, entry *raft.Log) error {
+	err := b.Log.GetLog(index, entry)
+	if wal.NotFound(err) {
+		if last, _ := b.sealer.sealed(); last != nil && last.Index == index {
+			*entry = raft.Log{Index: index, Term: last.Term, Type: raft.LogNoop}
+			return nil
+		}
+	}
+	return err
+}
+
 // List implements raft.SnapshotStore.
 func (s *sealer) List() ([]*raft.SnapshotMeta, error) {
 	l, _ := s.sealed()

@@ -119,7 +119,7 @@ func (s *Store) startRaft() error {
 		s.peers = newPeers(m, s.where)
 	}
 	var err error
-	s.raft, err = raft.NewRaft(s.raftConfig(s.node), s.fold, s.log, s.log, s.sealer, s.carrier)
+	s.raft, err = raft.NewRaft(s.raftConfig(s.node), s.fold, behindSeal{s.log, s.sealer}, s.log, s.sealer, s.carrier)
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
