@@ -257,9 +257,6 @@ func (w *webBench) sample(ctx context.Context, p *server.Process, to netip.AddrP
 	if err != nil {
 		return nil, err
 	}
-	if metrics == nil {
-		return x, nil
-	}
 	x.calm = 0.7 * x.rate
 	o.Duration, o.Rate = w.latency/2, x.calm // what the closed loop left to do is not of this rate's making
 	if _, err := https.Run(ctx, to, visitors, o); err != nil {
@@ -317,7 +314,7 @@ func (w *webBench) bare(ctx context.Context, r *report) error {
 			continue
 		}
 		var visitors []https.Visitor
-		for range webVisitors {
+		for range webQueue {
 			visitors = append(visitors, repeated(shapes))
 		}
 		x, err := w.sample(ctx, b.Process, b.Addr, sc, visitors, nil)

@@ -243,7 +243,9 @@ func (s *State) putGrant(g *Grant) {
 	b = field.AppendNumber(b, 20, g.index)
 	ref, created := s.grants.Put(idKey(&s.work.key, g.Number), b)
 	if created {
-		s.grantsOf.Add(hashUser(event.FoldName(g.User)), ref)
+		user := hashUser(event.FoldName(g.User))
+		s.grantsOf.Add(user, ref)
+		s.countGrants(user, 1)
 	}
 }
 
@@ -254,7 +256,9 @@ func (s *State) dropGrant(number uint64) {
 		return
 	}
 	g := s.readGrant(number, row)
-	s.grantsOf.Remove(hashUser(event.FoldName(g.User)), ref)
+	user := hashUser(event.FoldName(g.User))
+	s.grantsOf.Remove(user, ref)
+	s.countGrants(user, -1)
 	s.grants.Delete(key[:])
 }
 
@@ -317,48 +321,78 @@ func (s *State) foldGrantStarted(at Stamp, m *event.GrantStarted) {
 	s.putGrant(&g)
 }
 
+// crowd is kept of a person who has many grants, so that they need not be counted for each that begins. It follows from the rows.
+type crowd struct {
+	grants    int
+	fullUntil int64 // unix seconds up to which all have just begun, as was found when there were MaxGrantsAtOnce
+}
+
+// manyGrants is from how many on a person has a crowd, and for how many more room is made at a time.
+const manyGrants = MaxGrants / 8
+
+// crowdOf returns the crowd of a person by hash; nil where there are fewer than manyGrants.
+func (s *State) crowdOf(user uint64) *crowd {
+	if c := s.crowds[user]; c != nil {
+		return c
+	}
+	if s.work.refs = s.grantsOf.Append(s.work.refs[:0], user, manyGrants); len(s.work.refs) < manyGrants {
+		return nil
+	}
+	s.work.refs = s.grantsOf.Append(s.work.refs[:0], user, 1<<31)
+	if s.crowds == nil {
+		s.crowds = map[uint64]*crowd{}
+	}
+	c := &crowd{grants: len(s.work.refs)}
+	s.crowds[user] = c
+	return c
+}
+
+// countGrants follows that a person has so many grants more.
+func (s *State) countGrants(user uint64, more int) {
+	if c := s.crowds[user]; c != nil {
+		if c.grants += more; c.grants < manyGrants {
+			delete(s.crowds, user)
+		}
+	}
+}
+
 // grantsFull reports whether a person has MaxGrantsAtOnce grants that have all just begun.
 func (s *State) grantsFull(at Stamp, user string) bool {
-	name := event.FoldName(user)
-	if s.work.refs = s.grantsOf.Append(s.work.refs[:0], hashUser(name), MaxGrantsAtOnce); len(s.work.refs) < MaxGrantsAtOnce {
+	hash := hashUser(event.FoldName(user))
+	c := s.crowdOf(hash)
+	if c == nil || c.grants < MaxGrantsAtOnce {
 		return false
 	}
-	if at.unix() < s.work.fullUntil[name] { // none that counted then is older by now
+	if at.unix() < c.fullUntil { // those that have come since are younger
 		return true
 	}
-	delete(s.work.fullUntil, name)
-	until := at.unix() + youngGrant
+	oldest := at.unix()
+	s.work.refs = s.grantsOf.Append(s.work.refs[:0], hash, 1<<31)
 	for _, ref := range s.work.refs {
 		if key, row, ok := s.grants.PeekAt(ref); ok {
 			g := s.readGrant(binary.BigEndian.Uint64(key), row)
-			until = min(until, g.Started+youngGrant)
+			oldest = min(oldest, g.Started)
 		}
 	}
-	if until <= at.unix() {
-		return false
-	}
-	if s.work.fullUntil == nil {
-		s.work.fullUntil = map[string]int64{}
-	}
-	s.work.fullUntil[name] = until
-	return true
+	c.fullUntil = oldest + youngGrant
+	return at.unix() < c.fullUntil
 }
 
-// crowdOutGrants makes room for more grants of a person, for an eighth of MaxGrants at a time: those that are over go first, then those that cannot be refreshed, then those that were used
+// crowdOutGrants makes room for more grants of a person, for manyGrants at a time: those that are over go first, then those that cannot be refreshed, then those that were used
 // least recently. Those that have just begun stay, whether they are over or not.
 func (s *State) crowdOutGrants(at Stamp, user string) {
 	name := event.FoldName(user)
-	s.work.refs = s.grantsOf.Append(s.work.refs[:0], hashUser(name), MaxGrantsAtOnce)
-	n := len(s.work.refs)
-	if n < MaxGrants || n%(MaxGrants/8) != 0 {
+	c := s.crowdOf(hashUser(name))
+	if c == nil || c.grants < MaxGrants || c.grants%manyGrants != 0 {
 		return
 	}
+	s.work.refs = s.grantsOf.Append(s.work.refs[:0], hashUser(name), 1<<31)
 	type aged struct {
 		worth  int
 		used   int64
 		number uint64
 	}
-	all, own := make([]aged, 0, n), 0
+	all, own := make([]aged, 0, len(s.work.refs)), 0
 	for _, ref := range s.work.refs {
 		key, row, ok := s.grants.PeekAt(ref)
 		if !ok {
@@ -385,7 +419,7 @@ func (s *State) crowdOutGrants(at Stamp, user string) {
 	slices.SortFunc(all, func(a, b aged) int {
 		return cmp.Or(cmp.Compare(a.worth, b.worth), cmp.Compare(a.used, b.used), cmp.Compare(a.number, b.number))
 	})
-	for _, a := range all[:min(len(all), max(0, own-(MaxGrants-MaxGrants/8)))] {
+	for _, a := range all[:min(len(all), max(0, own-(MaxGrants-manyGrants)))] {
 		s.dropGrant(a.number)
 	}
 }
@@ -659,6 +693,7 @@ func (s *State) forgetGrants(user string, id uint64) {
 
 // loadGrants builds the indexes of grants and consents by user anew.
 func (s *State) loadGrants() error {
+	s.crowds = nil
 	s.grantsOf.Reset(s.grants, 0)
 	var bad error
 	s.grants.Scan(0, func(ref rows.Ref, _, row []byte) bool {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -247,6 +248,35 @@ type plainGrant struct {
 	generation   uint32
 	notAfter     int64
 	ended        bool
+}
+
+// What is counted of a person with many grants follows from the rows: a node that was started again makes room for the same ones.
+func TestGrantsThatMakeRoomAreTheSameAfterAStart(t *testing.T) {
+	l := grantLog(t)
+	random := rand.New(rand.NewPCG(1, 2))
+	var again *state.State
+	for i := range uint64(3 * state.MaxGrants) {
+		if i%331 == 330 {
+			again = l.reloaded()
+		}
+		at := l.at
+		at.Time = at.Time.Add(time.Duration(random.IntN(3000)) * time.Millisecond)
+		l.at = at
+		if g := grant(l, i+1, "alice", "wiki"); i%5 == 4 {
+			l.propose(&event.GrantsEnded{Grants: []uint64{random.Uint64N(i) + 1}, Cause: uint32(event.GrantRevoked)})
+		} else {
+			l.must(g)
+		}
+		if again == nil {
+			continue
+		}
+		if again.Apply(at, l.b.Bytes()); again.Digest() != l.Digest() {
+			t.Fatalf("after %d grants, rows differ from those of a state that was loaded", i)
+		}
+	}
+	if n := len(l.GrantsOf("alice")); n > state.MaxGrants+state.MaxGrants/8 {
+		t.Errorf("%d grants are kept", n)
+	}
 }
 
 func TestPersonCannotBeginMoreGrantsAtOnceThanAreKeptAtOnce(t *testing.T) {

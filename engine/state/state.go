@@ -61,6 +61,7 @@ type State struct {
 	endpointsOf rows.Index                // of endpoints, by owner
 	ssoOf       rows.Index                // of sessions of single sign-on, by user
 	grantsOf    rows.Index                // of grants, by user
+	crowds      map[uint64]*crowd         // of people with many grants, by their hash in grantsOf
 	consentsOf  rows.Index                // of consents, by user
 	endings     endings
 	leasts      leasts // of failures
@@ -98,8 +99,7 @@ type work struct {
 	groupSyms []byte // a user's groups
 	refs      []rows.Ref
 	changed   []Key
-	ended     []SSO            // where somebody is told of them
-	fullUntil map[string]int64 // unix seconds until which no grant of a person, by folded name, can begin, as there are too many that have just begun; what the rows say, kept
+	ended     []SSO // where somebody is told of them
 }
 
 // Table ids, which are in every persisted row's key: for ever.
